@@ -1,0 +1,309 @@
+"""The `energy` fixture: measure a call, a coroutine, or one long run inside a test."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Awaitable, Callable, Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from typing import Any, TypedDict
+
+from pytest_energy.budgets import DEFAULT_UNIT, ONE_PER_CALL, Budget
+from pytest_energy.record import TestRecord
+
+#: A number of units, or a function that counts them in the result of a call.
+Count = int | Callable[[Any], int]
+
+_EXAMPLE = "energy.measure(lambda: model(TEXTS), count=32)"
+
+
+class EnergyUsageError(Exception):
+    """The fixture was used in a way that can't be measured; shown as an ERROR of the test."""
+
+
+#: One measurement: given name and unit, a generator that yields for each call and takes its units.
+Start = Callable[[str | None, str], Generator[None, float, TestRecord]]
+
+
+@dataclass(frozen=True)
+class Starters:
+    """How the plugin measures: by rounds, or in one window. None: run once, unmeasured."""
+
+    rounds: Start | None
+    window: Start | None
+
+
+class Energy:
+    """Measures parts of a test. Asked for as the fixture `energy`.
+
+    The limit comes from the test's `energy_budget` marker; without one, figures are only shown.
+    """
+
+    def __init__(self, budget: Budget, starters: Starters) -> None:
+        self._budget = budget
+        self._starters = starters
+        self._names: set[str | None] = set()
+        self.notes: list[str] = []
+
+    @property
+    def used(self) -> bool:
+        """Whether anything was measured."""
+        return bool(self._names)
+
+    def measure(
+        self,
+        call: Callable[..., Any],
+        *,
+        inputs: Sequence[Any] | None = None,
+        count: Count | None = None,
+        tokens: Count | None = None,
+        images: Count | None = None,
+        name: str | None = None,
+    ) -> Any:
+        """Run the protocol on `call()`, or on `call(x)` with the next of `inputs` each time.
+
+        count, tokens, images: units that one call does (1), or a function of its result.
+        name: needed for a second measurement in one test. Returns the last call's result.
+        """
+        __tracebackhide__ = True
+        if inspect.iscoroutinefunction(call):
+            raise EnergyUsageError(
+                f"energy.measure was given the coroutine function {_named(call)}; "
+                f"write: await energy.measure_async({_named(call)}, ...)"
+            )
+        work = self._work(call, inputs, count, tokens, images, name)
+        result = None
+        with closing(work.calls()) as calls:
+            for arguments in calls:
+                result = call(*arguments)
+                if inspect.isawaitable(result):
+                    _close(result)
+                    raise EnergyUsageError(
+                        f"{_named(call)} returned an awaitable to energy.measure; "
+                        "write: await energy.measure_async(...)"
+                    )
+                work.done(result)
+        return result
+
+    async def measure_async(
+        self,
+        call: Callable[..., Awaitable[Any]],
+        *,
+        inputs: Sequence[Any] | None = None,
+        count: Count | None = None,
+        tokens: Count | None = None,
+        images: Count | None = None,
+        name: str | None = None,
+    ) -> Any:
+        """As `measure`, for a function that returns an awaitable: await energy.measure_async(f)."""
+        __tracebackhide__ = True
+        work = self._work(call, inputs, count, tokens, images, name)
+        result = None
+        with closing(work.calls()) as calls:
+            for arguments in calls:
+                awaitable = call(*arguments)
+                if not inspect.isawaitable(awaitable):
+                    raise EnergyUsageError(
+                        f"{_named(call)} returned {type(awaitable).__name__}, which can't be "
+                        f"awaited; write: {_EXAMPLE}"
+                    )
+                result = await awaitable
+                work.done(result)
+        return result
+
+    @contextmanager
+    def window(
+        self,
+        *,
+        count: int | None = None,
+        tokens: int | None = None,
+        images: int | None = None,
+        name: str | None = None,
+    ) -> Iterator[None]:
+        """Measure one long run: `with energy.window(count=1000): ...`.
+
+        One run has no interval, so its verdict needs a distance of 15 % from the limit.
+        """
+        __tracebackhide__ = True
+        unit, counted = self._unit(count, tokens, images)
+        if callable(counted):
+            raise EnergyUsageError(
+                "energy.window counts before the work: give a number, such as count=1000"
+            )
+        self._claim(name)
+        if self._starters.window is None:
+            yield
+            return
+        steps = self._starters.window(name, unit)
+        next(steps)
+        try:
+            yield
+        except BaseException:
+            steps.close()
+            raise
+        try:
+            steps.send(float(counted))
+        except StopIteration:
+            return
+
+    def _work(
+        self,
+        call: Callable[..., Any],
+        inputs: Sequence[Any] | None,
+        count: Count | None,
+        tokens: Count | None,
+        images: Count | None,
+        name: str | None,
+    ) -> _Work:
+        if not callable(call):
+            raise EnergyUsageError(
+                f"energy.measure calls what it is given, and {call!r} can't be called; "
+                f"write: {_EXAMPLE}"
+            )
+        items = None if inputs is None else list(inputs)
+        if items is not None and not items:
+            raise EnergyUsageError(
+                "inputs is empty, so there is nothing to call with; "
+                "write: energy.measure(model, inputs=[TEXT_1, TEXT_2])"
+            )
+        unit, counted = self._unit(count, tokens, images)
+        self._claim(name)
+        start = self._starters.rounds
+        return _Work(start(name, unit) if start else None, items, counted, self.notes)
+
+    def _unit(
+        self, count: Count | None, tokens: Count | None, images: Count | None
+    ) -> tuple[str, Count]:
+        """The unit that is judged, and its count."""
+        given = {"token": tokens, "image": images}
+        for argument, value in (("count", count), ("tokens", tokens), ("images", images)):
+            _check_count(argument, value)
+        if self._budget.limit is not None:
+            unit = self._budget.limit.unit
+        elif count is None and (tokens is not None or images is not None):
+            unit = "token" if tokens is not None else "image"
+        else:
+            unit = DEFAULT_UNIT
+        counted = given.get(unit, count)
+        if counted is None and unit in ONE_PER_CALL:
+            counted = 1
+        if counted is None:
+            argument = f"{unit}s" if unit in given else "count"
+            raise EnergyUsageError(
+                f'limit "{self._budget.limit}" ({self._budget.origin}) is per {unit}, and nobody '
+                f"counts them: add {argument}=128 or {argument}=lambda result: len(result)"
+            )
+        return unit, counted
+
+    def _claim(self, name: str | None) -> None:
+        if name in self._names:
+            again = "a second measurement" if name is None else f"a second measurement {name!r}"
+            raise EnergyUsageError(
+                f'{again} in one test needs a name of its own: energy.measure(..., name="long")'
+            )
+        self._names.add(name)
+
+
+class _Work:
+    """The calls of one measurement: their arguments, and the units that their results hold."""
+
+    def __init__(
+        self,
+        steps: Generator[None, float, TestRecord] | None,
+        inputs: list[Any] | None,
+        count: Count,
+        notes: list[str],
+    ) -> None:
+        self._steps = steps
+        self._inputs = inputs
+        self._count = count
+        self._notes = notes
+        self._units = 0.0
+
+    def calls(self) -> Generator[tuple[Any, ...]]:
+        """The arguments of each call, for as long as the protocol asks for calls.
+
+        To be closed by whoever iterates: a call that raises must not leave a window open.
+        """
+        made = 0
+        try:
+            if self._steps is not None:
+                next(self._steps)
+            while True:
+                yield () if self._inputs is None else (self._inputs[made % len(self._inputs)],)
+                made += 1
+                if self._steps is None:
+                    return
+                try:
+                    self._steps.send(self._units)
+                except StopIteration:
+                    break
+        finally:
+            if self._steps is not None:
+                self._steps.close()
+        if self._inputs is not None and made > len(self._inputs):
+            self._notes.append(
+                f"the {len(self._inputs)} inputs were cycled: {made} calls saw each about "
+                f"{made / len(self._inputs):.0f} times"
+            )
+
+    def done(self, result: Any) -> None:
+        if callable(self._count):
+            counted = self._count(result)
+            if not _is_number(counted) or counted < 0:
+                raise EnergyUsageError(
+                    f"the count function returned {counted!r}, not a number of units; "
+                    "write: count=lambda result: len(result)"
+                )
+            self._units = float(counted)
+        else:
+            self._units = float(self._count)
+
+
+def _check_count(argument: str, value: Count | None) -> None:
+    if value is None or callable(value):
+        return
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise EnergyUsageError(
+            f"{argument}={value!r} is neither a whole number of units from 1 up nor a function of "
+            f"the result; write: {_EXAMPLE}"
+        )
+
+
+def _is_number(value: object) -> bool:
+    try:
+        return not isinstance(value, bool | str) and math.isfinite(float(value))  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return False
+
+
+def _named(call: Callable[..., Any]) -> str:
+    return getattr(call, "__name__", repr(call))
+
+
+def _close(awaitable: Any) -> None:
+    """Spare the user a second, confusing warning that it was never awaited."""
+    if inspect.iscoroutine(awaitable):
+        awaitable.close()
+
+
+class Counts(TypedDict, total=False):
+    """Arguments of `measure` that count units."""
+
+    count: int
+    tokens: int
+    images: int
+
+
+def counting(budget: Budget) -> Counts:
+    """The marker's count as the argument of `measure` that counts the limit's unit."""
+    unit = budget.limit.unit if budget.limit else DEFAULT_UNIT
+    number = budget.count or 1
+    match unit:
+        case "token":
+            return {"tokens": number}
+        case "image":
+            return {"images": number}
+        case _:
+            return {"count": number}

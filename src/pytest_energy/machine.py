@@ -1,0 +1,59 @@
+"""The hardware and the versions, without a host's name or address."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from pytest_energy.record import GpuRecord, MachineRecord
+
+
+def machine(gpus: Sequence[GpuRecord]) -> MachineRecord:
+    return MachineRecord(
+        os=platform.system(),
+        architecture=platform.machine(),
+        cpu=_cpu_name(),
+        cpu_count=os.cpu_count() or 0,
+        gpus=tuple(gpus),
+    )
+
+
+def _cpu_name() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return platform.processor() or "unknown"
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.processor() or "unknown")
+
+
+def versions(driver: str | None) -> dict[str, str]:
+    """Versions of what shapes a figure; packages that aren't installed are left out."""
+    found = {"python": platform.python_version()}
+    for package in ("pytest-energy", "pytest", "torch", "transformers", "nvidia-ml-py"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    if driver:
+        found["driver"] = driver
+    return found
+
+
+def commit(folder: Path) -> str | None:
+    """The git commit of a folder, or None outside a repository."""
+    try:
+        answer = subprocess.run(
+            ["git", "-C", str(folder), "rev-parse", "HEAD"],
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return answer.stdout.strip() or None

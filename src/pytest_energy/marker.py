@@ -1,0 +1,216 @@
+"""The marker is a function: its signature and docstring are its help."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_energy.budgets import DEFAULT_UNIT, ONE_PER_CALL, Budget, Scope
+from pytest_energy.units import LimitError, Quantity, parse_limit
+
+NAME = "energy_budget"
+EXAMPLE = f'@pytest.mark.{NAME}("2.1 Wh / 1000 queries", count=32)'
+
+#: Arguments of later versions, refused by name so that nobody believes they are in force.
+_LATER = {
+    "id": "budgets by id need energy-budgets.toml, which this version does not read",
+    "max_increase": "baselines are not compared by this version",
+    "tolerance": "the tolerance is fixed: 3 % with a counter, 15 % with an estimate",
+    "max_seconds": "use --energy-max-seconds, which holds for all tests",
+}
+
+
+class MarkerError(ValueError):
+    """A marker that can't be used; the message names the value, why, and an example that works."""
+
+
+def energy_budget(
+    limit: str | None = None,
+    *,
+    id: str | None = None,  # the name that users write
+    task: str | None = None,
+    model: str | None = None,
+    count: int = 1,
+    scope: str = "auto",
+    labels: Mapping[str, str | int | float | bool] | None = None,
+) -> Budget:
+    """Measure the energy of this test and fail it over the limit.
+
+    limit: "2.1 Wh / 1000 queries", "35 mJ / token", "0.5 gCO2e per 1k queries" or
+    "120 cpu-ms / query"; without one the test is measured and the line to paste is printed.
+    task, model, labels: what is measured, for tables and records.
+    count: how many of the limit's units one run of the test's body does.
+    scope: "gpu", "cpu", "all" (every counter), or "auto": gpu when one is in use, else cpu.
+    """
+    if id is not None:
+        raise MarkerError(f"id={id!r}: {_LATER['id']}; write the limit here: {EXAMPLE}")
+    try:
+        parsed = None if limit is None else parse_limit(limit)
+    except LimitError as error:
+        raise MarkerError(str(error)) from None
+    for name, value in (("task", task), ("model", model)):
+        if value is not None and (not isinstance(value, str) or not value.strip()):
+            raise MarkerError(f'{name}={value!r} is not a name; for example {name}="gpt2"')
+    if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+        raise MarkerError(
+            f"count={count!r} is not a whole number of units from 1 up; for example {EXAMPLE}"
+        )
+    if scope not in list(Scope):
+        raise MarkerError(
+            f"scope={scope!r} is not known: "
+            'write scope="gpu", scope="cpu", scope="all" or leave it out'
+        )
+    chosen = Scope(scope)
+    if parsed and parsed.quantity is Quantity.CPU_TIME and chosen in (Scope.GPU, Scope.ALL):
+        raise MarkerError(
+            f"scope={scope!r} with limit {limit!r}: CPU time is counted on the CPU; "
+            'leave scope out or write scope="cpu"'
+        )
+    return Budget(
+        limit=parsed,
+        task=task,
+        model=model,
+        count=count,
+        scope=chosen,
+        labels=_labels(labels),
+    )
+
+
+def _labels(labels: object) -> dict[str, str | int | float | bool]:
+    if labels is None:
+        return {}
+    if not isinstance(labels, Mapping) or not all(
+        isinstance(key, str)
+        and (isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value)))
+        for key, value in labels.items()
+    ):
+        raise MarkerError(
+            f"labels={labels!r} is not a dict of names to plain values; "
+            'for example labels={"dtype": "bf16", "batch": 8}'
+        )
+    return dict(labels)
+
+
+def budget_of(item: pytest.Item) -> Budget | None:
+    """The budget in the nearest marker, or None without one.
+
+    Raises MarkerError for a marker that can't be used, with its file and line.
+    """
+    nearest = next(iter(item.iter_markers_with_node(NAME)), None)
+    if nearest is None:
+        return None
+    node, mark = nearest
+    origin = _origin(node, item)
+    try:
+        budget = _called(mark)
+        if not isinstance(item, pytest.Function) or _is_unittest(item):
+            raise MarkerError(
+                f"a marker on {_kind(item)} can't be measured, because pytest does not call it as "
+                f"a function; write a plain function: {EXAMPLE} above def test_...():"
+            )
+        _check_counting(budget, "energy" in item.fixturenames)
+    except MarkerError as error:
+        raise MarkerError(f"energy_budget ({origin}): {error}") from None
+    return replace(budget, origin=origin)
+
+
+def _called(mark: pytest.Mark) -> Budget:
+    signature = inspect.signature(energy_budget)
+    for name, value in mark.kwargs.items():
+        if name in signature.parameters:
+            continue
+        if name in _LATER:
+            raise MarkerError(f"{name}={value!r} isn't supported yet: {_LATER[name]}")
+        raise MarkerError(
+            f"unknown keyword {name}={value!r}; known are {', '.join(signature.parameters)}: "
+            f"{EXAMPLE}"
+        )
+    if len(mark.args) > 1 or (mark.args and "limit" in mark.kwargs):
+        extra = mark.args[1] if len(mark.args) > 1 else mark.kwargs["limit"]
+        raise MarkerError(f"a second limit {extra!r}: one marker holds one, such as {EXAMPLE}")
+    budget = energy_budget(*mark.args, **mark.kwargs)
+    return budget if "count" in mark.kwargs else replace(budget, count=None)
+
+
+def _check_counting(budget: Budget, has_fixture: bool) -> None:
+    if has_fixture and budget.count is not None:
+        raise MarkerError(
+            f"count={budget.count} in the marker of a test that asks for the energy fixture, "
+            f"which counts itself: write energy.measure(call, count={budget.count})"
+        )
+    unit = budget.limit.unit if budget.limit else DEFAULT_UNIT
+    if not has_fixture and budget.count is None and unit not in ONE_PER_CALL:
+        raise MarkerError(
+            f"limit {str(budget.limit)!r} is per {unit}, and nobody counts them: add the number "
+            f'one run of the body does, such as @pytest.mark.{NAME}("{budget.limit}", count=128), '
+            "or count in the test with the energy fixture"
+        )
+
+
+def _is_unittest(item: pytest.Function) -> bool:
+    # Not imported from _pytest.unittest: the class's name is the same in every pytest.
+    return any(cls.__name__ == "TestCaseFunction" for cls in type(item).__mro__)
+
+
+def _kind(item: pytest.Item) -> str:
+    if isinstance(item, pytest.Function):
+        return "a unittest.TestCase method"
+    if type(item).__name__ == "DoctestItem":
+        return "a doctest"
+    return f"an item of type {type(item).__name__}"
+
+
+def _origin(node: Any, item: pytest.Item) -> str:
+    """file:line of the marker, or of the test where the marker isn't spelled out in a file."""
+    path = Path(getattr(node, "path", item.path))
+    try:
+        shown = path.relative_to(item.config.rootpath).as_posix()
+    except ValueError:
+        shown = path.name
+    first_line = None
+    if isinstance(node, pytest.Item) and item.location[1] is not None:
+        first_line = item.location[1] + 1
+    line = _marker_line(path, node.name, first_line) or first_line
+    return f"{shown}:{line}" if line else shown
+
+
+def _marker_line(path: Path, name: str, first_line: int | None) -> int | None:
+    """The line where the module, the class `name` or the function on `first_line` is marked."""
+    try:
+        tree = ast.parse(path.read_bytes())
+    except (OSError, SyntaxError, ValueError):
+        return None
+    for owner in ast.walk(tree):
+        match owner:
+            case ast.FunctionDef() | ast.AsyncFunctionDef():
+                starts = min([owner.lineno, *(each.lineno for each in owner.decorator_list)])
+                places: list[ast.expr] = owner.decorator_list if starts == first_line else []
+            case ast.ClassDef() if first_line is None and owner.name == name:
+                places = [*owner.decorator_list, *_pytestmarks(owner.body)]
+            case ast.Module() if first_line is None and path.name == Path(name).name:
+                places = _pytestmarks(owner.body)
+            case _:
+                continue
+        for place in places:
+            for each in ast.walk(place):
+                if isinstance(each, ast.Attribute) and each.attr == NAME:
+                    return each.lineno
+    return None
+
+
+def _pytestmarks(body: list[ast.stmt]) -> list[ast.expr]:
+    return [
+        statement.value
+        for statement in body
+        if isinstance(statement, ast.Assign)
+        and any(
+            isinstance(each, ast.Name) and each.id == "pytestmark" for each in statement.targets
+        )
+    ]

@@ -1,0 +1,85 @@
+"""What torch, where the test has loaded it, says about devices; it is never imported from here."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class TorchUse:
+    """Devices on which torch holds a context in this process.
+
+    cuda_uuids: UUIDs without prefix, in lower case; empty strings where torch doesn't tell one.
+    elsewhere: accelerators in use for which there is no sensor, in words.
+    """
+
+    cuda_uuids: frozenset[str] = frozenset()
+    elsewhere: tuple[str, ...] = ()
+
+
+def torch_use() -> TorchUse:
+    """Ask torch without loading it and without creating a context."""
+    torch = sys.modules.get("torch")
+    if torch is None:
+        return TorchUse()
+    elsewhere = []
+    cuda = frozenset[str]()
+    if _initialised(torch, "cuda"):
+        if getattr(torch.version, "hip", None):
+            elsewhere.append("an AMD GPU (ROCm)")
+        else:
+            cuda = _cuda_uuids(torch)
+    if _initialised(torch, "xpu"):
+        elsewhere.append("an Intel GPU (XPU)")
+    if _mps_bytes(torch):
+        elsewhere.append("an Apple GPU (MPS)")
+    return TorchUse(cuda, tuple(elsewhere))
+
+
+def synchronise() -> None:
+    """Wait for work already given to devices that have a context, so that it is in the window."""
+    torch = sys.modules.get("torch")
+    if torch is None:
+        return
+    for backend in ("cuda", "xpu"):
+        if _initialised(torch, backend):
+            module = getattr(torch, backend)
+            for index in range(module.device_count()):
+                if backend == "xpu" or _has_context(module, index):
+                    module.synchronize(index)
+    if _mps_bytes(torch):
+        torch.mps.synchronize()
+
+
+def _initialised(torch: Any, backend: str) -> bool:
+    module = getattr(torch, backend, None)
+    check = getattr(module, "is_initialized", None)
+    return bool(check is not None and check())
+
+
+def _has_context(cuda: Any, index: int) -> bool:
+    return bool(cuda.memory_reserved(index) > 0 or cuda.current_device() == index)
+
+
+def _cuda_uuids(torch: Any) -> frozenset[str]:
+    cuda = torch.cuda
+    return frozenset(
+        plain_uuid(str(getattr(cuda.get_device_properties(index), "uuid", "")))
+        for index in range(cuda.device_count())
+        if _has_context(cuda, index)
+    )
+
+
+def plain_uuid(uuid: str) -> str:
+    """A UUID without NVML's prefix, in lower case, as torch and NVML can be compared."""
+    return uuid.lower().removeprefix("gpu-").removeprefix("mig-")
+
+
+def _mps_bytes(torch: Any) -> int:
+    mps = getattr(torch, "mps", None)
+    backend = getattr(getattr(torch, "backends", None), "mps", None)
+    if mps is None or backend is None or not backend.is_available():
+        return 0
+    return int(mps.driver_allocated_memory())

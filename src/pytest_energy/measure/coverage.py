@@ -1,0 +1,197 @@
+"""Which GPUs a test uses, and which channels its limit covers; decisions without any reading."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from pytest_energy.budgets import Budget, Scope
+from pytest_energy.measure.accelerators import TorchUse, plain_uuid
+from pytest_energy.sensors.base import Channel, Kind, Provenance
+from pytest_energy.sensors.visible import Allotted
+
+_WORST_FIRST = (Provenance.ESTIMATED, Provenance.INTEGRATED, Provenance.MEASURED)
+CPU_TIME_METHOD = "cpu-time"
+
+
+@dataclass(frozen=True)
+class GpuFacts:
+    """What is known about GPUs and processes when a test's warm-up has run.
+
+    process_ids: by board index, the driver's process ids, or None where it won't tell.
+    our_process_ids: this process and its descendants.
+    ids_match: whether the driver and we number processes alike (no PID namespace between).
+    """
+
+    mode: str
+    allotted: tuple[Allotted, ...]
+    listed: tuple[Allotted, ...]
+    torch: TorchUse
+    process_ids: Mapping[int, frozenset[int] | None]
+    our_process_ids: frozenset[int]
+    ids_match: bool
+
+
+@dataclass(frozen=True)
+class GpusInUse:
+    """The boards in use, and why they are taken to be; `note` is for the summary."""
+
+    devices: tuple[Allotted, ...] = ()
+    why: str = ""
+    note: str = ""
+    problem: str = ""
+
+
+def gpus_in_use(facts: GpuFacts) -> GpusInUse:
+    """The union of what torch holds, the driver's processes of ours, and what the user lists."""
+    if facts.mode == "none":
+        return GpusInUse(why="--energy-gpus none")
+    if facts.mode == "all":
+        return GpusInUse(facts.allotted, "--energy-gpus all")
+    ours = {
+        index for index, ids in facts.process_ids.items() if ids and ids & facts.our_process_ids
+    }
+    found = list(facts.listed)
+    problem = ""
+    for uuid in facts.torch.cuda_uuids:
+        matching = [each for each in facts.allotted if _is(each, uuid)]
+        if not matching and uuid:
+            problem = f"CUDA was used on the device {uuid}, which NVML does not list"
+        found += matching or facts.allotted
+    found += [each for each in facts.allotted if each.board.index in ours]
+    if found:
+        return GpusInUse(_once(found), "in use", problem=problem)
+    if not facts.allotted:
+        return GpusInUse(why="no GPU is allotted to this process")
+    told = all(facts.process_ids.get(each.board.index) is not None for each in facts.allotted)
+    if told and facts.ids_match:
+        return GpusInUse(why="the driver lists no process of this test on a GPU")
+    names = ", ".join(f"gpu:{each.board.index}" for each in facts.allotted)
+    return GpusInUse(
+        facts.allotted,
+        "process ids can't be matched",
+        f"the driver's process ids can't be matched with ours here, so all allotted GPUs count "
+        f"({names}); name those in use with --energy-gpus",
+    )
+
+
+def _is(device: Allotted, uuid: str) -> bool:
+    uuids = [device.board.uuid, *(mig.uuid for mig in device.board.migs)]
+    return uuid in [plain_uuid(each) for each in uuids]
+
+
+def _once(devices: Sequence[Allotted]) -> tuple[Allotted, ...]:
+    return tuple(dict.fromkeys(sorted(devices, key=lambda each: each.board.index)))
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """What one test's limit covers.
+
+    scope: gpu, cpu or all; auto is resolved. gated: channels whose joules the limit covers.
+    shown: channels that are measured beside them. method: the weakest provenance gated, or
+    "cpu-time". problem: why the test can't be measured, or "".
+    """
+
+    scope: Scope
+    gated: tuple[Channel, ...]
+    shown: tuple[Channel, ...]
+    method: str
+    problem: str = ""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def channels(self) -> tuple[Channel, ...]:
+        return (*self.gated, *self.shown)
+
+    @property
+    def gated_names(self) -> tuple[str, ...]:
+        return tuple(channel.name for channel in self.gated)
+
+    @property
+    def window_seconds(self) -> float:
+        return max((channel.window_seconds for channel in self.channels), default=0.0)
+
+    @property
+    def tolerance(self) -> float:
+        """The fraction over the limit that another session could explain (rule A)."""
+        counted = (Provenance.MEASURED, Provenance.INTEGRATED)
+        return 0.03 if self.method in counted else 0.15
+
+
+def cover(
+    budget: Budget,
+    in_use: GpusInUse,
+    torch: TorchUse,
+    channels: Sequence[Channel],
+    gpu_faults: Mapping[str, str],
+    no_nvml: str,
+    *,
+    require_measured: bool,
+) -> Coverage:
+    """Decide what a limit covers from the channels that can be read and the GPUs in use."""
+    used = tuple(dict.fromkeys(f"gpu:{each.board.index}" for each in in_use.devices))
+    gpu = tuple(channel for channel in channels if channel.name in used)
+    cpu = tuple(channel for channel in channels if channel.kind is not Kind.GPU)
+    scope = budget.scope
+    if scope is Scope.AUTO:
+        scope = Scope.CPU if budget.counts_cpu_time or not used else Scope.GPU
+    gated = {Scope.GPU: gpu, Scope.CPU: cpu, Scope.ALL: (*gpu, *cpu)}[scope]
+    method = _method(budget, gated)
+    problem = ""
+    if not (budget.counts_cpu_time or budget.scope is Scope.CPU):
+        problem = _unseen(in_use, torch, used, gpu_faults, no_nvml)
+    if not problem:
+        problem = _missing(scope, in_use, gated, no_nvml)
+    enough = (Provenance.MEASURED, CPU_TIME_METHOD)
+    if not problem and require_measured and budget.limit is not None and method not in enough:
+        names = ", ".join(channel.name for channel in gated)
+        problem = f"--energy-require measured asks for a counter, and {names} is {method}"
+    shown = tuple(channel for channel in (*gpu, *cpu) if channel not in gated)
+    return Coverage(scope, gated, shown, method, problem, (in_use.note,) if in_use.note else ())
+
+
+def _method(budget: Budget, gated: Sequence[Channel]) -> str:
+    if budget.counts_cpu_time:
+        return CPU_TIME_METHOD
+    provenances = {channel.provenance for channel in gated}
+    return next((str(each) for each in _WORST_FIRST if each in provenances), "")
+
+
+def _unseen(
+    in_use: GpusInUse,
+    torch: TorchUse,
+    used: Sequence[str],
+    gpu_faults: Mapping[str, str],
+    no_nvml: str,
+) -> str:
+    """Work that happened where no sensor looks."""
+    if torch.elsewhere:
+        return f"{torch.elsewhere[0]} was used, and no sensor reads it"
+    if torch.cuda_uuids and no_nvml:
+        return f"CUDA was used, and its energy can't be read: {no_nvml}"
+    if in_use.problem:
+        return in_use.problem
+    for device in in_use.devices:
+        if device.mig is not None and not device.mig.whole:
+            return (
+                f"{device.mig.uuid} is a slice of gpu:{device.board.index}, "
+                "whose counter holds the whole board's energy"
+            )
+    for name in used:
+        if name in gpu_faults:
+            return f"{name} can't be read: {gpu_faults[name]}"
+    return ""
+
+
+def _missing(scope: Scope, in_use: GpusInUse, gated: Sequence[Channel], no_nvml: str) -> str:
+    """A scope without the counters that it needs."""
+    if scope is Scope.GPU and not gated:
+        return f'scope="gpu" and no GPU in use: {no_nvml or in_use.why}'
+    estimates = [each.name for each in gated if each.provenance is Provenance.ESTIMATED]
+    if scope is Scope.ALL and estimates:
+        return (
+            'scope="all" needs a counter for the CPU, and there is none here '
+            f"({estimates[0]} is an estimate, which is never added to a measurement)"
+        )
+    return ""

@@ -1,0 +1,162 @@
+"""Warm-up, rounds and looks, as a generator that asks for calls.
+
+The generator yields each time the work is to be called once, and is sent the units that this call
+did. So one protocol drives plain functions, coroutines and test bodies alike, and a test can drive
+it with a virtual clock.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
+
+from pytest_energy.measure.coverage import Coverage
+from pytest_energy.measure.meter import Meter, Window
+from pytest_energy.sensors.base import Clock
+from pytest_energy.verdict import Verdict
+
+WARMUP_ROUNDS = 2
+WARMUP_SECONDS = 3.0
+CPU_WARMUP_SECONDS = 0.5
+#: Warm-up never takes more of a test's time than this.
+WARMUP_SHARE = 0.25
+#: Windows are aimed a little longer than they must be, so that few are found too short.
+MARGIN = 1.1
+MAX_CALLS = 10_000_000
+
+Calls = Generator[None, float, "Rounds"]
+
+
+@dataclass(frozen=True)
+class Round:
+    """One window in which the work was called `calls` times and did `units`."""
+
+    window: Window
+    calls: int
+    units: float
+    warmup: bool
+
+
+@dataclass(frozen=True)
+class Rounds:
+    """All rounds of one measurement, what they cover, and the verdict once one was reached."""
+
+    rounds: tuple[Round, ...]
+    coverage: Coverage
+    verdict: Verdict | None
+
+    @property
+    def measured(self) -> tuple[Round, ...]:
+        return tuple(each for each in self.rounds if not each.warmup)
+
+    @property
+    def calls(self) -> int:
+        return sum(each.calls for each in self.rounds)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How long a measurement may take."""
+
+    max_rounds: int
+    max_seconds: float
+
+
+#: Decide on the measured rounds, given whether these are the last; None to go on.
+Judge = Callable[[Sequence[Round], Coverage, bool], Verdict | None]
+
+
+def run_rounds(
+    meter: Meter,
+    clock: Clock,
+    limits: Limits,
+    candidates: Sequence[str],
+    warmup_seconds: float,
+    decide_coverage: Callable[[], Coverage],
+    judge: Judge,
+    progress: Callable[[Sequence[Round]], None],
+) -> Calls:
+    """Measure until `judge` decides.
+
+    candidates: names of the channels that may turn out to be in use. decide_coverage: asked once,
+    after warm-up, when the devices that the work uses have been seen. progress: told of all rounds
+    so far after each one.
+    """
+    started = clock.now()
+    rounds: list[Round] = []
+    window_seconds = WARMUP_SECONDS / WARMUP_ROUNDS if candidates else CPU_WARMUP_SECONDS
+    window_seconds = min(window_seconds, limits.max_seconds * WARMUP_SHARE / WARMUP_ROUNDS)
+    calls, aim = 1, 0.0
+    while not _warm(rounds, clock.now() - started, warmup_seconds, limits):
+        rounds.append((yield from _round(meter, candidates, calls, aim, warmup=True)))
+        progress(rounds)
+        aim = window_seconds
+        calls = _calls_for(rounds[-1], aim)
+    coverage = decide_coverage()
+    if coverage.problem:
+        return Rounds(tuple(rounds), coverage, None)
+    names = [channel.name for channel in coverage.channels]
+    calls = _calls_for(rounds[-1], coverage.window_seconds * MARGIN)
+    measured: list[Round] = []
+    while True:
+        before = clock.now()
+        latest = yield from _round(meter, names, calls, coverage.window_seconds, warmup=False)
+        took = clock.now() - before
+        measured.append(latest)
+        progress([*rounds, *measured])
+        calls = max(calls, _calls_for(latest, coverage.window_seconds * MARGIN))
+        out_of_time = clock.now() - started + took > limits.max_seconds
+        final = len(measured) >= limits.max_rounds or out_of_time
+        verdict = judge(measured, coverage, final)
+        if verdict is not None or final:
+            return Rounds((*rounds, *measured), coverage, verdict)
+
+
+def run_window(
+    meter: Meter, names: Sequence[str], decide_coverage: Callable[[], Coverage], judge: Judge
+) -> Calls:
+    """One long run, called once: a single round without warm-up."""
+    only = yield from _round(meter, names, 1, 0.0, warmup=False)
+    coverage = decide_coverage()
+    verdict = None if coverage.problem else judge([only], coverage, True)
+    return Rounds((only,), coverage, verdict)
+
+
+def _warm(rounds: Sequence[Round], seconds: float, needed: float, limits: Limits) -> bool:
+    if not rounds:
+        return False
+    if seconds >= limits.max_seconds * WARMUP_SHARE:
+        return True
+    return len(rounds) >= WARMUP_ROUNDS and seconds >= needed
+
+
+def _round(
+    meter: Meter, names: Sequence[str], calls: int, at_least_seconds: float, *, warmup: bool
+) -> Generator[None, float, Round]:
+    """One window of `calls` calls, and more where these took less than `at_least_seconds`."""
+    units = 0.0
+    done = 0
+    meter.open(names)
+    try:
+        while calls:
+            for _ in range(calls):
+                units += yield
+            done += calls
+            seconds = meter.elapsed()
+            calls = _calls_in(at_least_seconds - seconds, seconds / done)
+    except BaseException:
+        meter.abandon()
+        raise
+    return Round(meter.close(), done, units, warmup)
+
+
+def _calls_for(latest: Round, seconds: float) -> int:
+    """How many calls take this long, going by the latest round."""
+    return max(_calls_in(seconds, latest.window.seconds / latest.calls), 1)
+
+
+def _calls_in(seconds: float, seconds_per_call: float) -> int:
+    if seconds <= 0:
+        return 0
+    return min(max(math.ceil(seconds / max(seconds_per_call, 1e-9)), 1), MAX_CALLS)

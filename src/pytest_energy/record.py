@@ -1,0 +1,214 @@
+"""The run record: everything one pytest session measured, as plain data, versioned."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any, get_args, get_origin, get_type_hints
+
+SCHEMA = 1
+
+Label = str | int | float | bool
+
+
+class RecordError(ValueError):
+    """A file that is no run record this version can read."""
+
+
+@dataclass(frozen=True)
+class ChannelRecord:
+    """One channel of one test; joules_per_unit is the centre of its measured rounds."""
+
+    name: str
+    kind: str
+    source: str
+    provenance: str
+    gated: bool
+    joules_per_unit: float | None
+
+
+@dataclass(frozen=True)
+class RoundRecord:
+    """One round: gated joules (None where a reading failed), seconds of work, units done."""
+
+    joules: float | None
+    seconds: float
+    units: float
+    warmup: bool
+    cpu_seconds: float
+    calls: int
+
+
+@dataclass(frozen=True)
+class BudgetRecord:
+    """A limit as its author wrote it, and where."""
+
+    limit: str
+    origin: str
+
+
+@dataclass(frozen=True)
+class TestRecord:
+    """One measurement of one test. `attempt` counts reruns from 1.
+
+    joules_per_unit and interval hold the gated channels; None where nothing was measured.
+    limit_joules_per_unit: the limit in joules; None for a limit in CPU time.
+    used: the figure as a fraction of the limit. notes: sentences for the summary.
+    """
+
+    __test__ = False  # pytest would collect the class by its name
+
+    id: str
+    name: str | None
+    task: str | None
+    model: str | None
+    labels: Mapping[str, Label]
+    unit: str
+    scope: str
+    joules_per_unit: float | None
+    interval: tuple[float, float] | None
+    grams_per_unit: float | None
+    cpu_seconds_per_unit: float | None
+    channels: tuple[ChannelRecord, ...]
+    rounds: tuple[RoundRecord, ...]
+    budget: BudgetRecord | None
+    limit_joules_per_unit: float | None
+    used: float | None
+    verdict: str
+    reason: str
+    method: str
+    attempt: int
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class CarbonRecord:
+    """The intensity that turned joules into grams."""
+
+    grams_per_kwh: float
+    source: str
+
+
+@dataclass(frozen=True)
+class MachineRecord:
+    """The hardware; never a host's name or address."""
+
+    os: str = ""
+    architecture: str = ""
+    cpu: str = ""
+    cpu_count: int = 0
+    gpus: tuple[GpuRecord, ...] = ()
+
+
+@dataclass(frozen=True)
+class GpuRecord:
+    """One board that NVML lists."""
+
+    name: str
+    uuid: str
+    power_limit_watts: float | None
+
+
+@dataclass(frozen=True)
+class Run:
+    """One pytest session; times are UTC, in ISO 8601."""
+
+    uuid: str
+    start: str
+    end: str
+    versions: Mapping[str, str]
+    commit: str | None
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """Everything one pytest session measured; every report is a function of it."""
+
+    run: Run
+    machine: MachineRecord
+    carbon: CarbonRecord | None
+    tests: tuple[TestRecord, ...]
+    schema: int = SCHEMA
+    settings: Mapping[str, Label] = field(default_factory=dict)
+
+
+def to_plain(record: Any) -> Any:
+    """A record as dicts, lists and plain values, as pytest-xdist and JSON carry them."""
+    return json.loads(json.dumps(asdict(record), allow_nan=False))
+
+
+def from_plain(cls: type[Any], data: object, where: str = "record") -> Any:
+    """Build a record class from plain data. Raises RecordError that names what is wrong.
+
+    Keys that a later version of the same schema adds are left aside.
+    """
+    if not isinstance(data, dict):
+        raise RecordError(f"{where} is {type(data).__name__}, not an object")
+    hints = get_type_hints(cls)
+    values = {}
+    for each in fields(cls):
+        if each.name in data:
+            place = f"{where}.{each.name}"
+            values[each.name] = _value(hints[each.name], data[each.name], place)
+    try:
+        return cls(**values)
+    except TypeError as error:
+        missing = str(error).rpartition(":")[2].strip()
+        raise RecordError(f"{where} lacks {missing}") from None
+
+
+def _value(hint: Any, data: object, where: str) -> Any:
+    if isinstance(hint, UnionType):
+        if data is None and NoneType in get_args(hint):
+            return None
+        hint = next(each for each in get_args(hint) if each is not NoneType)
+    origin = get_origin(hint)
+    if is_dataclass(hint):
+        return from_plain(hint, data, where)  # type: ignore[arg-type]
+    if origin is tuple:
+        if not isinstance(data, list):
+            raise RecordError(f"{where} is {type(data).__name__}, not a list")
+        inner = get_args(hint)[0]
+        return tuple(_value(inner, each, f"{where}[{i}]") for i, each in enumerate(data))
+    expected: Any = {float: int | float}.get(hint, origin or hint)
+    if not isinstance(data, expected) or (isinstance(data, bool) and hint is not bool):
+        raise RecordError(f"{where} is {data!r}, not {getattr(hint, '__name__', hint)}")
+    return data
+
+
+def write(record: RunRecord, path: Path) -> None:
+    """Write the record at full precision, all or nothing. Raises OSError."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(to_plain(record), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    scratch = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        scratch.write_text(text, encoding="utf-8")
+        scratch.replace(path)
+    finally:
+        scratch.unlink(missing_ok=True)
+
+
+def read(path: Path) -> RunRecord:
+    """Read a record. Raises RecordError with the path and what is wrong."""
+    try:
+        data = json.loads(path.read_bytes())
+    except OSError as error:
+        raise RecordError(f"{path}: {error.strerror}") from None
+    except ValueError as error:
+        raise RecordError(f"{path}: not JSON ({error})") from None
+    schema = data.get("schema") if isinstance(data, dict) else None
+    if schema != SCHEMA:
+        raise RecordError(
+            f"{path}: schema {schema!r} is not {SCHEMA}, the one this version reads; "
+            "run records are written by pytest --energy-json PATH"
+        )
+    try:
+        record = from_plain(RunRecord, data)
+    except RecordError as error:
+        raise RecordError(f"{path}: {error}") from None
+    assert isinstance(record, RunRecord)
+    return record

@@ -1,0 +1,1 @@
+"""Instruments, one file each, all of one shape (see `base`)."""

@@ -1,0 +1,136 @@
+"""NVIDIA's management library, through the unmodified pynvml: boards, readings, processes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pynvml
+
+from pytest_energy.sensors.base import SensorFault
+from pytest_energy.sensors.visible import Board, MigDevice
+
+_AMPERE = 7  # NVML_DEVICE_ARCH_AMPERE: from here on GetPowerUsage is an average over 1 s
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """One board that answered: NVML's handle and what doesn't change."""
+
+    board: Board
+    handle: Any
+    name: str
+    power_limit_watts: float | None
+
+    @property
+    def channel(self) -> str:
+        return f"gpu:{self.board.index}"
+
+
+class Nvml:
+    """The loaded library. Every method turns NVML's errors into SensorFault."""
+
+    def __init__(self) -> None:
+        """Load and initialise. Raises SensorFault where there is no driver."""
+        try:
+            pynvml.nvmlInit()
+        except pynvml.NVMLError as error:
+            raise SensorFault(f"no NVIDIA driver answers (NVML: {error})") from None
+        self.driver: str = _optional(pynvml.nvmlSystemGetDriverVersion) or "unknown"
+        self.faults: dict[int, str] = {}
+        """Boards that NVML counts but that can't be opened, by index."""
+        self.gpus: tuple[Gpu, ...] = tuple(self._gpus())
+
+    def close(self) -> None:
+        _optional(pynvml.nvmlShutdown)
+
+    def _gpus(self) -> list[Gpu]:
+        found = []
+        for index in range(_checked(pynvml.nvmlDeviceGetCount)):
+            try:
+                handle = _checked(pynvml.nvmlDeviceGetHandleByIndex, index)
+                uuid = _checked(pynvml.nvmlDeviceGetUUID, handle)
+            except SensorFault as fault:
+                self.faults[index] = str(fault)
+                continue
+            milliwatts = _optional(pynvml.nvmlDeviceGetEnforcedPowerLimit, handle)
+            found.append(
+                Gpu(
+                    board=Board(index, uuid, _mig_devices(handle)),
+                    handle=handle,
+                    name=_optional(pynvml.nvmlDeviceGetName, handle) or "unknown",
+                    power_limit_watts=milliwatts / 1000 if milliwatts else None,
+                )
+            )
+        return found
+
+    def joules(self, gpu: Gpu) -> float:
+        """The energy counter: joules since the driver was loaded."""
+        return float(_checked(pynvml.nvmlDeviceGetTotalEnergyConsumption, gpu.handle)) / 1000
+
+    def power_reader(self, gpu: Gpu) -> tuple[Callable[[], float], bool]:
+        """A function that reads watts, and whether it reads them as they are at that instant.
+
+        Raises SensorFault where the board has no power reading.
+        """
+
+        def instant() -> float:
+            (field,) = _checked(
+                pynvml.nvmlDeviceGetFieldValues, gpu.handle, [pynvml.NVML_FI_DEV_POWER_INSTANT]
+            )
+            if field.nvmlReturn != pynvml.NVML_SUCCESS:
+                raise SensorFault(str(pynvml.NVMLError(field.nvmlReturn)))
+            return float(field.value.uiVal) / 1000
+
+        def usual() -> float:
+            return float(_checked(pynvml.nvmlDeviceGetPowerUsage, gpu.handle)) / 1000
+
+        try:
+            instant()
+        except SensorFault:
+            usual()
+            architecture = _optional(pynvml.nvmlDeviceGetArchitecture, gpu.handle)
+            return usual, architecture is not None and architecture < _AMPERE
+        return instant, True
+
+    def process_ids(self, gpu: Gpu) -> frozenset[int] | None:
+        """Process ids with work on this board, as the driver sees them; None if it won't tell."""
+        lists = [
+            _optional(pynvml.nvmlDeviceGetComputeRunningProcesses, gpu.handle),
+            _optional(pynvml.nvmlDeviceGetGraphicsRunningProcesses, gpu.handle),
+        ]
+        if lists[0] is None:
+            return None
+        return frozenset(process.pid for each in lists for process in each or ())
+
+
+def _mig_devices(handle: Any) -> tuple[MigDevice, ...]:
+    mode = _optional(pynvml.nvmlDeviceGetMigMode, handle)
+    if not mode or mode[0] != pynvml.NVML_DEVICE_MIG_ENABLE:
+        return ()
+    slices = _optional(pynvml.nvmlDeviceGetMaxMigDeviceCount, handle) or 0
+    found = []
+    for index in range(slices):
+        mig = _optional(pynvml.nvmlDeviceGetMigDeviceHandleByIndex, handle, index)
+        uuid = mig and _optional(pynvml.nvmlDeviceGetUUID, mig)
+        if uuid:
+            attributes = _optional(pynvml.nvmlDeviceGetAttributes, mig)
+            whole = attributes is not None and attributes.gpuInstanceSliceCount >= slices
+            found.append(MigDevice(uuid, whole))
+    return tuple(found)
+
+
+def _checked(function: Callable[..., Any], *arguments: Any) -> Any:
+    try:
+        return function(*arguments)
+    except pynvml.NVMLError as error:
+        raise SensorFault(f"{function.__name__}: {error}") from None
+
+
+def _optional(function: Callable[..., Any], *arguments: Any) -> Any:
+    """The answer, or None where this driver or board has none to give."""
+    try:
+        return function(*arguments)
+    except pynvml.NVMLError:
+        return None

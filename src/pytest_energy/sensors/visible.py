@@ -1,0 +1,106 @@
+"""CUDA_VISIBLE_DEVICES in every form, as CUDA reads it; pure.
+
+The list ends at the first entry that names no device, as in CUDA: "0,-1,1" shows device 0 alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class GpuChoice:
+    """What --energy-gpus says: "auto", "all" or "none"; with a list, those and what auto finds."""
+
+    mode: str = "auto"
+    listed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class MigDevice:
+    """One slice of a board. `whole` where the slice is the whole board."""
+
+    uuid: str
+    whole: bool
+
+
+@dataclass(frozen=True)
+class Board:
+    """One GPU as NVML lists it."""
+
+    index: int
+    uuid: str
+    migs: tuple[MigDevice, ...] = ()
+
+
+@dataclass(frozen=True)
+class Allotted:
+    """A board that this process may use, and the slice of it where it is no whole board."""
+
+    board: Board
+    mig: MigDevice | None = None
+
+
+def allotted(value: str | None, boards: Sequence[Board]) -> tuple[Allotted, ...]:
+    """The boards that CUDA_VISIBLE_DEVICES (None where it isn't set) leaves to this process.
+
+    Indices are taken in NVML's order (PCI); CUDA's own default order, fastest first, differs only
+    where boards of different models are mixed.
+    """
+    if value is None:
+        return tuple(_enumerated(boards))
+    found: list[Allotted] = []
+    for word in value.split(","):
+        device = _named(word.strip(), boards)
+        if device is None:
+            break
+        if device in found:
+            return ()  # CUDA refuses a list that names a device twice
+        found.append(device)
+    return tuple(found)
+
+
+def listed(names: Sequence[str], boards: Sequence[Board]) -> tuple[Allotted, ...]:
+    """The boards a user names by index or UUID. Raises ValueError for one that isn't there."""
+    found: list[Allotted] = []
+    for name in names:
+        device = _named(name, boards)
+        if device is None:
+            there = ", ".join(f"{board.index} ({board.uuid})" for board in boards) or "none"
+            raise ValueError(f"--energy-gpus: no GPU {name!r} on this machine; there are: {there}")
+        if device not in found:
+            found.append(device)
+    return tuple(found)
+
+
+def _enumerated(boards: Sequence[Board]) -> list[Allotted]:
+    # Without a list CUDA shows a MIG board's first slice only.
+    return [Allotted(board, board.migs[0] if board.migs else None) for board in boards]
+
+
+def _named(word: str, boards: Sequence[Board]) -> Allotted | None:
+    if word.isdecimal():
+        index = int(word)
+        return _enumerated(boards)[index] if index < len(boards) else None
+    if word.startswith("MIG-GPU-"):  # drivers before R470: MIG-GPU-<uuid>/<gi>/<ci>
+        uuid = word.removeprefix("MIG-").partition("/")[0]
+        slices = [
+            Allotted(board, MigDevice(word, whole=False)) for board in boards if board.uuid == uuid
+        ]
+        return _only(slices)
+    if word.startswith("MIG-"):
+        return _only(
+            [Allotted(b, mig) for b in boards for mig in b.migs if _begins(mig.uuid, word)]
+        )
+    if word.startswith("GPU-"):
+        return _only([each for each in _enumerated(boards) if _begins(each.board.uuid, word)])
+    return None
+
+
+def _begins(uuid: str, prefix: str) -> bool:
+    return uuid.lower().startswith(prefix.lower())
+
+
+def _only(found: Sequence[Allotted]) -> Allotted | None:
+    return found[0] if len(found) == 1 else None

@@ -1,0 +1,215 @@
+"""Settings: command line > environment > ini file > default, as one frozen object."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_energy.carbon import Intensity, parse_intensity
+from pytest_energy.sensors.visible import GpuChoice
+from pytest_energy.verdict import MAX_ROUNDS, RED, Verdict
+
+ENVIRONMENT_PREFIX = "PYTEST_ENERGY_"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything a user can set for one pytest run."""
+
+    disable: bool = False
+    json_path: Path | None = None
+    gpus: GpuChoice = field(default_factory=GpuChoice)
+    max_rounds: int = MAX_ROUNDS
+    max_seconds: float = 60.0
+    fail_on: frozenset[Verdict] = RED
+    require_measured: bool = False
+    intensity: Intensity | None = None
+    cpu_watts_per_core: float = 4.0
+
+
+@dataclass(frozen=True)
+class _Option:
+    """One setting that has a command-line option, an environment variable and an ini twin."""
+
+    name: str
+    help: str
+    parse: Callable[[str], Any]
+    metavar: str
+
+    @property
+    def flag(self) -> str:
+        return "--energy-" + self.name.replace("_", "-")
+
+    @property
+    def variable(self) -> str:
+        return ENVIRONMENT_PREFIX + self.name.upper()
+
+    @property
+    def ini(self) -> str:
+        return "energy_" + self.name
+
+
+def _gpus(text: str) -> GpuChoice:
+    if text in ("auto", "all", "none"):
+        return GpuChoice(text)
+    listed = tuple(part.strip() for part in text.split(","))
+    for part in listed:
+        if not (part.isdecimal() or part.startswith(("GPU-", "MIG-"))):
+            raise ValueError(
+                f"{part!r} is neither a GPU's index nor its UUID; "
+                'write auto, all, none, or a list such as "0,1" or "GPU-8f6c2a5e" (nvidia-smi -L)'
+            )
+    return GpuChoice("auto", listed)
+
+
+def _max_rounds(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= MAX_ROUNDS:
+        raise ValueError(
+            f"{text!r} is not a whole number from 1 to {MAX_ROUNDS}; for example {MAX_ROUNDS}"
+        )
+    return int(text)
+
+
+def _positive(example: str) -> Callable[[str], float]:
+    def parse(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = float("nan")
+        if not 0 < value < float("inf"):
+            raise ValueError(f"{text!r} is not a number above zero; for example {example}")
+        return value
+
+    return parse
+
+
+def _fail_on(text: str) -> frozenset[Verdict]:
+    names = text.replace(",", " ").split()
+    known = {str(verdict) for verdict in Verdict} - {"pass"}
+    wrong = [name for name in names if name not in known]
+    if wrong or not names:
+        raise ValueError(
+            f"{wrong[0] if wrong else text!r} is not a verdict; "
+            f"choose from {', '.join(sorted(known))}; for example fail,unmeasured,inconclusive"
+        )
+    return frozenset(Verdict(name) for name in names)
+
+
+def _require(text: str) -> bool:
+    if text != "measured":
+        raise ValueError(f'{text!r} is not known; the only evidence to require is "measured"')
+    return True
+
+
+_OPTIONS = (
+    _Option("gpus", "GPUs that count: auto, all, none, or INDEX,UUID", _gpus, "GPUS"),
+    _Option("max_rounds", f"rounds a test at most ({MAX_ROUNDS})", _max_rounds, "N"),
+    _Option("max_seconds", "seconds a test at most (60)", _positive("60"), "SECONDS"),
+    _Option("fail_on", "verdicts that fail (fail,unmeasured,inconclusive)", _fail_on, "VERDICTS"),
+    _Option("require", "measured: an estimate is then unmeasured", _require, "EVIDENCE"),
+    _Option(
+        "carbon_intensity",
+        'grams of CO2e for one kWh, such as "300 gCO2e/kWh"',
+        parse_intensity,
+        "INTENSITY",
+    ),
+    _Option(
+        "cpu_watts_per_core",
+        "watts of one busy core, for the estimate without a counter (4)",
+        _positive("4"),
+        "WATTS",
+    ),
+)
+
+
+def add_options(parser: pytest.Parser) -> None:
+    group = parser.getgroup("energy", "energy budgets")
+    for option in _OPTIONS:
+        group.addoption(
+            option.flag,
+            dest=option.ini,
+            default=None,
+            metavar=option.metavar,
+            help=f"{option.help} (also {option.variable} and ini {option.ini})",
+        )
+        parser.addini(option.ini, help=option.help, default=None)
+    group.addoption(
+        "--energy-disable",
+        action="store_true",
+        default=False,
+        help="run marked tests once, unmeasured",
+    )
+    group.addoption(
+        "--energy-strict",
+        action="store_true",
+        default=False,
+        help="every verdict but pass fails",
+    )
+    group.addoption(
+        "--energy-json",
+        metavar="PATH",
+        default=None,
+        help="write the run record here",
+    )
+
+
+def read_settings(config: pytest.Config, environment: Mapping[str, str] = os.environ) -> Settings:
+    """The settings of this run. Raises pytest.UsageError for all values that can't be used."""
+    values: dict[str, Any] = {}
+    origins: dict[str, str] = {}
+    mistakes: list[str] = []
+    for option in _OPTIONS:
+        text, origin = _text(option, config, environment)
+        if text is None:
+            continue
+        try:
+            values[option.name] = option.parse(text.strip())
+        except ValueError as error:
+            mistakes.append(f"{origin}: {error}")
+        origins[option.name] = origin
+    json_path = _json_path(config, mistakes)
+    if mistakes:
+        raise pytest.UsageError("\n".join(mistakes))
+    if config.getoption("--energy-strict"):
+        values["fail_on"] = frozenset(Verdict) - {Verdict.PASS}
+    grams_per_kwh = values.pop("carbon_intensity", None)
+    intensity = Intensity(grams_per_kwh, origins["carbon_intensity"]) if grams_per_kwh else None
+    return Settings(
+        disable=config.getoption("--energy-disable"),
+        json_path=json_path,
+        require_measured=values.pop("require", False),
+        intensity=intensity,
+        **values,
+    )
+
+
+def _text(
+    option: _Option, config: pytest.Config, environment: Mapping[str, str]
+) -> tuple[str | None, str]:
+    given = config.getoption(option.ini)
+    if given is not None:
+        return str(given), option.flag
+    if option.variable in environment:
+        return environment[option.variable], option.variable
+    written = config.getini(option.ini)
+    if written in (None, ""):
+        return None, ""
+    where = config.inipath.name if config.inipath else "the ini file"
+    return str(written), f"{option.ini} in {where}"
+
+
+def _json_path(config: pytest.Config, mistakes: list[str]) -> Path | None:
+    given = config.getoption("--energy-json")
+    if given is None:
+        return None
+    path = Path(config.invocation_params.dir, given)
+    if path.is_dir() or not given.strip():
+        mistakes.append(
+            f"--energy-json: {given!r} is not a file's path; for example --energy-json energy.json"
+        )
+    return path

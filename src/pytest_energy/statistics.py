@@ -1,0 +1,95 @@
+"""Robust centre, its variance, and Student's t quantile, without scipy.
+
+scipy costs 205 ms and 143 MB for one number; it is the oracle of the tests instead.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from statistics import fmean, median, variance
+
+#: The scale of a normal sample from its median absolute deviation.
+MAD_TO_SD = 1.4826
+OUTLIER_SCALES = 5.0
+SCALE_FLOOR = 0.003
+SD_FLOOR = 0.001
+TRIM = 0.2
+
+
+@dataclass(frozen=True)
+class Centre:
+    """A centre with the variance of that centre (not of one value) and its degrees of freedom."""
+
+    value: float
+    variance: float
+    degrees_of_freedom: int
+
+    def half_width(self, probability: float) -> float:
+        """Half the interval whose upper end lies at this quantile of Student's t."""
+        return t_quantile(probability, self.degrees_of_freedom) * math.sqrt(self.variance)
+
+
+def robust_centre(values: Sequence[float]) -> Centre:
+    """The mean, or the 20 % trimmed mean once a value lies far out.
+
+    Far out is beyond 5 x 1.4826 median absolute deviations (floor 0.003) from the median. The
+    trimmed mean comes with Yuen's variance (K. K. Yuen, Biometrika 61, 1974). One value's standard
+    deviation is taken as at least 0.001. `values` are logarithms, so these floors are relative.
+    Needs five values or more.
+    """
+    n = len(values)
+    if n < 5:
+        raise ValueError(f"a centre needs five values or more, not {n}")
+    middle = median(values)
+    scale = max(MAD_TO_SD * median(abs(value - middle) for value in values), SCALE_FLOOR)
+    if all(abs(value - middle) <= OUTLIER_SCALES * scale for value in values):
+        return Centre(fmean(values), max(variance(values), SD_FLOOR**2) / n, n - 1)
+    ordered = sorted(values)
+    cut = int(TRIM * n)
+    kept = ordered[cut : n - cut]
+    winsorised = [kept[0]] * cut + kept + [kept[-1]] * cut
+    spread = max(variance(winsorised), SD_FLOOR**2)
+    h = len(kept)
+    return Centre(fmean(kept), (n - 1) * spread / (h * (h - 1)), h - 1)
+
+
+@lru_cache(maxsize=256)
+def t_quantile(probability: float, degrees_of_freedom: int) -> float:
+    """The quantile of Student's t for whole degrees of freedom; exact, by bisection.
+
+    The distribution function is the finite sum in Abramowitz and Stegun, 26.7.3 and 26.7.4.
+    """
+    if not 0.5 < probability < 1:
+        raise ValueError(f"the probability lies between 0.5 and 1, not at {probability}")
+    low, high = 0.0, 1.0
+    while _t_cdf(high, degrees_of_freedom) < probability:
+        low, high = high, high * 2
+    while high - low > 1e-12 * high:
+        middle = (low + high) / 2
+        if middle in (low, high):
+            break
+        if _t_cdf(middle, degrees_of_freedom) < probability:
+            low = middle
+        else:
+            high = middle
+    return (low + high) / 2
+
+
+def _t_cdf(t: float, degrees_of_freedom: int) -> float:
+    """P(T <= t) for t >= 0."""
+    theta = math.atan(t / math.sqrt(degrees_of_freedom))
+    cos2 = math.cos(theta) ** 2
+    odd = degrees_of_freedom % 2
+    term = math.cos(theta) if odd else 1.0
+    total = term if degrees_of_freedom > 1 else 0.0
+    for k in range(3 if odd else 2, degrees_of_freedom - 1, 2):
+        term *= cos2 * (k - 1) / k
+        total += term
+    if odd:
+        within = 2 / math.pi * (theta + math.sin(theta) * total)
+    else:
+        within = math.sin(theta) * total
+    return 0.5 + within / 2

@@ -1,0 +1,198 @@
+"""Limits as people write them ("2.1 Wh / 1000 queries") as typed quantities; joules inside."""
+
+from __future__ import annotations
+
+import difflib
+import math
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+
+JOULES_PER_WH = 3600.0
+JOULES_PER_KWH = 3.6e6
+
+EXAMPLES = (
+    '"2.1 Wh / 1000 queries", "35 mJ / token", "0.5 gCO2e per 1k queries", "120 cpu-ms / query"'
+)
+
+
+class Quantity(StrEnum):
+    """What a limit counts; the value is the name people read."""
+
+    ENERGY = "energy"
+    CARBON = "carbon"
+    CPU_TIME = "CPU time"
+
+
+#: symbol -> (quantity, size in joules, grams of CO2e or CPU seconds)
+_SYMBOLS: dict[str, tuple[Quantity, float]] = {
+    "mJ": (Quantity.ENERGY, 1e-3),
+    "J": (Quantity.ENERGY, 1.0),
+    "kJ": (Quantity.ENERGY, 1e3),
+    "mWh": (Quantity.ENERGY, 3.6),
+    "Wh": (Quantity.ENERGY, JOULES_PER_WH),
+    "kWh": (Quantity.ENERGY, JOULES_PER_KWH),
+    "mgCO2e": (Quantity.CARBON, 1e-3),
+    "gCO2e": (Quantity.CARBON, 1.0),
+    "kgCO2e": (Quantity.CARBON, 1e3),
+    "cpu-ms": (Quantity.CPU_TIME, 1e-3),
+    "cpu-s": (Quantity.CPU_TIME, 1.0),
+}
+#: A capital M means mega in SI, and the two readings are a factor of 10^9 apart: ask, never guess.
+_AMBIGUOUS = {"MWh": "mWh or kWh?", "MJ": "mJ or kJ?"}
+_MULTIPLES = {"": 1.0, "k": 1e3, "M": 1e6}
+
+_LIMIT = re.compile(
+    r"""\s*(?P<amount>[+-]?(?:nan\b|inf(?:inity)?\b|[\d.,_']+(?:[eE][+-]?\d+)?))\s*
+        (?P<symbol>[^\s/\d][^\s/]*)\s*
+        (?:/|(?<=\s)per\s)\s*(?P<per>.*?)\s*""",
+    re.VERBOSE | re.IGNORECASE,
+)
+_PER = re.compile(
+    r"(?:(?P<number>[+-]?\d[\d.,]*)\s*(?:(?P<multiple>[kM])(?![\w-]))?)?\s*(?P<unit>[A-Za-z][\w-]*)"
+)
+_GROUPED = re.compile(r"\d{1,3}(?:,\d{3})+|\d+(?:\.\d+)?")
+
+
+class LimitError(ValueError):
+    """A limit that can't be read; the message names the value, why, and examples that work."""
+
+    def __init__(self, text: object, why: str) -> None:
+        super().__init__(f"limit {text!r}: {why}; valid limits look like {EXAMPLES}")
+
+
+@dataclass(frozen=True)
+class Limit:
+    """An upper limit of energy, carbon or CPU time for `per` units of work."""
+
+    amount: float
+    symbol: str
+    per: float
+    unit: str
+
+    @property
+    def quantity(self) -> Quantity:
+        return _SYMBOLS[self.symbol][0]
+
+    @property
+    def size(self) -> float:
+        """One of the limit's symbol, in joules, grams of CO2e or CPU seconds."""
+        return _SYMBOLS[self.symbol][1]
+
+    @property
+    def base_per_unit(self) -> float:
+        """The limit for one unit, in joules, grams of CO2e or CPU seconds."""
+        return self.amount * self.size / self.per
+
+    def amount_of(self, base_per_unit: float) -> float:
+        """A figure in joules, grams or CPU seconds per unit as an amount on the limit's scale."""
+        return base_per_unit * self.per / self.size
+
+    def describe(self, base_per_unit: float) -> str:
+        """A figure per unit in the limit's own words, for example "3.42 Wh / 1000 queries"."""
+        return f"{figure(self.amount_of(base_per_unit))} {self.symbol} / {self.units}"
+
+    @property
+    def units(self) -> str:
+        """The units a limit stands for: "query", "1000 queries"."""
+        return self.unit if self.per == 1 else f"{self.per:.12g} {plural(self.unit)}"
+
+    def __str__(self) -> str:
+        return self.describe(self.base_per_unit)
+
+
+def parse_limit(text: object) -> Limit:
+    """Read a limit such as "2.1 Wh / 1000 queries".
+
+    Raises LimitError for anything but a string of an amount above zero, a symbol, "/" or "per",
+    an optional number of units ("1000", "1,000", "1k") and the unit's name.
+    """
+    if not isinstance(text, str):
+        raise LimitError(text, "a limit is a string that names its unit, not a bare number")
+    match = _LIMIT.fullmatch(text)
+    if match is None:
+        raise LimitError(text, _why_unreadable(text))
+    amount = _amount(text, match["amount"])
+    symbol = _symbol(text, match["symbol"])
+    per, unit = _per(text, match["per"])
+    limit = Limit(amount, symbol, per, unit)
+    if not 0 < limit.base_per_unit < math.inf:
+        raise LimitError(text, "the amount for one unit is too small or too large to be a number")
+    return limit
+
+
+def _why_unreadable(text: str) -> str:
+    if re.fullmatch(r"\s*[+-]?[\d.,]+\s*", text):
+        return "a bare number has no unit"
+    if not re.search(r"/|\bper\b", text):
+        return 'it does not say for how many units of work ("/ 1000 queries")'
+    return "it is not an amount, a unit of measure, and a number of units of work"
+
+
+def _amount(text: str, amount: str) -> float:
+    if "," in amount:
+        raise LimitError(text, f"{amount!r} has a comma: write decimals with a point")
+    try:
+        value = float(amount)
+    except ValueError:
+        raise LimitError(text, f"{amount!r} is not a number") from None
+    if not math.isfinite(value):
+        raise LimitError(text, f"{amount!r} is not a finite number")
+    if value <= 0:
+        raise LimitError(text, "a limit is above zero")
+    return value
+
+
+def _symbol(text: str, symbol: str) -> str:
+    if symbol in _SYMBOLS:
+        return symbol
+    if symbol in _AMBIGUOUS:
+        raise LimitError(text, f"{symbol!r} is not taken ({_AMBIGUOUS[symbol]})")
+    folded = {known.lower(): known for known in _SYMBOLS}
+    near = difflib.get_close_matches(symbol.lower(), folded, n=1, cutoff=0.5)
+    hint = f", did you mean {folded[near[0]]!r}?" if near else ""
+    raise LimitError(text, f"unknown unit {symbol!r}{hint} (known: {', '.join(_SYMBOLS)})")
+
+
+def _per(text: str, per: str) -> tuple[float, str]:
+    match = _PER.fullmatch(per)
+    if match is None:
+        raise LimitError(
+            text, f"{per!r} is not a number of units and the unit's name, such as '1000 queries'"
+        )
+    number = match["number"] or "1"
+    if not _GROUPED.fullmatch(number):
+        raise LimitError(text, f"{number!r} is not a number of units ('1000', '1,000' or '1k')")
+    count = float(number.replace(",", "")) * _MULTIPLES[match["multiple"] or ""]
+    if count <= 0:
+        raise LimitError(text, "the number of units is above zero")
+    return count, singular(match["unit"])
+
+
+def singular(word: str) -> str:
+    """The singular of a unit's name: queries -> query, tokens -> token, boxes -> box."""
+    lower = word.lower()
+    if lower.endswith("ies") and len(lower) > 4:
+        return lower[:-3] + "y"
+    if lower.endswith(("ches", "shes", "xes", "sses")):
+        return lower[:-2]
+    if lower.endswith("s") and not lower.endswith(("ss", "us", "is")) and len(lower) > 2:
+        return lower[:-1]
+    return lower
+
+
+def plural(word: str) -> str:
+    """The plural of a unit's name: query -> queries, token -> tokens, box -> boxes."""
+    if word.endswith("y") and word[-2:-1] not in set("aeiou"):
+        return word[:-1] + "ies"
+    return word + ("es" if word.endswith(("ch", "sh", "x", "s")) else "s")
+
+
+def figure(value: float) -> str:
+    """A figure with three significant digits, for people; storage keeps full precision."""
+    if value == 0 or not math.isfinite(value):
+        return f"{value:g}"
+    digits = 2 - math.floor(math.log10(abs(float(f"{value:.2e}"))))
+    if digits > 7:
+        return f"{value:.2e}"
+    return f"{round(value, digits):.{max(digits, 0)}f}"
