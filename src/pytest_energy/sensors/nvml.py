@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pynvml
@@ -19,7 +19,7 @@ class Gpu:
     """One board that answered: NVML's handle and what doesn't change."""
 
     board: Board
-    handle: Any
+    handle: Any = field(compare=False)
     name: str
     power_limit_watts: float | None
 

@@ -1,0 +1,159 @@
+"""Which GPUs are in use, and what a limit covers."""
+
+from __future__ import annotations
+
+import pytest
+
+from pytest_energy.budgets import Budget, Scope
+from pytest_energy.measure.accelerators import TorchUse
+from pytest_energy.measure.coverage import Coverage, GpuFacts, GpusInUse, cover, gpus_in_use
+from pytest_energy.sensors.base import Channel, Kind, Provenance
+from pytest_energy.sensors.visible import Allotted, Board, MigDevice
+from pytest_energy.units import parse_limit
+
+A, B = Allotted(Board(0, "GPU-AAAA")), Allotted(Board(1, "GPU-bbbb"))
+NO_TORCH = TorchUse()
+OURS = frozenset({100, 101})
+
+
+def facts(
+    mode: str = "auto",
+    allotted: tuple[Allotted, ...] = (A, B),
+    listed: tuple[Allotted, ...] = (),
+    torch: TorchUse = NO_TORCH,
+    ids: dict[int, frozenset[int] | None] | None = None,
+    ids_match: bool = True,
+) -> GpuFacts:
+    empty: dict[int, frozenset[int] | None] = {0: frozenset(), 1: frozenset()}
+    return GpuFacts(mode, allotted, listed, torch, empty if ids is None else ids, OURS, ids_match)
+
+
+def used(found: GpusInUse) -> list[int]:
+    return [each.board.index for each in found.devices]
+
+
+def test_none_and_all_are_taken_at_their_word() -> None:
+    assert used(gpus_in_use(facts("none", ids={0: OURS}))) == []
+    assert used(gpus_in_use(facts("all"))) == [0, 1]
+
+
+def test_auto_is_the_union_of_torch_processes_and_list() -> None:
+    torch = TorchUse(frozenset({"aaaa"}))
+    assert used(gpus_in_use(facts(torch=torch))) == [0]
+    assert used(gpus_in_use(facts(ids={0: frozenset({7}), 1: frozenset({101})}))) == [1]
+    assert used(gpus_in_use(facts(listed=(B,)))) == [1]
+    assert used(gpus_in_use(facts(torch=torch, listed=(B,)))) == [0, 1]
+
+
+def test_a_trusted_list_without_us_means_no_gpu() -> None:
+    found = gpus_in_use(facts(ids={0: frozenset({7}), 1: frozenset()}))
+    assert used(found) == []
+    assert not found.note
+
+
+@pytest.mark.parametrize("untrusted", [{"ids_match": False}, {"ids": {0: None, 1: None}}])
+def test_a_list_that_cannot_be_trusted_counts_all_allotted_aloud(
+    untrusted: dict[str, bool],
+) -> None:
+    found = gpus_in_use(facts(**untrusted))  # type: ignore[arg-type]
+    assert used(found) == [0, 1]
+    assert "all allotted GPUs count (gpu:0, gpu:1)" in found.note
+
+
+def test_one_other_source_is_enough_where_ids_do_not_match() -> None:
+    found = gpus_in_use(facts(ids_match=False, torch=TorchUse(frozenset({"bbbb"}))))
+    assert used(found) == [1]
+    assert not found.note
+
+
+def test_a_cuda_device_that_nvml_does_not_list_is_a_problem() -> None:
+    assert "cccc" in gpus_in_use(facts(torch=TorchUse(frozenset({"cccc"})))).problem
+
+
+def test_no_allotted_board_means_no_gpu() -> None:
+    assert used(gpus_in_use(facts(allotted=(), ids={}, ids_match=False))) == []
+
+
+GPU = Channel("gpu:0", Kind.GPU, "counter", Provenance.MEASURED, 0.1, 1.0)
+POWER = Channel("gpu:1", Kind.GPU, "power", Provenance.INTEGRATED, 0.1, 10.0)
+CPU = Channel("cpu:process", Kind.CPU, "CPU time", Provenance.ESTIMATED, 0.0, 0.2)
+
+
+def covered(
+    limit: str | None = "1 J / query",
+    scope: Scope = Scope.AUTO,
+    in_use: tuple[Allotted, ...] = (),
+    *,
+    torch: TorchUse = NO_TORCH,
+    faults: dict[str, str] | None = None,
+    no_nvml: str = "",
+    require_measured: bool = False,
+) -> Coverage:
+    budget = Budget(limit=parse_limit(limit) if limit else None, scope=scope)
+    return cover(
+        budget,
+        GpusInUse(in_use, "nobody uses one"),
+        torch,
+        (GPU, POWER, CPU),
+        faults or {},
+        no_nvml,
+        require_measured=require_measured,
+    )
+
+
+def test_auto_is_gpu_when_one_is_in_use_else_cpu() -> None:
+    on_gpu = covered(in_use=(A,))
+    assert (on_gpu.scope, on_gpu.gated, on_gpu.shown) == (Scope.GPU, (GPU,), (CPU,))
+    assert (on_gpu.method, on_gpu.tolerance, on_gpu.window_seconds) == ("measured", 0.03, 1.0)
+    on_cpu = covered()
+    assert (on_cpu.scope, on_cpu.gated, on_cpu.shown) == (Scope.CPU, (CPU,), ())
+    assert (on_cpu.method, on_cpu.tolerance, on_cpu.window_seconds) == ("estimated", 0.15, 0.2)
+
+
+def test_the_weakest_evidence_names_the_method() -> None:
+    assert covered(in_use=(A, B)).method == "integrated"
+
+
+def test_a_limit_in_cpu_time_covers_the_cpu_even_beside_a_gpu() -> None:
+    found = covered("120 cpu-ms / query", in_use=(A,))
+    assert (found.scope, found.method, found.gated) == (Scope.CPU, "cpu-time", (CPU,))
+
+
+def test_scope_gpu_without_one_is_a_problem() -> None:
+    assert "no GPU in use: nobody uses one" in covered(scope=Scope.GPU).problem
+    assert "no driver" in covered(scope=Scope.GPU, no_nvml="no driver").problem
+
+
+def test_scope_all_never_adds_an_estimate() -> None:
+    assert "needs a counter for the CPU" in covered(scope=Scope.ALL, in_use=(A,)).problem
+
+
+@pytest.mark.parametrize("scope", [Scope.AUTO, Scope.GPU, Scope.ALL])
+def test_work_that_no_sensor_sees_is_a_problem_unless_only_the_cpu_is_asked(scope: Scope) -> None:
+    mps = TorchUse(elsewhere=("an Apple GPU (MPS)",))
+    assert "an Apple GPU (MPS) was used" in covered(scope=scope, torch=mps).problem
+    cuda = TorchUse(frozenset({"aaaa"}))
+    assert "CUDA was used" in covered(scope=scope, torch=cuda, no_nvml="no driver").problem
+    for torch in (mps, cuda):
+        assert not covered(scope=Scope.CPU, torch=torch, no_nvml="no driver").problem
+        assert not covered("9 cpu-ms / query", torch=torch, no_nvml="no driver").problem
+
+
+def test_a_board_in_use_without_a_sensor_is_a_problem() -> None:
+    found = covered(in_use=(A,), faults={"gpu:0": "Not Supported"})
+    assert found.problem == "gpu:0 can't be read: Not Supported"
+
+
+@pytest.mark.parametrize(("whole", "problem"), [(True, False), (False, True)])
+def test_a_slice_counts_only_when_it_is_the_whole_board(whole: bool, problem: bool) -> None:
+    mig = MigDevice("MIG-1", whole)
+    found = covered(in_use=(Allotted(Board(0, "GPU-AAAA", (mig,)), mig),))
+    assert bool(found.problem) is problem
+
+
+def test_requiring_a_counter_refuses_an_estimate_where_a_limit_is_set() -> None:
+    assert "cpu:process is estimated" in covered(require_measured=True).problem
+    assert "gpu:1 is integrated" in covered(in_use=(B,), require_measured=True).problem
+    assert not covered(in_use=(A,), require_measured=True).problem
+    assert not covered("9 cpu-ms / query", require_measured=True).problem
+    assert not covered(None, require_measured=True).problem

@@ -1,0 +1,145 @@
+"""Warm-up, rounds and looks on a virtual clock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import cast
+
+import pytest
+
+from pytest_energy.budgets import Scope
+from pytest_energy.measure.coverage import Coverage
+from pytest_energy.measure.meter import Meter
+from pytest_energy.measure.protocol import Limits, Round, Rounds, run_rounds, run_window
+from pytest_energy.sensors.base import Channel, Kind, Provenance
+from pytest_energy.sensors.cpu_time import CpuTime
+from pytest_energy.verdict import MAX_ROUNDS, Verdict
+from virtual import ConstantSensor, VirtualTime
+
+CHANNEL = Channel("gpu:0", Kind.GPU, "virtual", Provenance.MEASURED, 0.1, 1.0)
+
+
+class Bench:
+    """Drives the protocol with calls that take virtual seconds."""
+
+    def __init__(self) -> None:
+        self.time = VirtualTime()
+        self.sensor = ConstantSensor(self.time, "gpu:0", Kind.GPU, 100.0)
+        self.meter = Meter([self.sensor], CpuTime(4.0), self.time.clock)
+        self.coverage = Coverage(Scope.GPU, (CHANNEL,), (), "measured")
+        self.judged: list[int] = []
+        self.told: list[int] = []
+        self.verdict_at: dict[int, Verdict] = {}
+
+    def judge(self, rounds: Sequence[Round], coverage: Coverage, final: bool) -> Verdict | None:
+        self.judged.append(len(rounds))
+        return Verdict.CLOSE if final else self.verdict_at.get(len(rounds))
+
+    def run(
+        self,
+        seconds_of_call: Callable[[int], float],
+        *,
+        max_rounds: int = MAX_ROUNDS,
+        max_seconds: float = 60.0,
+        warmup_seconds: float = 3.0,
+    ) -> Rounds:
+        steps = run_rounds(
+            self.meter,
+            self.time.clock,
+            Limits(max_rounds, max_seconds),
+            ["gpu:0"],
+            warmup_seconds,
+            lambda: self.coverage,
+            self.judge,
+            lambda rounds: self.told.append(len(rounds)),
+        )
+        next(steps)
+        made = 0
+        while True:
+            self.time.pass_by(seconds_of_call(made))
+            made += 1
+            try:
+                steps.send(1.0)
+            except StopIteration as stop:
+                return cast(Rounds, stop.value)
+
+
+def test_warm_up_takes_two_rounds_and_three_seconds() -> None:
+    found = Bench().run(lambda made: 0.01)
+    warm = [each for each in found.rounds if each.warmup]
+    assert len(warm) >= 2
+    assert 3.0 <= sum(each.window.seconds for each in warm) < 5.0
+
+
+def test_windows_are_as_long_as_the_channel_needs() -> None:
+    found = Bench().run(lambda made: 0.01)
+    assert len(found.measured) == MAX_ROUNDS
+    assert all(1.0 <= each.window.seconds < 1.3 for each in found.measured)
+    assert all(each.units == each.calls for each in found.measured)
+
+
+def test_a_call_that_becomes_quicker_still_fills_its_windows() -> None:
+    found = Bench().run(lambda made: 1.0 if made < 3 else 0.01)
+    assert all(each.window.seconds >= 1.0 for each in found.measured)
+
+
+def test_the_protocol_stops_when_it_is_decided() -> None:
+    bench = Bench()
+    bench.verdict_at = {8: Verdict.PASS}
+    found = bench.run(lambda made: 0.02)
+    assert found.verdict is Verdict.PASS
+    assert bench.judged == list(range(1, 9))
+
+
+def test_progress_is_told_after_every_round() -> None:
+    bench = Bench()
+    found = bench.run(lambda made: 0.02)
+    assert bench.told == list(range(1, len(found.rounds) + 1))
+
+
+def test_the_time_limit_ends_the_rounds_before_it_is_passed() -> None:
+    bench = Bench()
+    started = bench.time.seconds
+    found = bench.run(lambda made: 2.0, max_seconds=20.0)
+    assert found.verdict is Verdict.CLOSE
+    assert 14.0 < bench.time.seconds - started <= 20.0
+
+
+def test_a_call_longer_than_the_time_limit_is_measured_once() -> None:
+    found = Bench().run(lambda made: 100.0, max_seconds=60.0)
+    assert [each.warmup for each in found.rounds] == [True, False]
+
+
+def test_the_number_of_rounds_is_limited() -> None:
+    assert len(Bench().run(lambda made: 0.01, max_rounds=3).measured) == 3
+
+
+def test_work_that_no_sensor_sees_ends_after_warm_up() -> None:
+    bench = Bench()
+    bench.coverage = Coverage(Scope.GPU, (), (), "", problem="MPS")
+    found = bench.run(lambda made: 0.01)
+    assert found.measured == ()
+    assert found.verdict is None
+    assert bench.judged == []
+
+
+def test_work_that_raises_leaves_no_window_open() -> None:
+    bench = Bench()
+    steps = run_window(bench.meter, ["gpu:0"], lambda: bench.coverage, bench.judge)
+    next(steps)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        steps.throw(RuntimeError("out of memory"))
+    assert bench.sensor.abandoned == 1
+    assert bench.judged == []
+
+
+def test_a_window_is_one_round() -> None:
+    bench = Bench()
+    steps = run_window(bench.meter, ["gpu:0"], lambda: bench.coverage, bench.judge)
+    next(steps)
+    bench.time.pass_by(7.0)
+    with pytest.raises(StopIteration) as stop:
+        steps.send(1000.0)
+    (only,) = stop.value.value.rounds
+    assert (only.units, only.calls, only.warmup) == (1000.0, 1, False)
+    assert only.window.joules(["gpu:0"]) == pytest.approx(700.0)

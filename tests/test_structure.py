@@ -1,0 +1,81 @@
+"""The house: imports run downwards, and nothing heavy is loaded for nothing."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest_energy
+
+PACKAGE = Path(pytest_energy.__file__).parent
+HEAVY = ["torch", "codecarbon", "pynvml", "numpy", "rich", "typer", "pandas", "filelock"]
+KNOW_PYTEST = {"plugin", "settings", "marker", "fixture"}
+
+#: From top to bottom; a module may import what stands below its own row.
+ROWS = [
+    ["plugin"],
+    ["cli"],
+    ["fixture", "marker", "settings"],
+    ["measure.gate"],
+    ["measure.judgement"],
+    ["measure.protocol"],
+    ["measure.meter", "measure.coverage"],
+    ["measure.accelerators", "measure.lock"],
+    ["report.terminal"],
+    ["machine"],
+    ["budgets", "record", "verdict"],
+    ["carbon", "statistics"],
+    ["units"],
+    ["sensors.discover"],
+    ["sensors.gpu_energy", "sensors.gpu_power", "sensors.cpu_time"],
+    ["sensors.nvml"],
+    ["sensors.base", "sensors.visible"],
+]
+PACKAGES = {"", "measure", "report", "sensors"}
+
+
+def modules() -> dict[str, Path]:
+    found = {}
+    for path in PACKAGE.rglob("*.py"):
+        name = ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+        found[name.removesuffix("__init__").removesuffix(".")] = path
+    return found
+
+
+def imports(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module)
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+    return found
+
+
+def test_every_module_has_a_row() -> None:
+    assert {name for row in ROWS for name in row} | PACKAGES == set(modules())
+
+
+def test_imports_run_downwards() -> None:
+    height = {name: index for index, row in enumerate(ROWS) for name in row}
+    for name, path in modules().items():
+        for imported in imports(path):
+            below = imported.removeprefix("pytest_energy.")
+            if name in height and below in height and imported != below:
+                assert height[below] > height[name], f"{name} imports {below}"
+
+
+def test_only_four_rooms_know_pytest() -> None:
+    know = {name for name, path in modules().items() if "pytest" in imports(path)}
+    assert know <= KNOW_PYTEST
+
+
+def test_the_plugin_loads_nothing_heavy() -> None:
+    code = f"import sys, pytest_energy.plugin\nprint([m for m in {HEAVY} if m in sys.modules])"
+    answer = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert answer.stdout.strip() == "[]"
