@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
@@ -37,3 +40,54 @@ def gpu_env(fake_nvml_library: Path, tmp_path: Path) -> Callable[[str], dict[str
         return {"LD_LIBRARY_PATH": search, "FAKE_NVML_SCENARIO": str(path)}
 
     return environment
+
+
+SPIN = '''
+import time
+
+def spin(milliseconds=2):
+    """Use this much CPU time."""
+    end = time.process_time() + milliseconds / 1000
+    while time.process_time() < end:
+        pass
+'''
+
+
+class EnergyPytester:
+    """Runs test files in a folder of their own, with the plugin installed as users have it."""
+
+    def __init__(self, pytester: pytest.Pytester) -> None:
+        self.pytester = pytester
+        self.record_path = pytester.path / "record.json"
+        pytester.makepyfile(spin=SPIN)
+        pytester.makeini("[pytest]\nasyncio_default_fixture_loop_scope = function\n")
+
+    def write(self, source: str) -> None:
+        """The test file; `pytest`, `spin` and the marker's short name are imported in it."""
+        head = "import pytest\nfrom spin import spin\nbudget = pytest.mark.energy_budget\n"
+        self.pytester.makepyfile(test_it=head + textwrap.dedent(source))
+
+    def run(self, *options: str, quick: bool = True) -> pytest.RunResult:
+        """Run in this process; quick runs take about a second a test and few rounds."""
+        return self.pytester.runpytest_inprocess(*self._options(options, quick))
+
+    def run_process(self, *options: str, quick: bool = True) -> pytest.RunResult:
+        """Run in a process of its own."""
+        return self.pytester.runpytest_subprocess(*self._options(options, quick), timeout=180)
+
+    def record(self) -> dict[str, Any]:
+        """The run record of the latest run."""
+        return cast(dict[str, Any], json.loads(self.record_path.read_bytes()))
+
+    def tests(self) -> dict[str, dict[str, Any]]:
+        """The record's tests by the part of their id behind the file."""
+        return {each["id"].partition("::")[2]: each for each in self.record()["tests"]}
+
+    def _options(self, options: tuple[str, ...], quick: bool) -> list[str]:
+        limits = ["--energy-max-seconds=1"] if quick else []
+        return [*limits, f"--energy-json={self.record_path}", *options]
+
+
+@pytest.fixture
+def energy_pytester(pytester: pytest.Pytester) -> EnergyPytester:
+    return EnergyPytester(pytester)

@@ -85,7 +85,8 @@ def test_a_child_left_running_is_counted_while_it_runs() -> None:
 def test_a_grandchild_whose_parent_has_ended_is_still_ours() -> None:
     code = (
         "import subprocess, sys\n"
-        "grandchild = subprocess.Popen([sys.executable, '-I', '-c', 'while True: pass'], stdout=subprocess.DEVNULL)\n"
+        "command = [sys.executable, '-I', '-c', 'while True: pass']\n"
+        "grandchild = subprocess.Popen(command, stdout=subprocess.DEVNULL)\n"
         "print(grandchild.pid, flush=True)\n"
         "input()\n"
     )

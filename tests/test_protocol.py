@@ -42,6 +42,7 @@ class Bench:
         max_rounds: int = MAX_ROUNDS,
         max_seconds: float = 60.0,
         warmup_seconds: float = 3.0,
+        cycle: int = 1,
     ) -> Rounds:
         steps = run_rounds(
             self.meter,
@@ -49,6 +50,7 @@ class Bench:
             Limits(max_rounds, max_seconds),
             ["gpu:0"],
             warmup_seconds,
+            cycle,
             lambda: self.coverage,
             self.judge,
             lambda rounds: self.told.append(len(rounds)),
@@ -89,6 +91,17 @@ def test_the_protocol_stops_when_it_is_decided() -> None:
     found = bench.run(lambda made: 0.02)
     assert found.verdict is Verdict.PASS
     assert bench.judged == list(range(1, 9))
+
+
+@pytest.mark.parametrize("cycle", [3, 7, 100])
+def test_rounds_are_whole_cycles_of_the_inputs(cycle: int) -> None:
+    found = Bench().run(lambda made: 0.01, cycle=cycle)
+    assert all(each.calls % cycle == 0 for each in found.measured)
+
+
+def test_a_cycle_that_would_take_far_longer_is_not_waited_for() -> None:
+    found = Bench().run(lambda made: 0.01, cycle=10_000)
+    assert all(each.window.seconds < 1.3 for each in found.measured)
 
 
 def test_progress_is_told_after_every_round() -> None:

@@ -44,6 +44,11 @@ class Budget:
     def counts_cpu_time(self) -> bool:
         return self.limit is not None and self.limit.quantity is Quantity.CPU_TIME
 
+    @property
+    def covers_cpu_alone(self) -> bool:
+        """Whether the limit leaves GPUs out, whatever is in use."""
+        return self.counts_cpu_time or self.scope is Scope.CPU
+
 
 def base_limit(limit: Limit, intensity: Intensity | None) -> float:
     """The limit for one unit in what is compared: joules, or CPU seconds for a CPU-time limit.
@@ -54,7 +59,7 @@ def base_limit(limit: Limit, intensity: Intensity | None) -> float:
         return limit.base_per_unit
     if intensity is None:
         raise ValueError(
-            f'limit "{limit}" is in carbon, and no carbon intensity is set: '
+            f'limit "{limit.text}" is in carbon, and no carbon intensity is set: '
             'add --energy-carbon-intensity "300 gCO2e/kWh" '
             'or energy_carbon_intensity = "300 gCO2e/kWh" to pytest\'s ini file'
         )

@@ -12,6 +12,8 @@ from typing import Any, TypedDict
 from pytest_energy.budgets import DEFAULT_UNIT, ONE_PER_CALL, Budget
 from pytest_energy.record import TestRecord
 
+__tracebackhide__ = True  # a failing test's traceback ends in the user's lines
+
 #: A number of units, or a function that counts them in the result of a call.
 Count = int | Callable[[Any], int]
 
@@ -22,8 +24,9 @@ class EnergyUsageError(Exception):
     """The fixture was used in a way that can't be measured; shown as an ERROR of the test."""
 
 
-#: One measurement: given name and unit, a generator that yields for each call and takes its units.
-Start = Callable[[str | None, str], Generator[None, float, TestRecord]]
+#: One measurement: given its name, its unit and how many calls see each input once, a generator
+#: that yields for each call and takes its units.
+Start = Callable[[str | None, str, int], Generator[None, float, TestRecord]]
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,6 @@ class Energy:
         count, tokens, images: units that one call does (1), or a function of its result.
         name: needed for a second measurement in one test. Returns the last call's result.
         """
-        __tracebackhide__ = True
         if inspect.iscoroutinefunction(call):
             raise EnergyUsageError(
                 f"energy.measure was given the coroutine function {_named(call)}; "
@@ -97,7 +99,6 @@ class Energy:
         name: str | None = None,
     ) -> Any:
         """As `measure`, for a function that returns an awaitable: await energy.measure_async(f)."""
-        __tracebackhide__ = True
         work = self._work(call, inputs, count, tokens, images, name)
         result = None
         with closing(work.calls()) as calls:
@@ -125,7 +126,6 @@ class Energy:
 
         One run has no interval, so its verdict needs a distance of 15 % from the limit.
         """
-        __tracebackhide__ = True
         unit, counted = self._unit(count, tokens, images)
         if callable(counted):
             raise EnergyUsageError(
@@ -135,7 +135,7 @@ class Energy:
         if self._starters.window is None:
             yield
             return
-        steps = self._starters.window(name, unit)
+        steps = self._starters.window(name, unit, 1)
         next(steps)
         try:
             yield
@@ -170,7 +170,8 @@ class Energy:
         unit, counted = self._unit(count, tokens, images)
         self._claim(name)
         start = self._starters.rounds
-        return _Work(start(name, unit) if start else None, items, counted, self.notes)
+        steps = start(name, unit, len(items or [None])) if start else None
+        return _Work(steps, items, counted, self.notes)
 
     def _unit(
         self, count: Count | None, tokens: Count | None, images: Count | None
@@ -190,8 +191,9 @@ class Energy:
             counted = 1
         if counted is None:
             argument = f"{unit}s" if unit in given else "count"
+            limit = self._budget.limit
             raise EnergyUsageError(
-                f'limit "{self._budget.limit}" ({self._budget.origin}) is per {unit}, and nobody '
+                f'limit "{limit and limit.text}" ({self._budget.origin}) is per {unit}, and nobody '
                 f"counts them: add {argument}=128 or {argument}=lambda result: len(result)"
             )
         return unit, counted

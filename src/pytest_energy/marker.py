@@ -127,7 +127,9 @@ def _called(mark: pytest.Mark) -> Budget:
         if name in signature.parameters:
             continue
         if name in _LATER:
-            raise MarkerError(f"{name}={value!r} isn't supported yet: {_LATER[name]}")
+            raise MarkerError(
+                f"{name}={value!r} isn't supported yet: {_LATER[name]}; for example {EXAMPLE}"
+            )
         raise MarkerError(
             f"unknown keyword {name}={value!r}; known are {', '.join(signature.parameters)}: "
             f"{EXAMPLE}"
@@ -146,10 +148,11 @@ def _check_counting(budget: Budget, has_fixture: bool) -> None:
             f"which counts itself: write energy.measure(call, count={budget.count})"
         )
     unit = budget.limit.unit if budget.limit else DEFAULT_UNIT
+    text = budget.limit.text if budget.limit else ""
     if not has_fixture and budget.count is None and unit not in ONE_PER_CALL:
         raise MarkerError(
-            f"limit {str(budget.limit)!r} is per {unit}, and nobody counts them: add the number "
-            f'one run of the body does, such as @pytest.mark.{NAME}("{budget.limit}", count=128), '
+            f'limit "{text}" is per {unit}, and nobody counts them: add the number one run of the '
+            f'body does, such as @pytest.mark.{NAME}("{text}", count=128), '
             "or count in the test with the energy fixture"
         )
 

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from pytest_energy.measure.protocol import Round
     from pytest_energy.record import RunRecord, TestRecord
 
+__tracebackhide__ = True  # a failing test's traceback ends in the user's lines
+
 PROGRESS_AFTER_SECONDS = 2.0
 
 
@@ -43,11 +45,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     signature = inspect.signature(marker.energy_budget)
-    parameters = ", ".join(
-        str(each.replace(annotation=each.empty)) for each in signature.parameters.values()
+    plain = signature.replace(
+        parameters=[each.replace(annotation=each.empty) for each in signature.parameters.values()],
+        return_annotation=signature.empty,
     )
     described = (inspect.getdoc(marker.energy_budget) or "").partition("\n")[0]
-    config.addinivalue_line("markers", f"{marker.NAME}({parameters}): {described}")
+    config.addinivalue_line("markers", f"{marker.NAME}{plain}: {described}")
     config.pluginmanager.register(EnergyHooks(config, read_settings(config)), "energy-hooks")
 
 
@@ -196,26 +199,28 @@ class EnergyHooks:
         return self._gate
 
     def _rounds(
-        self, item: pytest.Item, test: _Test, name: str | None, unit: str
+        self, item: pytest.Item, test: _Test, name: str | None, unit: str, cycle: int
     ) -> Generator[None, float, TestRecord]:
         progress = _Progress(self._config, item.nodeid, self._settings.max_rounds)
         try:
-            record = yield from self._open_gate().rounds(_job(item, test, name, unit), progress)
+            record = yield from self._open_gate().rounds(
+                _job(item, test, name, unit, cycle), progress
+            )
         finally:
             progress.clear()
         test.records.append(record)
         return record
 
     def _window(
-        self, item: pytest.Item, test: _Test, name: str | None, unit: str
+        self, item: pytest.Item, test: _Test, name: str | None, unit: str, cycle: int
     ) -> Generator[None, float, TestRecord]:
-        record = yield from self._open_gate().window(_job(item, test, name, unit))
+        record = yield from self._open_gate().window(_job(item, test, name, unit, cycle))
         test.records.append(record)
         return record
 
     def _unmeasured(self, item: pytest.Item, test: _Test, reason: str) -> None:
         unit = test.budget.limit.unit if test.budget.limit else DEFAULT_UNIT
-        job = _job(item, test, None, unit)
+        job = _job(item, test, None, unit, 1)
         test.records.append(self._open_gate().unmeasured(job, reason))
 
     # -- reporting ------------------------------------------------------------------------------
@@ -344,14 +349,12 @@ def _looping(item: pytest.Function, energy: Energy, budget: Budget) -> Iterator[
 
         @functools.wraps(body)
         async def loop(**arguments: Any) -> Any:
-            __tracebackhide__ = True
             return await energy.measure_async(functools.partial(body, **arguments), **counts)
 
     else:
 
         @functools.wraps(body)
         def loop(**arguments: Any) -> Any:
-            __tracebackhide__ = True
             return energy.measure(functools.partial(body, **arguments), **counts)
 
     item.obj = loop
@@ -403,10 +406,10 @@ class _Progress:
                 yield
 
 
-def _job(item: pytest.Item, test: _Test, name: str | None, unit: str) -> Job:
+def _job(item: pytest.Item, test: _Test, name: str | None, unit: str, cycle: int) -> Job:
     from pytest_energy.measure.judgement import Job
 
-    return Job(item.nodeid, test.budget, unit, name, test.attempt)
+    return Job(item.nodeid, test.budget, unit, name, test.attempt, cycle)
 
 
 def _sentence(record: TestRecord) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 JOULES_PER_WH = 3600.0
@@ -69,6 +69,8 @@ class Limit:
     symbol: str
     per: float
     unit: str
+    text: str = field(compare=False)
+    """As its author wrote it."""
 
     @property
     def quantity(self) -> Quantity:
@@ -115,7 +117,7 @@ def parse_limit(text: object) -> Limit:
     amount = _amount(text, match["amount"])
     symbol = _symbol(text, match["symbol"])
     per, unit = _per(text, match["per"])
-    limit = Limit(amount, symbol, per, unit)
+    limit = Limit(amount, symbol, per, unit, text.strip())
     if not 0 < limit.base_per_unit < math.inf:
         raise LimitError(text, "the amount for one unit is too small or too large to be a number")
     return limit

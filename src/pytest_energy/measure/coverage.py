@@ -90,7 +90,8 @@ class Coverage:
 
     scope: gpu, cpu or all; auto is resolved. gated: channels whose joules the limit covers.
     shown: channels that are measured beside them. method: the weakest provenance gated, or
-    "cpu-time". problem: why the test can't be measured, or "".
+    "cpu-time". problem: why the test can't be measured, or "". guessed: the gated GPUs are all that
+    are allotted, because nothing tells which are in use.
     """
 
     scope: Scope
@@ -99,6 +100,7 @@ class Coverage:
     method: str
     problem: str = ""
     notes: tuple[str, ...] = ()
+    guessed: bool = False
 
     @property
     def channels(self) -> tuple[Channel, ...]:
@@ -110,7 +112,8 @@ class Coverage:
 
     @property
     def window_seconds(self) -> float:
-        return max((channel.window_seconds for channel in self.channels), default=0.0)
+        """What the gated channels need; a shown one is read in the same window."""
+        return max((channel.window_seconds for channel in self.gated), default=0.0)
 
     @property
     def tolerance(self) -> float:
@@ -139,7 +142,7 @@ def cover(
     gated = {Scope.GPU: gpu, Scope.CPU: cpu, Scope.ALL: (*gpu, *cpu)}[scope]
     method = _method(budget, gated)
     problem = ""
-    if not (budget.counts_cpu_time or budget.scope is Scope.CPU):
+    if not budget.covers_cpu_alone:
         problem = _unseen(in_use, torch, used, gpu_faults, no_nvml)
     if not problem:
         problem = _missing(scope, in_use, gated, no_nvml)
@@ -148,7 +151,15 @@ def cover(
         names = ", ".join(channel.name for channel in gated)
         problem = f"--energy-require measured asks for a counter, and {names} is {method}"
     shown = tuple(channel for channel in (*gpu, *cpu) if channel not in gated)
-    return Coverage(scope, gated, shown, method, problem, (in_use.note,) if in_use.note else ())
+    return Coverage(
+        scope,
+        gated,
+        shown,
+        method,
+        problem,
+        notes=(in_use.note,) if in_use.note else (),
+        guessed=bool(in_use.note) and scope is not Scope.CPU,
+    )
 
 
 def _method(budget: Budget, gated: Sequence[Channel]) -> str:

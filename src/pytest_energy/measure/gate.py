@@ -31,6 +31,8 @@ from pytest_energy.sensors.cpu_time import ProcessTree
 from pytest_energy.sensors.discover import Instruments, discover
 from pytest_energy.sensors.visible import GpuChoice
 
+__tracebackhide__ = True  # a failing test's traceback ends in the user's lines
+
 #: The inode of the first PID namespace (PROC_PID_INIT_INO in the kernel): in any other one the
 #: driver's process ids are not ours.
 _FIRST_PID_NAMESPACE = "pid:[4026531836]"
@@ -104,7 +106,8 @@ class Gate:
         `progress` is told of all rounds so far after each one.
         """
         candidates = [channel.name for channel in self.instruments.channels]
-        warmup = WARMUP_SECONDS if len(candidates) > 1 else CPU_WARMUP_SECONDS
+        cpu_only = len(candidates) == 1 or job.budget.covers_cpu_alone
+        warmup = CPU_WARMUP_SECONDS if cpu_only else WARMUP_SECONDS
 
         with self._exclusively():
             rounds = yield from run_rounds(
@@ -113,6 +116,7 @@ class Gate:
                 self._settings.limits,
                 candidates,
                 warmup,
+                job.cycle,
                 lambda: self._coverage(job.budget),
                 lambda rounds, coverage, final: judge(self._limit(job), rounds, coverage, final),
                 progress,

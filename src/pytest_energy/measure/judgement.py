@@ -32,6 +32,8 @@ class Job:
     unit: str
     name: str | None = None
     attempt: int = 1
+    cycle: int = 1
+    """How many calls see each input once; rounds of whole cycles do the same work."""
 
 
 def judge(
@@ -124,7 +126,7 @@ def test_record(
             for channel in coverage.channels
         ),
         rounds=tuple(_round(each, coverage) for each in rounds.rounds),
-        budget=BudgetRecord(str(budget.limit), budget.origin) if budget.limit else None,
+        budget=BudgetRecord(budget.limit.text, budget.origin) if budget.limit else None,
         limit_joules_per_unit=None if budget.counts_cpu_time else limit,
         used=compared.centre / limit if compared and limit else None,
         verdict=str(verdict),
@@ -197,6 +199,8 @@ def _reason(
 ) -> str:
     assert compared is not None
     evidence = f"{', '.join(coverage.gated_names)}, {coverage.method}"
+    if coverage.guessed:
+        evidence += ", all allotted GPUs counted because none could be told to be in use"
     if budget.limit is None or limit is None:
         joules = figure(compared.centre * 1000 / 3600)
         return f"{joules} Wh / 1000 {plural(unit)}, no limit to compare with, {evidence}"

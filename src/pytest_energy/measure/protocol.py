@@ -16,6 +16,8 @@ from pytest_energy.measure.meter import Meter, Window
 from pytest_energy.sensors.base import Clock
 from pytest_energy.verdict import Verdict
 
+__tracebackhide__ = True  # a failing test's traceback ends in the user's lines
+
 WARMUP_ROUNDS = 2
 WARMUP_SECONDS = 3.0
 CPU_WARMUP_SECONDS = 0.5
@@ -63,6 +65,14 @@ class Limits:
     max_seconds: float
 
 
+def whole_cycles(calls: int, cycle: int) -> int:
+    """Calls rounded up to whole cycles of the inputs, unless that would take far longer.
+
+    Rounds of whole cycles do the same work, so inputs of different cost add no noise.
+    """
+    return math.ceil(calls / cycle) * cycle if cycle <= 2 * calls else calls
+
+
 #: Decide on the measured rounds, given whether these are the last; None to go on.
 Judge = Callable[[Sequence[Round], Coverage, bool], Verdict | None]
 
@@ -73,13 +83,15 @@ def run_rounds(
     limits: Limits,
     candidates: Sequence[str],
     warmup_seconds: float,
+    cycle: int,
     decide_coverage: Callable[[], Coverage],
     judge: Judge,
     progress: Callable[[Sequence[Round]], None],
 ) -> Calls:
     """Measure until `judge` decides.
 
-    candidates: names of the channels that may turn out to be in use. decide_coverage: asked once,
+    candidates: names of the channels that may turn out to be in use. cycle: how many calls see
+    each input once. decide_coverage: asked once,
     after warm-up, when the devices that the work uses have been seen. progress: told of all rounds
     so far after each one.
     """
@@ -101,6 +113,7 @@ def run_rounds(
     measured: list[Round] = []
     while True:
         before = clock.now()
+        calls = whole_cycles(calls, cycle)
         latest = yield from _round(meter, names, calls, coverage.window_seconds, warmup=False)
         took = clock.now() - before
         measured.append(latest)

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from rich import box
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from pytest_energy.record import RunRecord, TestRecord
-from pytest_energy.units import JOULES_PER_WH, figure, parse_limit, plural
+from pytest_energy.units import JOULES_PER_WH, figure, parse_limit
 
 _STYLES = {
     "pass": "green",
@@ -35,7 +35,11 @@ def render(record: RunRecord, width: int, *, colour: bool) -> str:
         color_system="standard" if colour else None,
         highlight=False,
     )
-    console.print(_table(record, wide=width >= WIDE))
+    if width >= WIDE:
+        console.print(_table(record))
+    else:
+        for part in _narrow_table(record, width):
+            console.print(part)
     for note in _notes(record):
         # Indented lines are to be pasted, so they are never wrapped.
         for line in note.splitlines():
@@ -45,53 +49,72 @@ def render(record: RunRecord, width: int, *, colour: bool) -> str:
     return "\n".join(line.rstrip() for line in output.getvalue().splitlines()) + "\n"
 
 
+def _table(record: RunRecord) -> Table:
+    table = Table("test", "task", box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in _columns(record):
+        table.add_column(column.head, justify=column.justify, no_wrap=True)
+    for test in record.tests:
+        figures = [column.cell(test) for column in _columns(record)]
+        table.add_row(_name(test), test.task or "-", *figures)
+    return table
+
+
+def _narrow_table(record: RunRecord, width: int) -> Iterator[RenderableType]:
+    """Each test's name on a line of its own, its figures below it."""
+    columns = _columns(record)
+    rows: list[list[str | Text]] = [
+        [column.cell(test) for column in columns] for test in record.tests
+    ]
+    heads: list[str | Text] = [column.head for column in columns]
+    widths = [max(len(cell) for cell in cells) for cells in zip(heads, *rows, strict=True)]
+
+    def line(cells: Sequence[str | Text]) -> Table:
+        grid = Table.grid(padding=(0, 1))
+        for column, column_width in zip(columns, widths, strict=True):
+            grid.add_column(justify=column.justify, width=column_width, overflow="fold")
+        grid.add_row(*cells)
+        return grid
+
+    yield line(heads)
+    yield Text("-" * min(width, sum(widths) + len(widths) - 1), "dim")
+    for test, cells in zip(record.tests, rows, strict=True):
+        name = _name(test)
+        yield name.append(f"  {test.task}", "dim") if test.task else name
+        yield line(cells)
+
+
 @dataclass(frozen=True)
 class _Column:
-    """Two facts of a test: side by side on a wide terminal, one above the other else."""
-
-    upper: str
-    lower: str
+    head: str
     justify: Literal["left", "right"]
-    cells: Callable[[TestRecord], tuple[str | Text, str | Text]]
+    cell: Callable[[TestRecord], str | Text]
 
 
-def _table(record: RunRecord, *, wide: bool) -> Table:
-    columns = [
-        _Column("test", "task", "left", lambda test: (_name(test), Text(test.task or "", "dim"))),
-        _Column("Wh / 1000", "interval", "right", lambda test: (_energy(test), _interval(test))),
-        _Column("limit", "used", "right", lambda test: (_limit(test), _used(test))),
-        _Column("rounds", "calls", "right", _counts),
-        _Column("method", "verdict", "left", lambda test: (test.method or "-", _verdict(test))),
+def _columns(record: RunRecord) -> list[_Column]:
+    carbon = [_Column("gCO2e/1000", "right", _grams)] if record.carbon is not None else []
+    return [
+        _Column("Wh/1000", "right", _energy),
+        *carbon,
+        _Column("interval", "right", _interval),
+        _Column("limit", "right", _limit),
+        _Column("used", "right", _used),
+        _Column("calls", "right", lambda test: str(sum(each.calls for each in test.rounds))),
+        _Column("method", "left", lambda test: test.method or "-"),
+        _Column("verdict", "left", _verdict),
     ]
-    if record.carbon is not None:
-        columns.insert(2, _Column("gCO2e", "/ 1000", "right", lambda test: (_grams(test), "")))
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in columns:
-        heads = [column.upper, column.lower] if wide else [f"{column.upper}\n{column.lower}"]
-        for head in heads:
-            foldable = head.startswith(("test", "task"))
-            table.add_column(head, justify=column.justify, overflow="fold", no_wrap=not foldable)
-    for test in record.tests:
-        pairs = [column.cells(test) for column in columns]
-        if wide:
-            table.add_row(*(cell for pair in pairs for cell in pair))
-        else:
-            table.add_row(*(Text.assemble(upper, "\n", lower) for upper, lower in pairs))
-    return table
 
 
 def _name(test: TestRecord) -> Text:
     name = test.id if test.name is None else f"{test.id} {test.name}"
-    return Text(f"{name} (attempt {test.attempt})" if test.attempt > 1 else name)
-
-
-def _counts(test: TestRecord) -> tuple[str, str]:
-    rounds = sum(1 for each in test.rounds if not each.warmup)
-    return str(rounds), str(sum(each.calls for each in test.rounds))
+    if test.attempt > 1:
+        name += f" (attempt {test.attempt})"
+    return Text(name if test.unit == "query" else f"{name} (per {test.unit})", overflow="fold")
 
 
 def _used(test: TestRecord) -> str:
-    return "-" if test.used is None else f"{test.used:.0%}"
+    if test.used is None:
+        return "-"
+    return f"{test.used:.0%}" if test.used >= 0.1 else f"{test.used:.1%}"
 
 
 def _grams(test: TestRecord) -> str:
@@ -109,8 +132,7 @@ def watt_hours_per_1000(joules_per_unit: float) -> float:
 def _energy(test: TestRecord) -> str:
     if test.joules_per_unit is None:
         return "-"
-    amount = figure(watt_hours_per_1000(test.joules_per_unit))
-    return amount if test.unit == "query" else f"{amount} ({plural(test.unit)})"
+    return figure(watt_hours_per_1000(test.joules_per_unit))
 
 
 def _interval(test: TestRecord) -> str:
