@@ -68,7 +68,7 @@ class EnergyPytester:
         self.pytester.makepyfile(test_it=head + textwrap.dedent(source))
 
     def run(self, *options: str, quick: bool = True) -> pytest.RunResult:
-        """Run in this process; quick runs take about a second a test and few rounds."""
+        """Run in this process; quick runs take half a second a test and one round."""
         return self.pytester.runpytest_inprocess(*self._options(options, quick))
 
     def run_process(self, *options: str, quick: bool = True) -> pytest.RunResult:
@@ -84,7 +84,7 @@ class EnergyPytester:
         return {each["id"].partition("::")[2]: each for each in self.record()["tests"]}
 
     def _options(self, options: tuple[str, ...], quick: bool) -> list[str]:
-        limits = ["--energy-max-seconds=1"] if quick else []
+        limits = ["--energy-max-seconds=0.4"] if quick else []
         return [*limits, f"--energy-json={self.record_path}", *options]
 
 

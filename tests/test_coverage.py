@@ -70,6 +70,24 @@ def test_a_cuda_device_that_nvml_does_not_list_is_a_problem() -> None:
     assert "cccc" in gpus_in_use(facts(torch=TorchUse(frozenset({"cccc"})))).problem
 
 
+@pytest.mark.parametrize("mode", ["auto", "all"])
+@pytest.mark.parametrize("uuid", ["cccc", ""])
+def test_cuda_without_any_board_in_nvml_is_a_problem(mode: str, uuid: str) -> None:
+    torch = TorchUse(frozenset({uuid}))
+    found = gpus_in_use(facts(mode, allotted=(), ids={}, torch=torch))
+    assert "NVML does not list" in found.problem
+    assert "NVML does not list" in cover_of(found).problem
+
+
+def test_torch_without_a_uuid_may_mean_any_allotted_board() -> None:
+    assert used(gpus_in_use(facts(torch=TorchUse(frozenset({""}))))) == [0, 1]
+
+
+def cover_of(in_use: GpusInUse) -> Coverage:
+    budget = Budget(limit=parse_limit("1 J / query"))
+    return cover(budget, in_use, NO_TORCH, (GPU, CPU), {}, "", require_measured=False)
+
+
 def test_no_allotted_board_means_no_gpu() -> None:
     assert used(gpus_in_use(facts(allotted=(), ids={}, ids_match=False))) == []
 

@@ -46,20 +46,22 @@ def gpus_in_use(facts: GpuFacts) -> GpusInUse:
     """The union of what torch holds, the driver's processes of ours, and what the user lists."""
     if facts.mode == "none":
         return GpusInUse(why="--energy-gpus none")
-    if facts.mode == "all":
-        return GpusInUse(facts.allotted, "--energy-gpus all")
-    ours = {
-        index for index, ids in facts.process_ids.items() if ids and ids & facts.our_process_ids
-    }
     found = list(facts.listed)
     problem = ""
     for uuid in facts.torch.cuda_uuids:
-        matching = [each for each in facts.allotted if _is(each, uuid)]
-        if not matching and uuid:
-            problem = f"CUDA was used on the device {uuid}, which NVML does not list"
-        found += matching or facts.allotted
-    found += [each for each in facts.allotted if each.board.index in ours]
-    if found:
+        # Where torch doesn't tell the UUID, it may be any board of ours.
+        matching = [each for each in facts.allotted if not uuid or _is(each, uuid)]
+        if not matching:
+            problem = f"CUDA was used on a device that NVML does not list ({uuid or 'unknown'})"
+        found += matching
+    if facts.mode == "all":
+        return GpusInUse(_once([*found, *facts.allotted]), "--energy-gpus all", problem=problem)
+    found += [
+        each
+        for each in facts.allotted
+        if (facts.process_ids.get(each.board.index) or frozenset()) & facts.our_process_ids
+    ]
+    if found or problem:
         return GpusInUse(_once(found), "in use", problem=problem)
     if not facts.allotted:
         return GpusInUse(why="no GPU is allotted to this process")

@@ -1,0 +1,332 @@
+"""GPUs through the unmodified pynvml on a compiled fake library, in real time."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from conftest import EnergyPytester
+
+pytestmark = pytest.mark.realtime
+
+#: Lets a test's body set the board's power, and know the truth.
+BOARD = """
+import ctypes, json, time
+from pathlib import Path
+
+library = ctypes.CDLL("libnvidia-ml.so.1")
+library.fake_nvml_true_joules.restype = ctypes.c_double
+library.fake_nvml_true_joules.argtypes = [ctypes.c_uint]
+library.fake_nvml_set_watts.argtypes = [ctypes.c_uint, ctypes.c_double]
+library.fake_nvml_fault.argtypes = [ctypes.c_int, ctypes.c_char_p, ctypes.c_int]
+TRUE_JOULES = []
+
+def infer(seconds=0.04, watts=300.0, gpu=0):
+    \"\"\"Work on a board; spins a little, as a real caller does.\"\"\"
+    before = library.fake_nvml_true_joules(gpu)
+    library.fake_nvml_set_watts(gpu, watts)
+    time.sleep(seconds)
+    joules = library.fake_nvml_true_joules(gpu) - before
+    library.fake_nvml_set_watts(gpu, 50.0)
+    TRUE_JOULES.append(joules)
+    Path("truth.json").write_text(json.dumps(TRUE_JOULES))
+"""
+
+COUNTER = "gpu uuid=GPU-aaaa name=Fake-A100 watts=50 period_ms=100 jitter_ms=8 latency_us=200"
+OURS = "process gpu=0 pid=self type=compute"
+#: One round decides where the limit is far away.
+QUICK = ["--energy-max-rounds=1", "--energy-max-seconds=2"]
+PRECISE = ["--energy-max-rounds=5", "--energy-max-seconds=60"]
+
+
+class GpuBench:
+    """Runs a test file on a machine with the boards of a scenario."""
+
+    def __init__(
+        self,
+        bench: EnergyPytester,
+        environment: Callable[[str], dict[str, str]],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        self._bench = bench
+        self._environment = environment
+        self._monkeypatch = monkeypatch
+        bench.pytester.makepyfile(board=BOARD)
+
+    def run(
+        self, scenario: list[str], source: str, *options: str, **environment: str
+    ) -> pytest.RunResult:
+        for name, value in {**self._environment("\n".join(scenario)), **environment}.items():
+            self._monkeypatch.setenv(name, value)
+        self._bench.write("from board import *\n" + source)
+        return self._bench.run_process("-p", "no:asyncio", *QUICK, *options, quick=False)
+
+    def test(self, name: str = "test_it") -> dict[str, Any]:
+        return self._bench.tests()[name]
+
+    def true_joules(self) -> float:
+        """The mean over all calls."""
+        calls = json.loads((self._bench.pytester.path / "truth.json").read_bytes())
+        return float(sum(calls) / len(calls))
+
+
+@pytest.fixture
+def gpu(
+    energy_pytester: EnergyPytester,
+    gpu_env: Callable[[str], dict[str, str]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> GpuBench:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    return GpuBench(energy_pytester, gpu_env, monkeypatch)
+
+
+IT = "@budget('{limit}')\ndef test_it():\n    infer()\n"
+
+
+def test_the_counter_is_read_within_one_percent_of_the_truth(gpu: GpuBench) -> None:
+    result = gpu.run([COUNTER, OURS], IT.format(limit="6 J / query"), *PRECISE)
+    result.assert_outcomes(failed=1)
+    test = gpu.test()
+    assert test["joules_per_unit"] == pytest.approx(gpu.true_joules(), rel=0.01)
+    assert (test["scope"], test["method"], test["verdict"]) == ("gpu", "measured", "fail")
+    assert [(each["name"], each["gated"]) for each in test["channels"]] == [
+        ("gpu:0", True),
+        ("cpu:process", False),
+    ]
+    measured = [each for each in test["rounds"] if not each["warmup"]]
+    assert all(each["seconds"] >= 1.0 for each in measured)
+    result.stdout.fnmatch_lines(["energy: 12.* J / query is over *, gpu:0, measured"])
+
+
+def test_a_quick_counter_needs_no_waiting(gpu: GpuBench) -> None:
+    gpu.run(
+        [COUNTER.replace("period_ms=100 jitter_ms=8", "period_ms=0"), OURS],
+        IT.format(limit="20 J / query"),
+    ).assert_outcomes(passed=1)
+    assert gpu.test()["joules_per_unit"] == pytest.approx(gpu.true_joules(), rel=0.01)
+
+
+@pytest.mark.parametrize("counter", ["no", "frozen"])
+def test_without_a_counter_power_is_integrated(gpu: GpuBench, counter: str) -> None:
+    steady = "@budget('20 J / query')\ndef test_it():\n    infer(0.04, 50.0)\n"
+    result = gpu.run([f"{COUNTER} counter={counter}", OURS], steady)
+    result.assert_outcomes(passed=1)
+    test = gpu.test()
+    assert test["method"] == "integrated"
+    # The board draws 50 W always: what a steady power adds up to is known.
+    rounds = [each for each in test["rounds"] if not each["warmup"]]
+    for each in rounds:
+        assert each["joules"] == pytest.approx(50.0 * each["seconds"], rel=0.005)
+    result.stdout.fnmatch_lines(["test_it: gpu:0: power is integrated, because*"])
+
+
+def test_averaged_power_takes_windows_of_ten_seconds(gpu: GpuBench) -> None:
+    scenario = [f"{COUNTER} counter=no instant=no average_ms=1000", OURS]
+    result = gpu.run(scenario, IT.format(limit="100 J / query"))
+    result.assert_outcomes(passed=1)
+    test = gpu.test()
+    assert [each["seconds"] for each in test["rounds"] if not each["warmup"]] > [10.0]
+    assert "1 s average power" in test["channels"][0]["source"]
+
+
+def test_an_old_board_tells_its_power_as_it_is(gpu: GpuBench) -> None:
+    scenario = [f"{COUNTER} counter=no instant=no arch=5", OURS]
+    gpu.run(scenario, IT.format(limit="100 J / query"))
+    (measured,) = [each for each in gpu.test()["rounds"] if not each["warmup"]]
+    assert measured["seconds"] < 2.0
+
+
+@pytest.mark.parametrize(
+    ("event", "words"),
+    [
+        ("library.fake_nvml_reset_counter(0)", "was reset in the window"),
+        ("library.fake_nvml_freeze_counter(0)", "stood still"),
+        ("library.fake_nvml_fault(0, b'nvmlDeviceGetTotalEnergyConsumption', 15)", "GPU is lost"),
+    ],
+)
+def test_what_befalls_a_counter_in_a_window_is_unmeasured(
+    gpu: GpuBench, event: str, words: str
+) -> None:
+    source = f"""
+COUNT = []
+
+@budget("1 kJ / query")
+def test_it():
+    infer()
+    COUNT.append(1)
+    if len(COUNT) == 30:  # warm-up takes fewer, and a round 27
+        {event}
+"""
+    result = gpu.run([COUNTER, OURS], source)
+    result.assert_outcomes(failed=1)
+    test = gpu.test()
+    assert test["verdict"] == "unmeasured"
+    assert words in test["reason"]
+    assert test["joules_per_unit"] is None
+
+
+def test_a_board_that_can_not_be_read_at_all_is_unmeasured(gpu: GpuBench) -> None:
+    faults = [
+        "fault function=nvmlDeviceGetPowerUsage error=3 gpu=0",
+        "fault function=nvmlDeviceGetFieldValues error=3 gpu=0",
+    ]
+    gpu.run([f"{COUNTER} counter=no", OURS, *faults], IT.format(limit="1 kJ / query"))
+    test = gpu.test()
+    assert test["verdict"] == "unmeasured"
+    assert "gpu:0 can't be read" in test["reason"]
+
+
+SPIN = "@budget('1 kJ / query')\ndef test_it():\n    spin(20)\n"
+
+
+@pytest.mark.parametrize(
+    ("lines", "options", "visible", "gated"),
+    [
+        ([OURS], [], None, ["gpu:0"]),
+        ([], [], None, ["cpu:process"]),  # the list is trusted and lacks us
+        ([OURS], ["--energy-gpus=GPU-bb"], None, ["gpu:0", "gpu:1"]),
+        ([], ["--energy-gpus=all"], "1", ["gpu:1"]),
+        ([OURS], ["--energy-gpus=none"], None, ["cpu:process"]),
+        ([OURS], [], "-1", ["cpu:process"]),
+    ],
+)
+def test_which_gpus_count(
+    gpu: GpuBench, lines: list[str], options: list[str], visible: str | None, gated: list[str]
+) -> None:
+    second = "gpu uuid=GPU-bbbb watts=60 period_ms=20"
+    environment = {} if visible is None else {"CUDA_VISIBLE_DEVICES": visible}
+    result = gpu.run(
+        [COUNTER.replace("100 jitter_ms=8", "20"), second, *lines],
+        SPIN,
+        *options,
+        **environment,
+    )
+    result.assert_outcomes(passed=1)
+    assert [each["name"] for each in gpu.test()["channels"] if each["gated"]] == gated
+
+
+def test_a_gpu_that_is_not_there_is_an_error_that_lists_what_is(gpu: GpuBench) -> None:
+    result = gpu.run([COUNTER], SPIN, "--energy-gpus=4")
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["--energy-gpus: no GPU '4' on this machine; there are: 0 (GPU-*"])
+
+
+def test_without_a_process_list_all_allotted_gpus_count_aloud(gpu: GpuBench) -> None:
+    result = gpu.run([f"{COUNTER} procs=no"], IT.format(limit="1 J / query"))
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "energy: * gpu:0, measured, all allotted GPUs counted because none could be told*",
+            "test_it: the driver's process ids can't be matched with ours here*",
+        ]
+    )
+
+
+@pytest.mark.parametrize(("slices", "verdict"), [(7, "pass"), (3, "unmeasured")])
+def test_a_mig_slice_counts_only_when_it_is_the_whole_board(
+    gpu: GpuBench, slices: int, verdict: str
+) -> None:
+    mig = f"mig gpu=0 uuid=MIG-1234 slices={slices}"
+    gpu.run(
+        [COUNTER, mig],
+        IT.format(limit="1 kJ / query"),
+        "--energy-gpus=all",
+        CUDA_VISIBLE_DEVICES="MIG-12",
+    )
+    assert gpu.test()["verdict"] == verdict
+
+
+TORCH = """
+class version:
+    hip = None
+
+class Device:
+    def __init__(self, uuid=None, count=0, initialised=False):
+        self.uuid, self.count, self.initialised = uuid, count, initialised
+
+    def is_initialized(self): return self.initialised
+    def device_count(self): return self.count
+    def memory_reserved(self, index): return 0
+    def current_device(self): return self.count - 1
+    def get_device_properties(self, index): return self
+    def synchronize(self, index): pass
+
+cuda, xpu = Device(), Device()
+
+class mps:
+    allocated = 0
+    @classmethod
+    def driver_allocated_memory(cls): return cls.allocated
+    @staticmethod
+    def synchronize(): pass
+
+class backends:
+    class mps:
+        @staticmethod
+        def is_available(): return True
+"""
+
+
+@pytest.mark.parametrize(
+    ("use", "no_driver", "words"),
+    [
+        ("torch.mps.allocated = 5", False, "an Apple GPU (MPS) was used"),
+        ("torch.xpu = torch.Device(count=1, initialised=True)", False, "an Intel GPU (XPU)"),
+        (
+            "torch.cuda = torch.Device('aaaa', 1, True)",
+            True,
+            "CUDA was used, and its energy can't be read",
+        ),
+        (
+            "torch.cuda = torch.Device('cccc', 1, True)",
+            False,
+            "on a device that NVML does not list (cccc)",
+        ),
+        (
+            "torch.version.hip = '6.2'; torch.cuda = torch.Device('x', 1, True)",
+            False,
+            "an AMD GPU (ROCm) was used",
+        ),
+    ],
+)
+def test_accelerators_that_no_sensor_reads_are_unmeasured(
+    gpu: GpuBench, energy_pytester: EnergyPytester, use: str, no_driver: bool, words: str
+) -> None:
+    # torch's names in a stand-in: this machine has none of these devices
+    energy_pytester.pytester.makepyfile(torch=TORCH)
+    source = f"import torch\n{use}\n@budget('1 kJ / query')\ndef test_it():\n    spin(20)\n"
+    environment = {"FAKE_NVML_SCENARIO": ""} if no_driver else {}
+    gpu.run([COUNTER], source, **environment).assert_outcomes(failed=1)
+    test = gpu.test()
+    assert (test["verdict"], words in test["reason"]) == ("unmeasured", True), test["reason"]
+
+
+def test_torchs_device_is_found_by_uuid_not_by_order(
+    gpu: GpuBench, energy_pytester: EnergyPytester
+) -> None:
+    energy_pytester.pytester.makepyfile(torch=TORCH)
+    source = "import torch\ntorch.cuda = torch.Device('bbbb', 1, True)\n" + SPIN
+    gpu.run([COUNTER, "gpu uuid=GPU-bbbb watts=60"], source)
+    assert [each["name"] for each in gpu.test()["channels"] if each["gated"]] == ["gpu:1"]
+
+
+def test_scope_all_never_adds_an_estimate_to_a_measurement(gpu: GpuBench) -> None:
+    source = "@budget('1 kJ / query', scope='all')\ndef test_it():\n    infer()\n"
+    gpu.run([COUNTER, OURS], source).assert_outcomes(failed=1)
+    assert "needs a counter for the CPU" in gpu.test()["reason"]
+
+
+def test_machine_and_driver_are_in_the_record(
+    gpu: GpuBench, energy_pytester: EnergyPytester
+) -> None:
+    gpu.run(
+        ["driver version=570.11", f"{COUNTER} limit_w=300", OURS], IT.format(limit="1 kJ / query")
+    )
+    record = energy_pytester.record()
+    assert record["run"]["versions"]["driver"] == "570.11"
+    assert record["machine"]["gpus"] == [
+        {"name": "Fake-A100", "uuid": "GPU-aaaa", "power_limit_watts": 300.0}
+    ]

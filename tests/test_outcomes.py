@@ -1,0 +1,382 @@
+"""An energy verdict behaves like any outcome of pytest, with the plugins that people use."""
+
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ElementTree
+from itertools import pairwise
+
+import pytest
+
+from conftest import EnergyPytester
+
+OVER = '@budget("1 mJ / query")'  # spin() takes 2 CPU milliseconds, so 8 mJ
+UNDER = '@budget("1 kJ / query")'
+
+
+def test_over_the_limit_the_build_fails_with_a_sentence(
+    energy_pytester: EnergyPytester,
+) -> None:
+    energy_pytester.write(f"{OVER}\ndef test_it():\n    spin()\n")
+    result = energy_pytester.run("--energy-max-seconds=20", quick=False)
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    sentence = re.search(r"^energy: .*$", result.stdout.str(), re.MULTILINE)
+    assert sentence is not None
+    assert re.fullmatch(
+        r"energy: 8\.\d\d mJ / query is over the limit of 1\.00 mJ / query \(test_it\.py:4\) by "
+        r"7\d\d % \(interval [78]\.\d\d\.\.8\.\d\d\), cpu:process, estimated",
+        sentence[0],
+    )
+    result.stdout.fnmatch_lines(["FAILED test_it.py::test_it - energy: 8.*"])
+
+
+def test_the_verdict_is_no_traceback_of_ours(energy_pytester: EnergyPytester) -> None:
+    energy_pytester.write(f"{OVER}\ndef test_it():\n    spin()\n")
+    report = energy_pytester.run("--tb=long", "-vv").stdout.str()
+    assert "plugin.py" not in report
+    assert "EnergyFailure" not in report
+
+
+def test_xfail_and_strict_xfail(energy_pytester: EnergyPytester) -> None:
+    energy_pytester.write(
+        f"""
+        @pytest.mark.xfail(reason="too large a model")
+        {OVER}
+        def test_expected():
+            spin()
+
+        @pytest.mark.xfail(strict=True)
+        {UNDER}
+        def test_strict():
+            spin()
+        """
+    )
+    result = energy_pytester.run("-rx")
+    result.assert_outcomes(xfailed=1, failed=1)
+    result.stdout.fnmatch_lines(["XFAIL test_it.py::test_expected - too large a model"])
+
+
+def test_skips_are_left_alone(energy_pytester: EnergyPytester) -> None:
+    energy_pytester.write(
+        f"""
+        @pytest.mark.skip
+        @budget("nonsense")
+        def test_skipped():
+            raise AssertionError("ran")
+
+        {UNDER}
+        def test_skips_itself():
+            pytest.skip("no weights")
+        """
+    )
+    energy_pytester.run().assert_outcomes(skipped=2)
+    assert energy_pytester.record()["tests"] == []
+
+
+def test_x_stops_at_an_energy_failure(energy_pytester: EnergyPytester) -> None:
+    energy_pytester.write(
+        f"{OVER}\ndef test_first():\n    spin()\n\n{UNDER}\ndef test_second():\n    spin()\n"
+    )
+    energy_pytester.run("-x").assert_outcomes(failed=1)
+
+
+def test_reruns_are_recorded_as_attempts(energy_pytester: EnergyPytester) -> None:
+    energy_pytester.write(
+        """
+        RUNS = []
+
+        @budget("20 mJ / query")
+        def test_it(energy):
+            RUNS.append(1)
+            energy.measure(lambda: spin(20 if len(RUNS) == 1 else 1))
+        """
+    )
+    result = energy_pytester.run("--reruns=2")
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["*1 passed, 1 rerun*"])
+    found = [(each["attempt"], each["verdict"]) for each in energy_pytester.record()["tests"]]
+    assert found == [(1, "fail"), (2, "pass")]
+    result.stdout.fnmatch_lines(["test_it.py::test_it (attempt 2)"])
+
+
+def test_pdb_opens_at_an_energy_failure(energy_pytester: EnergyPytester) -> None:
+    energy_pytester.write(f"{OVER}\ndef test_it():\n    spin()\n")
+    child = energy_pytester.pytester.spawn_pytest(
+        f"--pdb --energy-max-seconds=1 {energy_pytester.pytester.path}/test_it.py"
+    )
+    child.expect("energy: 8.* is over the limit")
+    child.expect("Pdb")
+    child.sendline("q")
+    child.expect("1 failed")
+    child.wait()
+
+
+def test_junit_holds_verdict_and_figure(energy_pytester: EnergyPytester) -> None:
+    energy_pytester.write(f"{OVER}\ndef test_it():\n    spin()\n")
+    path = energy_pytester.pytester.path / "junit.xml"
+    energy_pytester.run(f"--junit-xml={path}")
+    case = ElementTree.parse(path).find(".//testcase")
+    assert case is not None
+    properties = {each.get("name"): each.get("value") for each in case.iter("property")}
+    assert properties["energy.verdict"] == "fail"
+    joules = energy_pytester.tests()["test_it"]["joules_per_unit"]
+    assert float(properties["energy.joules_per_unit"] or 0) == joules
+    failure = case.find("failure")
+    assert failure is not None
+    assert (failure.get("message") or "").startswith("energy: 8.")
+
+
+def test_parametrized_tests_are_measured_each(energy_pytester: EnergyPytester) -> None:
+    energy_pytester.write(
+        """
+        @pytest.mark.parametrize("milliseconds", [1, 5])
+        @budget("10 mJ / query")
+        def test_it(milliseconds):
+            spin(milliseconds)
+        """
+    )
+    energy_pytester.run().assert_outcomes(passed=1, failed=1)
+    verdicts = {name: each["verdict"] for name, each in energy_pytester.tests().items()}
+    assert verdicts == {"test_it[1]": "pass", "test_it[5]": "fail"}
+
+
+def test_a_marker_may_stand_on_one_parameter(energy_pytester: EnergyPytester) -> None:
+    energy_pytester.write(
+        """
+        @pytest.mark.parametrize(
+            "model",
+            ["small", pytest.param("large", marks=pytest.mark.energy_budget("1 kJ / query"))],
+        )
+        def test_it(model):
+            spin()
+        """
+    )
+    energy_pytester.run().assert_outcomes(passed=2)
+    (test,) = energy_pytester.record()["tests"]
+    assert (test["id"], test["budget"]["origin"]) == ("test_it.py::test_it[large]", "test_it.py:7")
+
+
+def test_the_body_runs_on_one_set_of_fixtures(energy_pytester: EnergyPytester) -> None:
+    energy_pytester.write(
+        """
+        SETUPS = []
+
+        @pytest.fixture
+        def model():
+            SETUPS.append(1)
+            return spin
+
+        class TestModel:
+            @budget("1 kJ / query")
+            def test_it(self, model):
+                model()
+                assert len(SETUPS) == 1
+        """
+    )
+    result = energy_pytester.run()
+    result.assert_outcomes(passed=1)
+    calls = sum(each["calls"] for each in energy_pytester.record()["tests"][0]["rounds"])
+    assert calls > 10
+    result.stdout.fnmatch_lines([f"*{calls} estimated pass*"])  # the summary says how often
+
+
+def test_pytest_asyncio(energy_pytester: EnergyPytester) -> None:
+    energy_pytester.write(
+        f"""
+        import asyncio
+
+        @pytest.mark.asyncio
+        {OVER}
+        async def test_body():
+            await asyncio.sleep(0)
+            spin()
+
+        @pytest.mark.asyncio
+        {OVER}
+        async def test_fixture(energy):
+            async def answer(x):
+                await asyncio.sleep(0)
+                spin()
+                return x
+
+            assert await energy.measure_async(answer, inputs=[7], count=lambda result: 1) == 7
+
+        @pytest.mark.asyncio
+        {OVER}
+        async def test_not_awaitable(energy):
+            await energy.measure_async(spin)
+        """
+    )
+    energy_pytester.run().assert_outcomes(failed=2, errors=1)
+    tests = energy_pytester.tests()
+    for name in ("test_body", "test_fixture"):
+        assert tests[name]["verdict"] == "fail"
+        assert tests[name]["joules_per_unit"] == pytest.approx(0.008, rel=0.25)
+
+
+def test_anyio_on_both_backends(energy_pytester: EnergyPytester) -> None:
+    energy_pytester.write(
+        f"""
+        import anyio
+
+        pytestmark = pytest.mark.anyio
+
+        {OVER}
+        async def test_body():
+            await anyio.sleep(0)
+            spin()
+
+        {UNDER}
+        async def test_fixture(energy):
+            async def answer():
+                await anyio.sleep(0)
+                spin()
+
+            await energy.measure_async(answer)
+        """
+    )
+    energy_pytester.run("-p", "no:asyncio").assert_outcomes(failed=2, passed=2)
+    verdicts = {name: each["verdict"] for name, each in energy_pytester.tests().items()}
+    assert verdicts == {
+        "test_body[asyncio]": "fail",
+        "test_body[trio]": "fail",
+        "test_fixture[asyncio]": "pass",
+        "test_fixture[trio]": "pass",
+    }
+
+
+def test_an_async_body_without_a_plugin_fails_as_pytest_says(
+    energy_pytester: EnergyPytester,
+) -> None:
+    energy_pytester.write(f"{UNDER}\nasync def test_it():\n    spin()\n")
+    result = energy_pytester.run("-p", "no:asyncio", "-p", "no:anyio")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*async def functions are not natively supported*"])
+
+
+def test_hypothesis_tests_are_work_like_others(energy_pytester: EnergyPytester) -> None:
+    energy_pytester.write(
+        f"""
+        from hypothesis import given, settings, strategies as st
+
+        {OVER}
+        @settings(max_examples=3, database=None)
+        @given(st.integers())
+        def test_it(number):
+            spin()
+        """
+    )
+    energy_pytester.run().assert_outcomes(failed=1)
+    assert energy_pytester.tests()["test_it"]["verdict"] == "fail"
+
+
+@pytest.mark.realtime
+def test_two_workers_take_turns_and_one_record_is_written(
+    energy_pytester: EnergyPytester,
+) -> None:
+    energy_pytester.write(
+        """
+        import json, os, time
+        from pathlib import Path
+
+        def work(name):
+            start = time.monotonic()
+            spin(10)
+            with Path(f"calls-{os.getpid()}").open("a") as file:
+                file.write(f"{start} {time.monotonic()}\\n")
+
+        @pytest.mark.parametrize("name", "abcd")
+        @budget("1 kJ / query", labels={"worker": "any"})
+        def test_it(name):
+            work(name)
+
+        def test_unmarked():
+            pass
+
+        @budget("1 mJ / query")
+        def test_red():
+            spin()
+        """
+    )
+    result = energy_pytester.run_process("-n2")
+    result.assert_outcomes(passed=5, failed=1)
+    result.stdout.fnmatch_lines(["energy: 8.* is over the limit of 1.00 mJ / query*"])
+    assert len(energy_pytester.record()["tests"]) == 5
+    calls = []
+    for worker, path in enumerate(energy_pytester.pytester.path.glob("calls-*")):
+        for line in path.read_text(encoding="utf-8").splitlines():
+            start, end = line.split()
+            calls.append((float(start), float(end), worker))
+    calls.sort()
+    assert {worker for _, _, worker in calls} == {0, 1}  # both measured
+    # No call overlaps another worker's, and they come in a few unbroken runs, one for each test.
+    assert all(one[1] <= next_one[0] for one, next_one in pairwise(calls))
+    assert sum(one[2] != next_one[2] for one, next_one in pairwise(calls)) <= 4
+
+
+def test_disabled_tests_run_once_and_say_so(energy_pytester: EnergyPytester) -> None:
+    energy_pytester.write(
+        f"""
+        RUNS = []
+
+        {OVER}
+        def test_body():
+            RUNS.append(1)
+
+        {OVER}
+        def test_fixture(energy):
+            assert energy.measure(lambda x: RUNS.append(x) or x, inputs=[5, 6]) == 5
+            with energy.window(count=2, name="window"):
+                pass
+
+        def test_once():
+            assert RUNS == [1, 5]
+
+        @budget("nonsense")
+        def test_bad_marker():
+            pass
+        """
+    )
+    result = energy_pytester.run("--energy-disable")
+    result.assert_outcomes(passed=3, errors=1)
+    result.stdout.fnmatch_lines(["--energy-disable: 2 tests ran once, unmeasured"])
+    assert energy_pytester.record()["tests"] == []
+
+
+def test_without_the_plugin_marked_tests_run_and_fixture_tests_error(
+    energy_pytester: EnergyPytester,
+) -> None:
+    energy_pytester.write(
+        f"{OVER}\ndef test_body():\n    spin()\n\ndef test_fixture(energy):\n    pass\n"
+    )
+    result = energy_pytester.pytester.runpytest_inprocess("-p", "no:energy")
+    result.assert_outcomes(passed=1, errors=1)
+    result.stdout.fnmatch_lines(["*fixture 'energy' not found*"])
+
+
+def test_idle_work_is_unmeasured(energy_pytester: EnergyPytester) -> None:
+    energy_pytester.write(f"import time\n{UNDER}\ndef test_it():\n    time.sleep(0.02)\n")
+    result = energy_pytester.run()
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["energy: unmeasured: *the work happened where no sensor looks*"])
+
+
+def test_nothing_is_printed_without_measured_tests(energy_pytester: EnergyPytester) -> None:
+    energy_pytester.pytester.makepyfile("def test_it(): pass")
+    result = energy_pytester.pytester.runpytest_inprocess()
+    assert "energy =" not in result.stdout.str()
+
+
+@pytest.mark.realtime
+def test_a_long_test_has_a_progress_line_on_a_terminal_only(
+    energy_pytester: EnergyPytester,
+) -> None:
+    energy_pytester.write(f"{OVER}\ndef test_it():\n    spin(700)\n")
+    child = energy_pytester.pytester.spawn_pytest(
+        f"--energy-max-seconds=3 {energy_pytester.pytester.path}/test_it.py"
+    )
+    child.expect("energy: round 1 of at most 20, [0-9] s, test_it.py::test_it")
+    child.expect("1 failed")
+    child.wait()
+    captured = energy_pytester.run("--energy-max-seconds=3", quick=False)
+    assert "of at most 20" not in captured.stdout.str() + captured.stderr.str()

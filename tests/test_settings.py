@@ -1,0 +1,145 @@
+"""Command line > environment > ini file > default, and mistakes in them."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from conftest import EnergyPytester
+
+MARKED = '@budget("1 kJ / query")\ndef test_it():\n    spin()\n'
+
+
+def test_the_command_line_wins_over_environment_over_ini(
+    energy_pytester: EnergyPytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    energy_pytester.write(MARKED)
+    energy_pytester.pytester.makeini("[pytest]\nenergy_cpu_watts_per_core = 5\n")
+
+    def watts(*options: str) -> str:
+        energy_pytester.run(*options).assert_outcomes(passed=1)
+        (channel,) = energy_pytester.tests()["test_it"]["channels"]
+        return str(channel["source"]).rpartition(" x ")[2]
+
+    assert watts() == "5 W a core"
+    monkeypatch.setenv("PYTEST_ENERGY_CPU_WATTS_PER_CORE", "6")
+    assert watts() == "6 W a core"
+    assert watts("--energy-cpu-watts-per-core=7") == "7 W a core"
+
+
+def test_all_mistakes_are_said_before_any_test_runs(
+    energy_pytester: EnergyPytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    energy_pytester.write(MARKED)
+    energy_pytester.pytester.makeini("[pytest]\nenergy_fail_on = fail, burn\n")
+    monkeypatch.setenv("PYTEST_ENERGY_MAX_SECONDS", "soon")
+    result = energy_pytester.run(
+        "--energy-gpus=first",
+        "--energy-max-rounds=21",
+        "--energy-require=luck",
+        "--energy-carbon-intensity=300",
+        "--energy-json=.",
+        quick=False,
+    )
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(
+        [
+            "ERROR: --energy-gpus: 'first' is neither a GPU's index nor its UUID*",
+            "--energy-max-rounds: '21' is not a whole number from 1 to 20*",
+            "PYTEST_ENERGY_MAX_SECONDS: 'soon' is not a number above zero; for example 60",
+            "energy_fail_on in tox.ini: 'burn' is not a verdict; choose from *",
+            "--energy-require: 'luck' is not known*",
+            "--energy-carbon-intensity: carbon intensity '300' *\"300 gCO2e/kWh\"",
+            "--energy-json: '.' is not a file's path*",
+        ]
+    )
+
+
+@pytest.mark.parametrize("text", ["0 gCO2e/kWh", "-1 gCO2e/kWh", "300 g/kWh", "nan gCO2e/kWh", ""])
+def test_an_intensity_that_is_none_is_refused(energy_pytester: EnergyPytester, text: str) -> None:
+    energy_pytester.write(MARKED)
+    result = energy_pytester.run(f"--energy-carbon-intensity={text}")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+
+
+def test_carbon_limits_are_judged_in_joules_at_the_printed_intensity(
+    energy_pytester: EnergyPytester,
+) -> None:
+    energy_pytester.write(
+        """
+        @budget("1 mgCO2e / query")
+        def test_under():
+            spin(5)
+
+        @budget("1 mgCO2e / 1k queries")
+        def test_over():
+            spin(5)
+        """
+    )
+    result = energy_pytester.run("--energy-carbon-intensity=360 gCO2e/kWh")
+    result.assert_outcomes(passed=1, failed=1)
+    # 5 CPU milliseconds are 20 mJ; at 360 g/kWh, that is 0.1 mg a joule, 2 mg per 1000
+    result.stdout.fnmatch_lines(
+        ["energy: [12].?? mgCO2e / 1000 queries is over the limit of 1.00 mgCO2e / 1000 queries*"]
+    )
+    assert "at 360 gCO2e/kWh (--energy-carbon-intensity)" in result.stdout.str()
+    result.stdout.fnmatch_lines(["Wh/1000 gCO2e/1000*"])
+    test = energy_pytester.tests()["test_over"]
+    assert test["grams_per_unit"] == pytest.approx(test["joules_per_unit"] * 1e-4)
+    assert test["limit_joules_per_unit"] == pytest.approx(0.01)
+    assert energy_pytester.record()["carbon"] == {
+        "grams_per_kwh": 360,
+        "source": "--energy-carbon-intensity",
+    }
+
+
+def test_the_ini_file_may_pin_the_intensity(energy_pytester: EnergyPytester) -> None:
+    energy_pytester.write(MARKED)
+    energy_pytester.pytester.makeini("[pytest]\nenergy_carbon_intensity = 300 gCO2e/kWh\n")
+    energy_pytester.run().assert_outcomes(passed=1)
+    carbon = energy_pytester.record()["carbon"]
+    assert carbon["source"] == "energy_carbon_intensity in tox.ini"
+
+
+def test_verdicts_that_fail_can_be_chosen(energy_pytester: EnergyPytester) -> None:
+    # 20 mJ is what spin(5) takes: with few rounds that can't be told.
+    energy_pytester.write('@budget("20 mJ / query")\ndef test_it():\n    spin(5)\n')
+    energy_pytester.run().assert_outcomes(failed=1)
+    assert energy_pytester.tests()["test_it"]["verdict"] == "inconclusive"
+    energy_pytester.run("--energy-fail-on=fail,unmeasured").assert_outcomes(passed=1)
+    energy_pytester.write("@budget\ndef test_it():\n    spin(5)\n")
+    energy_pytester.run().assert_outcomes(passed=1)
+    energy_pytester.run("--energy-strict").assert_outcomes(failed=1)
+
+
+def test_requiring_a_counter_makes_an_estimate_unmeasured(
+    energy_pytester: EnergyPytester,
+) -> None:
+    energy_pytester.write(
+        '@budget("1 kJ / query")\ndef test_joules():\n    spin()\n\n'
+        '@budget("1 cpu-s / query")\ndef test_cpu_time():\n    spin()\n'
+    )
+    energy_pytester.run("--energy-require=measured").assert_outcomes(failed=1, passed=1)
+    tests = energy_pytester.tests()
+    assert tests["test_joules"]["verdict"] == "unmeasured"
+    assert "cpu:process is estimated" in tests["test_joules"]["reason"]
+    assert tests["test_cpu_time"]["verdict"] == "pass"
+
+
+def test_a_record_that_cannot_be_written_fails_the_build(
+    energy_pytester: EnergyPytester,
+) -> None:
+    energy_pytester.write(MARKED)
+    energy_pytester.pytester.makefile("", blocked="a file where a folder should be")
+    result = energy_pytester.run("--energy-json=blocked/record.json")
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.stdout.fnmatch_lines(["--energy-json: *blocked/record.json can't be written: *"])
+
+
+def test_the_record_is_whole_even_without_tests(energy_pytester: EnergyPytester) -> None:
+    energy_pytester.pytester.makepyfile(test_it="def test_it(): pass")
+    energy_pytester.run("--energy-json=new/folder/record.json").assert_outcomes(passed=1)
+    path = energy_pytester.pytester.path / "new" / "folder" / "record.json"
+    record = json.loads(path.read_bytes())
+    assert (record["schema"], record["tests"]) == (1, [])
