@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
+import pkgutil
 import subprocess
 import textwrap
 from collections.abc import Callable
@@ -12,7 +14,14 @@ from typing import Any, cast
 
 import pytest
 
+import pytest_energy
+
 pytest_plugins = ["pytester"]
+
+# Runs inside this process drop the modules that they import first; a module of ours that is loaded
+# a second time would bring a second copy of its classes. So all are loaded here, once.
+for module in pkgutil.walk_packages(pytest_energy.__path__, "pytest_energy."):
+    importlib.import_module(module.name)
 
 FAKE_NVML = Path(__file__).parent / "fake_nvml" / "fake_nvml.c"
 

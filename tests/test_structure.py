@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest_energy
+from pytest_energy import marker
+from pytest_energy.plugin import MARKER
 
 PACKAGE = Path(pytest_energy.__file__).parent
 HEAVY = ["torch", "codecarbon", "pynvml", "numpy", "rich", "typer", "pandas", "filelock"]
-KNOW_PYTEST = {"plugin", "settings", "marker", "fixture"}
+KNOW_PYTEST = {"plugin", "hooks", "settings", "marker", "fixture"}
 
 #: From top to bottom; a module may import what stands below its own row.
 ROWS = [
     ["plugin"],
+    ["hooks"],
     ["cli"],
     ["fixture", "marker", "settings"],
+    ["options"],
     ["measure.gate"],
     ["measure.judgement"],
     ["measure.protocol"],
@@ -68,13 +73,23 @@ def test_imports_run_downwards() -> None:
                 assert height[below] > height[name], f"{name} imports {below}"
 
 
-def test_only_four_rooms_know_pytest() -> None:
+def test_few_rooms_know_pytest() -> None:
     know = {name for name, path in modules().items() if "pytest" in imports(path)}
     assert know <= KNOW_PYTEST
 
 
+def test_the_written_out_marker_is_the_real_one() -> None:
+    signature = inspect.signature(marker.energy_budget)
+    plain = signature.replace(
+        parameters=[each.replace(annotation=each.empty) for each in signature.parameters.values()],
+        return_annotation=signature.empty,
+    )
+    first_line = (inspect.getdoc(marker.energy_budget) or "").partition("\n")[0]
+    assert f"{marker.NAME}{plain}: {first_line}" == MARKER
+
+
 def test_the_plugin_loads_nothing_heavy() -> None:
-    code = f"import sys, pytest_energy.plugin\nprint([m for m in {HEAVY} if m in sys.modules])"
+    code = f"import sys, pytest_energy.plugin; print([m for m in {HEAVY} if m in sys.modules])"
     answer = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )

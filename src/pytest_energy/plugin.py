@@ -1,425 +1,85 @@
-"""The pytest hooks; no arithmetic. Heavy parts are imported when a marked test runs."""
+"""What pytest loads at every start: options, marker, fixture. All else waits for a marked test."""
 
 from __future__ import annotations
 
-import functools
-import inspect
-import time
-from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+import os
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
 
 import pytest
 
-from pytest_energy import marker
-from pytest_energy.budgets import DEFAULT_UNIT, Budget, base_limit
-from pytest_energy.settings import Settings, add_options, read_settings
+from pytest_energy.options import FLAGS, OPTIONS
 
 if TYPE_CHECKING:
     from pytest_energy.fixture import Energy
-    from pytest_energy.measure.gate import Gate
-    from pytest_energy.measure.judgement import Job
-    from pytest_energy.measure.protocol import Round
-    from pytest_energy.record import RunRecord, TestRecord
+    from pytest_energy.hooks import EnergyHooks
 
-__tracebackhide__ = True  # a failing test's traceback ends in the user's lines
-
-PROGRESS_AFTER_SECONDS = 2.0
-
-
-# pytest.fail.Exception is public, but hidden from mypy by the way pytest attaches it.
-class EnergyFailure(pytest.fail.Exception):  # type: ignore[name-defined,misc]
-    """The energy verdict of a test whose body passed."""
-
-
-class EnergyUnused(pytest.fail.Exception):  # type: ignore[name-defined,misc]
-    """A test asked for the energy fixture and measured nothing."""
+#: The signature of `marker.energy_budget` and the first line of its help, written out because
+#: importing it takes longer than all the rest of this file.
+MARKER = (
+    "energy_budget(limit=None, *, id=None, task=None, model=None, count=1, scope='auto', "
+    "labels=None): Measure the energy of this test and fail it over the limit."
+)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    add_options(parser)
+    group = parser.getgroup("energy", "energy budgets")
+    for option in OPTIONS:
+        where = f"(also {option.variable} and ini {option.ini})"
+        group.addoption(
+            option.flag, dest=option.ini, metavar=option.metavar, help=f"{option.help} {where}"
+        )
+        parser.addini(option.ini, help=option.help, default=None)
+    for flag, metavar, help_text in FLAGS:
+        if metavar is None:
+            group.addoption(flag, action="store_true", help=help_text)
+        else:
+            group.addoption(flag, metavar=metavar, help=help_text)
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    signature = inspect.signature(marker.energy_budget)
-    plain = signature.replace(
-        parameters=[each.replace(annotation=each.empty) for each in signature.parameters.values()],
-        return_annotation=signature.empty,
-    )
-    described = (inspect.getdoc(marker.energy_budget) or "").partition("\n")[0]
-    config.addinivalue_line("markers", f"{marker.NAME}{plain}: {described}")
-    config.pluginmanager.register(EnergyHooks(config, read_settings(config)), "energy-hooks")
+    config.addinivalue_line("markers", MARKER)
+    if _is_anything_set(config):  # then a mistake in it is said before any test runs
+        _hooks(config)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    if any(_is_measured(item) for item in session.items):
+        _hooks(session.config)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    _hooks(node.config)  # under xdist, workers collect and the controller reports
 
 
 @pytest.fixture
 def energy(request: pytest.FixtureRequest) -> Energy:
     """Measure a part of a test: energy.measure(call), measure_async(call), window(count=...)."""
-    hooks = request.config.pluginmanager.get_plugin("energy-hooks")
-    assert isinstance(hooks, EnergyHooks)
-    return hooks.energy_of(request.node)
+    return _hooks(request.config).energy_of(request.node)
 
 
-@dataclass
-class _Test:
-    """What one run of one test's protocol gathers."""
-
-    budget: Budget
-    attempt: int
-    energy: Energy | None = None
-    records: list[TestRecord] = field(default_factory=list)
+def _is_measured(item: pytest.Item) -> bool:
+    return "energy" in getattr(item, "fixturenames", ()) or (
+        item.get_closest_marker("energy_budget") is not None
+    )
 
 
-_TEST: pytest.StashKey[_Test | None] = pytest.StashKey()
+def _is_anything_set(config: pytest.Config) -> bool:
+    return any(config.getoption(flag) for flag, _, _ in FLAGS) or any(
+        config.getoption(option.ini) is not None
+        or option.variable in os.environ
+        or config.getini(option.ini)
+        for option in OPTIONS
+    )
 
 
-class EnergyHooks:
-    """The hooks with what they keep for one pytest session."""
+def _hooks(config: pytest.Config) -> EnergyHooks:
+    """The hooks of this session, registered on first need."""
+    found: EnergyHooks | None = config.pluginmanager.get_plugin("energy-hooks")
+    if found is None:
+        from pytest_energy.hooks import EnergyHooks
+        from pytest_energy.settings import read_settings
 
-    def __init__(self, config: pytest.Config, settings: Settings) -> None:
-        self._config = config
-        self._settings = settings
-        self._started = datetime.now(UTC)
-        self._gate: Gate | None = None
-        self._attempts: dict[str, int] = {}
-        self._reported: list[dict[str, Any]] = []
-        self._unwritten = ""
-
-    # -- one test -------------------------------------------------------------------------------
-
-    def pytest_runtest_setup(self, item: pytest.Item) -> None:
-        item.stash.setdefault(_TEST, None)
-        mistake = ""
-        try:
-            item.stash[_TEST] = self._prepare(item)
-        except ValueError as error:
-            mistake = str(error)
-        if mistake:
-            pytest.fail(mistake, pytrace=False)
-
-    def _prepare(self, item: pytest.Item) -> _Test | None:
-        """What a measured test needs; None for all others. Raises ValueError for a bad marker."""
-        budget = marker.budget_of(item)
-        if budget is None:
-            if "energy" not in getattr(item, "fixturenames", ()):
-                return None
-            budget = Budget()
-        if budget.limit is not None:
-            try:
-                base_limit(budget.limit, self._settings.intensity)
-            except ValueError as error:
-                raise ValueError(f"energy_budget ({budget.origin}): {error}") from None
-        if not self._settings.disable:
-            self._open_gate()
-        attempt = self._attempts[item.nodeid] = self._attempts.get(item.nodeid, 0) + 1
-        return _Test(budget, attempt)
-
-    def energy_of(self, item: pytest.Item) -> Energy:
-        """The fixture's value, one for each run of a test."""
-        from pytest_energy.fixture import Energy, Starters
-
-        test = item.stash.get(_TEST, None)
-        if test is None:  # asked for by request.getfixturevalue in a test without a marker
-            test = item.stash[_TEST] = _Test(Budget(), 1)
-        if test.energy is None:
-            starters = Starters(None, None)
-            if not self._settings.disable:
-                starters = Starters(
-                    functools.partial(self._rounds, item, test),
-                    functools.partial(self._window, item, test),
-                )
-            test.energy = Energy(test.budget, starters)
-        return test.energy
-
-    @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_pyfunc_call(self, pyfuncitem: pytest.Function) -> Generator[None, Any, Any]:
-        test = pyfuncitem.stash.get(_TEST, None)
-        if test is None or self._settings.disable:
-            return (yield)
-        has_fixture = "energy" in pyfuncitem.fixturenames
-        try:
-            if has_fixture:
-                result = yield
-            else:
-                with _looping(pyfuncitem, self.energy_of(pyfuncitem), test.budget):
-                    result = yield
-        except pytest.skip.Exception:
-            raise
-        except BaseException as error:
-            if not test.records:
-                self._unmeasured(pyfuncitem, test, f"the test ended in {type(error).__name__}")
-            raise
-        if has_fixture and not self.energy_of(pyfuncitem).used:
-            reason = "the test asks for the energy fixture and measured nothing with it"
-            self._unmeasured(pyfuncitem, test, reason)
-            raise EnergyUnused(
-                f"energy: unmeasured: {reason}; add energy.measure(lambda: model(TEXTS), count=32)",
-                pytrace=False,
-            )
-        self._fail_if_red(pyfuncitem, test)
-        return result
-
-    def _fail_if_red(self, item: pytest.Item, test: _Test) -> None:
-        for record in test.records:
-            name = "energy" if record.name is None else f"energy[{record.name}]"
-            item.user_properties.append((f"{name}.verdict", record.verdict))
-            if record.joules_per_unit is not None:
-                item.user_properties.append((f"{name}.joules_per_unit", record.joules_per_unit))
-        red = [each for each in test.records if each.verdict in self._settings.fail_on]
-        if red:
-            raise EnergyFailure(
-                "\n".join(
-                    f"energy: {each.name + ': ' if each.name else ''}{_sentence(each)}"
-                    for each in red
-                ),
-                pytrace=False,
-            )
-
-    # -- measuring ------------------------------------------------------------------------------
-
-    def _open_gate(self) -> Gate:
-        if self._gate is None:
-            from pytest_energy.measure.gate import Gate, GateSettings
-            from pytest_energy.measure.protocol import Limits
-            from pytest_energy.sensors.base import Clock
-
-            settings = self._settings
-            self._gate = Gate(
-                GateSettings(
-                    settings.gpus,
-                    Limits(settings.max_rounds, settings.max_seconds),
-                    settings.intensity,
-                    settings.require_measured,
-                    settings.cpu_watts_per_core,
-                ),
-                Clock(time.perf_counter, time.sleep),
-            )
-        return self._gate
-
-    def _rounds(
-        self, item: pytest.Item, test: _Test, name: str | None, unit: str, cycle: int
-    ) -> Generator[None, float, TestRecord]:
-        progress = _Progress(self._config, item.nodeid, self._settings.max_rounds)
-        try:
-            record = yield from self._open_gate().rounds(
-                _job(item, test, name, unit, cycle), progress
-            )
-        finally:
-            progress.clear()
-        test.records.append(record)
-        return record
-
-    def _window(
-        self, item: pytest.Item, test: _Test, name: str | None, unit: str, cycle: int
-    ) -> Generator[None, float, TestRecord]:
-        record = yield from self._open_gate().window(_job(item, test, name, unit, cycle))
-        test.records.append(record)
-        return record
-
-    def _unmeasured(self, item: pytest.Item, test: _Test, reason: str) -> None:
-        unit = test.budget.limit.unit if test.budget.limit else DEFAULT_UNIT
-        job = _job(item, test, None, unit, 1)
-        test.records.append(self._open_gate().unmeasured(job, reason))
-
-    # -- reporting ------------------------------------------------------------------------------
-
-    @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_makereport(
-        self, item: pytest.Item, call: pytest.CallInfo[None]
-    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        report = yield
-        test = item.stash.get(_TEST, None)
-        if test is None or call.when != "call":
-            return report
-        report.energy = self._plain(test)  # type: ignore[attr-defined]
-        if call.excinfo is not None and report.failed:
-            if _is_misuse(call.excinfo.value):
-                report.energy_misuse = True  # type: ignore[attr-defined]
-            if isinstance(call.excinfo.value, EnergyFailure | EnergyUnused):
-                # The short summary then shows the sentence, not the exception's class before it.
-                crash = getattr(report.longrepr, "reprcrash", None)
-                if crash is not None:
-                    crash.message = str(call.excinfo.value)
-        return report
-
-    def _plain(self, test: _Test) -> dict[str, Any]:
-        """What a report carries to whoever writes the record, also from an xdist worker."""
-        if self._gate is None:
-            return {"disabled": True}
-        from pytest_energy.record import to_plain
-
-        notes = tuple(test.energy.notes) if test.energy else ()
-        return {
-            "tests": [to_plain(replace(each, notes=each.notes + notes)) for each in test.records],
-            "machine": to_plain(self._gate.machine),
-            "versions": self._gate.versions,
-        }
-
-    def pytest_report_teststatus(
-        self, report: pytest.TestReport
-    ) -> tuple[str, str, tuple[str, dict[str, bool]]] | None:
-        # A misused fixture is a mistake in the test, not a failure of the model under test.
-        if getattr(report, "energy_misuse", False) and report.outcome == "failed":
-            return "error", "E", ("ERROR", {"red": True})
-        return None
-
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        if (plain := getattr(report, "energy", None)) is not None:
-            self._reported.append(plain)
-
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        path = self._settings.json_path
-        if path is None or hasattr(self._config, "workerinput"):
-            return
-        from pytest_energy.record import write
-
-        try:
-            write(self._record(), path)
-        except OSError as error:
-            self._unwritten = f"--energy-json: {path} can't be written: {error.strerror}"
-            if session.exitstatus == pytest.ExitCode.OK:
-                session.exitstatus = pytest.ExitCode.TESTS_FAILED
-
-    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        disabled = sum(1 for each in self._reported if each.get("disabled"))
-        record = self._record() if len(self._reported) > disabled else None
-        if not (disabled or self._unwritten or (record and record.tests)):
-            return
-        terminalreporter.section("energy")
-        if disabled:
-            tests = "1 test" if disabled == 1 else f"{disabled} tests"
-            terminalreporter.line(f"--energy-disable: {tests} ran once, unmeasured")
-        if record and record.tests:
-            from pytest_energy.report.terminal import render
-
-            writer = terminalreporter._tw
-            writer.write(render(record, writer.fullwidth, colour=writer.hasmarkup))
-        if self._unwritten:
-            terminalreporter.line(self._unwritten, red=True)
-        elif self._settings.json_path is not None:
-            terminalreporter.line(f"run record: {self._settings.json_path}")
-
-    def _record(self) -> RunRecord:
-        from pytest_energy import machine
-        from pytest_energy.record import (
-            CarbonRecord,
-            MachineRecord,
-            Run,
-            RunRecord,
-            TestRecord,
-            from_plain,
-        )
-
-        measured = [each for each in self._reported if "tests" in each]
-        intensity = self._settings.intensity
-        return RunRecord(
-            run=Run(
-                uuid=str(uuid4()),
-                start=self._started.isoformat(),
-                end=datetime.now(UTC).isoformat(),
-                versions=measured[0]["versions"] if measured else machine.versions(None),
-                commit=machine.commit(self._config.rootpath),
-            ),
-            machine=from_plain(MachineRecord, measured[0]["machine"])
-            if measured
-            else machine.machine([]),
-            carbon=CarbonRecord(intensity.grams_per_kwh, intensity.source) if intensity else None,
-            tests=tuple(
-                from_plain(TestRecord, test) for each in measured for test in each["tests"]
-            ),
-        )
-
-    def pytest_unconfigure(self) -> None:
-        if self._gate is not None:
-            self._gate.close()
-
-
-@contextmanager
-def _looping(item: pytest.Function, energy: Energy, budget: Budget) -> Iterator[None]:
-    """While this holds, the test's body is the work: calling it runs the whole protocol."""
-    from pytest_energy.fixture import counting
-
-    body: Callable[..., Any] = item.obj
-    counts = counting(budget)
-
-    if inspect.iscoroutinefunction(body):
-
-        @functools.wraps(body)
-        async def loop(**arguments: Any) -> Any:
-            return await energy.measure_async(functools.partial(body, **arguments), **counts)
-
-    else:
-
-        @functools.wraps(body)
-        def loop(**arguments: Any) -> Any:
-            return energy.measure(functools.partial(body, **arguments), **counts)
-
-    item.obj = loop
-    try:
-        yield
-    finally:
-        item.obj = body
-
-
-class _Progress:
-    """One line on a terminal for a test that takes long; nothing where output is captured."""
-
-    def __init__(self, config: pytest.Config, test_id: str, max_rounds: int) -> None:
-        reporter = config.pluginmanager.get_plugin("terminalreporter")
-        self._reporter = reporter if reporter is not None and reporter.isatty else None
-        self._capture = config.pluginmanager.get_plugin("capturemanager")
-        self._test_id = test_id
-        self._max_rounds = max_rounds
-        self._started = time.perf_counter()
-        self._shown = False
-
-    def __call__(self, rounds: Sequence[Round]) -> None:
-        seconds = time.perf_counter() - self._started
-        if self._reporter is None or seconds < PROGRESS_AFTER_SECONDS:
-            return
-        measured = sum(1 for each in rounds if not each.warmup)
-        doing = f"round {measured} of at most {self._max_rounds}" if measured else "warm-up"
-        self._write(f"energy: {doing}, {seconds:.0f} s, {self._test_id}")
-
-    def clear(self) -> None:
-        if self._shown:
-            self._write("")
-
-    def _write(self, text: str) -> None:
-        assert self._reporter is not None
-        writer = self._reporter._tw
-        with self._uncaptured():
-            if not self._shown:
-                self._reporter.ensure_newline()
-                self._shown = True
-            writer.write("\r\x1b[K" + text[: writer.fullwidth - 1], flush=True)
-
-    @contextmanager
-    def _uncaptured(self) -> Iterator[None]:
-        if self._capture is None:
-            yield
-        else:
-            with self._capture.global_and_fixture_disabled():
-                yield
-
-
-def _job(item: pytest.Item, test: _Test, name: str | None, unit: str, cycle: int) -> Job:
-    from pytest_energy.measure.judgement import Job
-
-    return Job(item.nodeid, test.budget, unit, name, test.attempt, cycle)
-
-
-def _sentence(record: TestRecord) -> str:
-    if record.verdict in ("fail", "inconclusive", "close"):
-        return record.reason
-    return f"{record.verdict}: {record.reason}"
-
-
-def _is_misuse(error: BaseException) -> bool:
-    from pytest_energy.fixture import EnergyUsageError
-    from pytest_energy.measure.gate import AlreadyMeasuring
-
-    return isinstance(error, EnergyUnused | EnergyUsageError | AlreadyMeasuring)
+        found = EnergyHooks(config, read_settings(config))
+        config.pluginmanager.register(found, "energy-hooks")
+    return found

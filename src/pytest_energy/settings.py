@@ -11,10 +11,9 @@ from typing import Any
 import pytest
 
 from pytest_energy.carbon import Intensity, parse_intensity
+from pytest_energy.options import OPTIONS, Option
 from pytest_energy.sensors.visible import GpuChoice
 from pytest_energy.verdict import MAX_ROUNDS, RED, Verdict
-
-ENVIRONMENT_PREFIX = "PYTEST_ENERGY_"
 
 
 @dataclass(frozen=True)
@@ -30,28 +29,6 @@ class Settings:
     require_measured: bool = False
     intensity: Intensity | None = None
     cpu_watts_per_core: float = 4.0
-
-
-@dataclass(frozen=True)
-class _Option:
-    """One setting that has a command-line option, an environment variable and an ini twin."""
-
-    name: str
-    help: str
-    parse: Callable[[str], Any]
-    metavar: str
-
-    @property
-    def flag(self) -> str:
-        return "--energy-" + self.name.replace("_", "-")
-
-    @property
-    def variable(self) -> str:
-        return ENVIRONMENT_PREFIX + self.name.upper()
-
-    @property
-    def ini(self) -> str:
-        return "energy_" + self.name
 
 
 def _gpus(text: str) -> GpuChoice:
@@ -106,56 +83,15 @@ def _require(text: str) -> bool:
     return True
 
 
-_OPTIONS = (
-    _Option("gpus", "GPUs that count: auto, all, none, or INDEX,UUID", _gpus, "GPUS"),
-    _Option("max_rounds", f"rounds a test at most ({MAX_ROUNDS})", _max_rounds, "N"),
-    _Option("max_seconds", "seconds a test at most (60)", _positive("60"), "SECONDS"),
-    _Option("fail_on", "verdicts that fail (fail,unmeasured,inconclusive)", _fail_on, "VERDICTS"),
-    _Option("require", "measured: an estimate is then unmeasured", _require, "EVIDENCE"),
-    _Option(
-        "carbon_intensity",
-        'grams of CO2e for one kWh, such as "300 gCO2e/kWh"',
-        parse_intensity,
-        "INTENSITY",
-    ),
-    _Option(
-        "cpu_watts_per_core",
-        "watts of one busy core, for the estimate without a counter (4)",
-        _positive("4"),
-        "WATTS",
-    ),
-)
-
-
-def add_options(parser: pytest.Parser) -> None:
-    group = parser.getgroup("energy", "energy budgets")
-    for option in _OPTIONS:
-        group.addoption(
-            option.flag,
-            dest=option.ini,
-            default=None,
-            metavar=option.metavar,
-            help=f"{option.help} (also {option.variable} and ini {option.ini})",
-        )
-        parser.addini(option.ini, help=option.help, default=None)
-    group.addoption(
-        "--energy-disable",
-        action="store_true",
-        default=False,
-        help="run marked tests once, unmeasured",
-    )
-    group.addoption(
-        "--energy-strict",
-        action="store_true",
-        default=False,
-        help="every verdict but pass fails",
-    )
-    group.addoption(
-        "--energy-json",
-        metavar="PATH",
-        default=None,
-        help="write the run record here",
-    )
+_PARSERS: Mapping[str, Callable[[str], Any]] = {
+    "gpus": _gpus,
+    "max_rounds": _max_rounds,
+    "max_seconds": _positive("60"),
+    "fail_on": _fail_on,
+    "require": _require,
+    "carbon_intensity": parse_intensity,
+    "cpu_watts_per_core": _positive("4"),
+}
 
 
 def read_settings(config: pytest.Config, environment: Mapping[str, str] = os.environ) -> Settings:
@@ -163,12 +99,12 @@ def read_settings(config: pytest.Config, environment: Mapping[str, str] = os.env
     values: dict[str, Any] = {}
     origins: dict[str, str] = {}
     mistakes: list[str] = []
-    for option in _OPTIONS:
+    for option in OPTIONS:
         text, origin = _text(option, config, environment)
         if text is None:
             continue
         try:
-            values[option.name] = option.parse(text.strip())
+            values[option.name] = _PARSERS[option.name](text.strip())
         except ValueError as error:
             mistakes.append(f"{origin}: {error}")
         origins[option.name] = origin
@@ -189,7 +125,7 @@ def read_settings(config: pytest.Config, environment: Mapping[str, str] = os.env
 
 
 def _text(
-    option: _Option, config: pytest.Config, environment: Mapping[str, str]
+    option: Option, config: pytest.Config, environment: Mapping[str, str]
 ) -> tuple[str | None, str]:
     given = config.getoption(option.ini)
     if given is not None:

@@ -22,8 +22,6 @@ _STYLES = {
     "unmeasured": "red",
     "fail": "bold red",
 }
-#: From this width on, everything of a test stands in one line.
-WIDE = 132
 
 
 def render(record: RunRecord, width: int, *, colour: bool) -> str:
@@ -35,8 +33,9 @@ def render(record: RunRecord, width: int, *, colour: bool) -> str:
         color_system="standard" if colour else None,
         highlight=False,
     )
-    if width >= WIDE:
-        console.print(_table(record))
+    table = _table(record)
+    if console.measure(table).minimum <= width:
+        console.print(table)
     else:
         for part in _narrow_table(record, width):
             console.print(part)
@@ -50,7 +49,10 @@ def render(record: RunRecord, width: int, *, colour: bool) -> str:
 
 
 def _table(record: RunRecord) -> Table:
-    table = Table("test", "task", box=box.SIMPLE_HEAD, pad_edge=False)
+    """Everything of a test in one line, where the terminal is wide enough."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for head in ("test", "task"):
+        table.add_column(head, no_wrap=True)
     for column in _columns(record):
         table.add_column(column.head, justify=column.justify, no_wrap=True)
     for test in record.tests:

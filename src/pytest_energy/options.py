@@ -1,0 +1,48 @@
+"""Names and help of the options; plain data, because pytest reads them at every start."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+ENVIRONMENT_PREFIX = "PYTEST_ENERGY_"
+
+
+class Option(NamedTuple):
+    """One setting that has a command-line option, an environment variable and an ini twin."""
+
+    name: str
+    metavar: str
+    help: str
+
+    @property
+    def flag(self) -> str:
+        return "--energy-" + self.name.replace("_", "-")
+
+    @property
+    def variable(self) -> str:
+        return ENVIRONMENT_PREFIX + self.name.upper()
+
+    @property
+    def ini(self) -> str:
+        return "energy_" + self.name
+
+
+OPTIONS = (
+    Option("gpus", "GPUS", "GPUs that count: auto, all, none, or INDEX,UUID"),
+    Option("max_rounds", "N", "rounds a test at most (20)"),
+    Option("max_seconds", "SECONDS", "seconds a test at most (60)"),
+    Option("fail_on", "VERDICTS", "verdicts that fail (fail,unmeasured,inconclusive)"),
+    Option("require", "EVIDENCE", "measured: an estimate is then unmeasured"),
+    Option("carbon_intensity", "INTENSITY", 'grams of CO2e for one kWh, such as "300 gCO2e/kWh"'),
+    Option(
+        "cpu_watts_per_core",
+        "WATTS",
+        "watts of a busy core, for estimates without a counter (4)",
+    ),
+)
+#: Options of the command line alone: flag, what it takes, help.
+FLAGS = (
+    ("--energy-disable", None, "run marked tests once, unmeasured"),
+    ("--energy-strict", None, "every verdict but pass fails"),
+    ("--energy-json", "PATH", "write the run record here"),
+)

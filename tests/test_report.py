@@ -1,0 +1,94 @@
+"""The table, at the widths that terminals have, and the command that prints it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from conftest import EnergyPytester
+from pytest_energy.cli import app
+from pytest_energy.record import write
+from pytest_energy.report.terminal import render
+from records import NEW, RECORD, TEST
+
+#: What every reader must find, whatever the width.
+FACTS = ["3.42", "3.35..3.49", "2.10", "163%", "measured", "fail", "text-classification", "1.03"]
+
+
+@pytest.mark.parametrize("width", [80, 100, 132, 200])
+def test_every_fact_stands_in_the_table(width: int) -> None:
+    text = render(RECORD, width, colour=False)
+    flat = " ".join(text.split())
+    for fact in [*FACTS, TEST.id, "carbon: 300 gCO2e/kWh (--energy-carbon-intensity)"]:
+        assert fact in flat, fact
+    assert "test_mps: an Apple GPU (MPS) was used, and no sensor reads it" in flat
+    assert "test_new (attempt 2) (per token)" in flat
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 132])
+def test_no_line_is_wider_than_the_terminal_but_those_to_paste(width: int) -> None:
+    for line in render(RECORD, width, colour=False).splitlines():
+        assert len(line) <= width or line.startswith("    @pytest.mark."), line
+
+
+def test_lines_to_paste_are_never_broken() -> None:
+    assert f"\n{NEW.notes[0].splitlines()[1]}\n" in render(RECORD, 60, colour=False)
+
+
+def test_grams_have_a_column_only_with_an_intensity() -> None:
+    assert "gCO2e" not in render(replace(RECORD, carbon=None), 80, colour=False)
+
+
+def test_colour_is_only_used_where_asked() -> None:
+    assert "\x1b[" in render(RECORD, 80, colour=True)
+    assert "\x1b[" not in render(RECORD, 80, colour=False)
+
+
+def test_names_in_brackets_are_printed_as_they_are() -> None:
+    test = replace(TEST, id="test_it.py::test_it[bold][/red]", notes=("[red]note[/red]",))
+    text = render(replace(RECORD, tests=(test,)), 80, colour=False)
+    assert "test_it.py::test_it[bold][/red]" in text
+    assert "[red]note[/red]" in text
+
+
+def test_show_prints_the_table_that_the_run_printed(energy_pytester: EnergyPytester) -> None:
+    energy_pytester.write(
+        """
+        @budget("2 kJ / query")
+        def test_it():
+            spin()
+
+        @budget
+        def test_new():
+            spin()
+        """
+    )
+    printed = energy_pytester.run().stdout.str().partition(" energy =")[2]
+    shown = CliRunner().invoke(
+        app, ["show", str(energy_pytester.record_path)], env={"COLUMNS": "80"}
+    )
+    assert shown.exit_code == 0
+    table = printed.partition("\n")[2].partition("run record: ")[0]
+    assert shown.stdout.rstrip() == table.rstrip()
+
+
+@pytest.mark.parametrize(
+    ("content", "words"), [(None, "No such file"), ("{", "not JSON"), ('{"schema": 9}', "schema 9")]
+)
+def test_show_refuses_what_is_no_record(tmp_path: Path, content: str | None, words: str) -> None:
+    path = tmp_path / "record.json"
+    if content is not None:
+        path.write_text(content, encoding="utf-8")
+    result = CliRunner().invoke(app, ["show", str(path)])
+    assert result.exit_code == 2
+    assert words in result.output
+    assert "Traceback" not in result.output
+
+
+def test_show_is_a_command_of_its_own(tmp_path: Path) -> None:
+    write(RECORD, tmp_path / "record.json")
+    result = CliRunner().invoke(app, [])
+    assert "show" in result.output
