@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from pytest_energy.measure.protocol import Round
     from pytest_energy.record import RunRecord, TestRecord
 
-__tracebackhide__ = True  # a failing test's traceback ends in the user's lines
 
 PROGRESS_AFTER_SECONDS = 2.0
 
@@ -326,12 +325,14 @@ def _looping(item: pytest.Function, energy: Energy, budget: Budget) -> Iterator[
 
         @functools.wraps(body)
         async def loop(**arguments: Any) -> Any:
+            __tracebackhide__ = True
             return await energy.measure_async(functools.partial(body, **arguments), **counts)
 
     else:
 
         @functools.wraps(body)
         def loop(**arguments: Any) -> Any:
+            __tracebackhide__ = True
             return energy.measure(functools.partial(body, **arguments), **counts)
 
     item.obj = loop

@@ -9,11 +9,14 @@ from typing import Literal
 
 from rich import box
 from rich.console import Console, RenderableType
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
 from pytest_energy.record import RunRecord, TestRecord
 from pytest_energy.units import JOULES_PER_WH, figure, parse_limit
+
+UNBOUNDED = 10_000  # characters, to learn how wide a table would like to be
 
 _STYLES = {
     "pass": "green",
@@ -34,7 +37,8 @@ def render(record: RunRecord, width: int, *, colour: bool) -> str:
         highlight=False,
     )
     table = _table(record)
-    if console.measure(table).minimum <= width:
+    needed = Measurement.get(console, console.options.update(width=UNBOUNDED), table).maximum
+    if needed <= width:
         console.print(table)
     else:
         for part in _narrow_table(record, width):
