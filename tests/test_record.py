@@ -93,7 +93,7 @@ def test_the_record_of_a_run_holds_what_the_design_says(
     )
     energy_pytester.run("--energy-carbon-intensity=300 gCO2e/kWh", "--energy-max-seconds=20")
     record = energy_pytester.record()
-    assert set(record) == {"schema", "run", "machine", "carbon", "tests", "settings"}
+    assert set(record) == {"schema", "run", "machine", "carbon", "tests"}
     assert set(record["run"]) == {"uuid", "start", "end", "versions", "commit"}
     assert {"pytest-energy", "python"} <= set(record["run"]["versions"])
     (test,) = record["tests"]

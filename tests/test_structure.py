@@ -20,6 +20,7 @@ KNOW_PYTEST = {"plugin", "hooks", "settings", "marker", "fixture"}
 ROWS = [
     ["plugin"],
     ["hooks"],
+    ["progress"],
     ["cli"],
     ["fixture", "marker", "settings"],
     ["options"],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -16,17 +16,14 @@ import pytest
 
 from pytest_energy import marker
 from pytest_energy.budgets import DEFAULT_UNIT, Budget, base_limit
+from pytest_energy.progress import ProgressLine
 from pytest_energy.settings import Settings
 
 if TYPE_CHECKING:
     from pytest_energy.fixture import Energy
     from pytest_energy.measure.gate import Gate
     from pytest_energy.measure.judgement import Job
-    from pytest_energy.measure.protocol import Round
     from pytest_energy.record import RunRecord, TestRecord
-
-
-PROGRESS_AFTER_SECONDS = 2.0
 
 
 # pytest.fail.Exception is public, but hidden from mypy by the way pytest attaches it.
@@ -57,6 +54,7 @@ class EnergyHooks:
     def __init__(self, config: pytest.Config, settings: Settings) -> None:
         self._config = config
         self._settings = settings
+        self._uuid = str(uuid4())
         self._started = datetime.now(UTC)
         self._gate: Gate | None = None
         self._attempts: dict[str, int] = {}
@@ -66,7 +64,7 @@ class EnergyHooks:
     # -- one test -------------------------------------------------------------------------------
 
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
-        item.stash.setdefault(_TEST, None)
+        item.stash[_TEST] = None
         mistake = ""
         try:
             item.stash[_TEST] = self._prepare(item)
@@ -177,7 +175,13 @@ class EnergyHooks:
     def _rounds(
         self, item: pytest.Item, test: _Test, name: str | None, unit: str, cycle: int
     ) -> Generator[None, float, TestRecord]:
-        progress = _Progress(self._config, item.nodeid, self._settings.max_rounds)
+        manager = self._config.pluginmanager
+        progress = ProgressLine(
+            manager.get_plugin("terminalreporter"),
+            manager.get_plugin("capturemanager"),
+            item.nodeid,
+            self._settings.max_rounds,
+        )
         try:
             record = yield from self._open_gate().rounds(
                 _job(item, test, name, unit, cycle), progress
@@ -293,7 +297,7 @@ class EnergyHooks:
         intensity = self._settings.intensity
         return RunRecord(
             run=Run(
-                uuid=str(uuid4()),
+                uuid=self._uuid,
                 start=self._started.isoformat(),
                 end=datetime.now(UTC).isoformat(),
                 versions=measured[0]["versions"] if measured else machine.versions(None),
@@ -340,48 +344,6 @@ def _looping(item: pytest.Function, energy: Energy, budget: Budget) -> Iterator[
         yield
     finally:
         item.obj = body
-
-
-class _Progress:
-    """One line on a terminal for a test that takes long; nothing where output is captured."""
-
-    def __init__(self, config: pytest.Config, test_id: str, max_rounds: int) -> None:
-        reporter = config.pluginmanager.get_plugin("terminalreporter")
-        self._reporter = reporter if reporter is not None and reporter.isatty else None
-        self._capture = config.pluginmanager.get_plugin("capturemanager")
-        self._test_id = test_id
-        self._max_rounds = max_rounds
-        self._started = time.perf_counter()
-        self._shown = False
-
-    def __call__(self, rounds: Sequence[Round]) -> None:
-        seconds = time.perf_counter() - self._started
-        if self._reporter is None or seconds < PROGRESS_AFTER_SECONDS:
-            return
-        measured = sum(1 for each in rounds if not each.warmup)
-        doing = f"round {measured} of at most {self._max_rounds}" if measured else "warm-up"
-        self._write(f"energy: {doing}, {seconds:.0f} s, {self._test_id}")
-
-    def clear(self) -> None:
-        if self._shown:
-            self._write("")
-
-    def _write(self, text: str) -> None:
-        assert self._reporter is not None
-        writer = self._reporter._tw
-        with self._uncaptured():
-            if not self._shown:
-                self._reporter.ensure_newline()
-                self._shown = True
-            writer.write("\r\x1b[K" + text[: writer.fullwidth - 1], flush=True)
-
-    @contextmanager
-    def _uncaptured(self) -> Iterator[None]:
-        if self._capture is None:
-            yield
-        else:
-            with self._capture.global_and_fixture_disabled():
-                yield
 
 
 def _job(item: pytest.Item, test: _Test, name: str | None, unit: str, cycle: int) -> Job:

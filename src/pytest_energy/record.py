@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from dataclasses import asdict, dataclass, fields, is_dataclass
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, get_args, get_origin, get_type_hints
@@ -133,7 +133,6 @@ class RunRecord:
     carbon: CarbonRecord | None
     tests: tuple[TestRecord, ...]
     schema: int = SCHEMA
-    settings: Mapping[str, Label] = field(default_factory=dict)
 
 
 def to_plain(record: Any) -> Any:
