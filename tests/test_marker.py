@@ -134,6 +134,22 @@ def test_the_nearest_marker_wins_whole(energy_pytester: EnergyPytester) -> None:
     assert of_function["verdict"] == "no-budget"
 
 
+def test_a_marker_that_a_fixture_adds_counts_too(energy_pytester: EnergyPytester) -> None:
+    energy_pytester.write(
+        """
+        @pytest.fixture(params=["1 mJ / query", "nonsense"])
+        def marked(request):
+            request.applymarker(pytest.mark.energy_budget(request.param))
+
+        def test_it(marked):
+            spin()
+        """
+    )
+    result = energy_pytester.run()
+    result.assert_outcomes(failed=2)
+    result.stdout.fnmatch_lines(["energy: 8.* is over the limit *", "energy_budget (*nonsense*"])
+
+
 def test_a_count_divides_the_body_and_the_limit_names_its_unit(
     energy_pytester: EnergyPytester,
 ) -> None:

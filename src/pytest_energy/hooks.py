@@ -65,6 +65,12 @@ class EnergyHooks:
 
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         item.stash[_TEST] = None
+        self.prepare(item)
+
+    def prepare(self, item: pytest.Item) -> None:
+        """Read the marker and find the instruments, once a run; a mistake fails the test."""
+        if item.stash.get(_TEST, None) is not None:
+            return
         mistake = ""
         try:
             item.stash[_TEST] = self._prepare(item)

@@ -47,6 +47,12 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         _hooks(session.config)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_call(item: pytest.Item) -> None:
+    if _is_measured(item):  # also where a fixture has added the marker, after collection
+        _hooks(item.config).prepare(item)
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
     _hooks(node.config)  # under xdist, workers collect and the controller reports

@@ -120,6 +120,8 @@ def _name(test: TestRecord) -> Text:
 def _used(test: TestRecord) -> str:
     if test.used is None:
         return "-"
+    if test.used < 0.001:
+        return "<0.1%"
     return f"{test.used:.0%}" if test.used >= 0.1 else f"{test.used:.1%}"
 
 

@@ -50,10 +50,10 @@ class Nvml:
         for index in range(_checked(pynvml.nvmlDeviceGetCount)):
             try:
                 handle = _checked(pynvml.nvmlDeviceGetHandleByIndex, index)
-                uuid = _checked(pynvml.nvmlDeviceGetUUID, handle)
             except SensorFault as fault:
                 self.faults[index] = str(fault)
                 continue
+            uuid = _optional(pynvml.nvmlDeviceGetUUID, handle) or ""
             milliwatts = _optional(pynvml.nvmlDeviceGetEnforcedPowerLimit, handle)
             found.append(
                 Gpu(
