@@ -95,6 +95,10 @@ MISUSED = {
     "energy.measure(lambda: coroutine())": "returned an awaitable",
     "energy.measure(3)": "3 can't be called",
     "energy.measure(spin, inputs=[])": "inputs is empty",
+    "energy.measure(spin, inputs=5)": "inputs of type int is no list",
+    "energy.measure(spin, inputs='abc')": "inputs of type str is no list",
+    "energy.measure(stream)": "stream returned a generator, whose work isn't done yet",
+    "energy.measure(lambda: astream())": "returned a generator",
     "energy.measure(spin, count=0)": "count=0 is neither",
     "energy.measure(spin, count=True)": "count=True is neither",
     "energy.measure(spin, count=2.5)": "count=2.5 is neither",
@@ -113,6 +117,8 @@ MISUSED = {
 def test_misuse_is_an_error_of_the_test(energy_pytester: EnergyPytester) -> None:
     energy_pytester.write(
         "async def coroutine(): pass\n"
+        "def stream(): yield spin(50)\n"
+        "async def astream(): yield spin(50)\n"
         + "".join(
             f"@budget('1 kJ / query')\ndef test_{i}(energy):\n    {line}\n\n"
             for i, line in enumerate(MISUSED)
@@ -259,3 +265,118 @@ def test_a_failing_assertion_is_not_hidden_by_the_verdict(
     result.stdout.fnmatch_lines(["E       AssertionError: assert 'quality' == 'good'"])
     assert "energy: " not in result.stdout.str().partition(" energy ")[0]
     assert energy_pytester.tests()["test_it"]["verdict"] == "fail"
+
+
+def test_an_own_fixture_or_parameter_called_energy_is_left_alone(
+    energy_pytester: EnergyPytester,
+) -> None:
+    energy_pytester.pytester.makepyfile(
+        test_parameter="""
+        import pytest
+
+        @pytest.mark.parametrize("energy", [1.0, 2.0])
+        def test_parameter(energy):
+            assert energy > 0
+        """,
+    )
+    energy_pytester.write(
+        """
+        @pytest.fixture
+        def energy():
+            return 13.6
+
+        def test_own(energy):
+            assert energy == 13.6
+
+        @budget("1 mJ / query", count=2)
+        def test_own_and_marked(energy):
+            spin()
+        """
+    )
+    energy_pytester.run().assert_outcomes(passed=3, failed=1)
+    assert list(energy_pytester.tests()) == ["test_own_and_marked"]
+
+
+def test_a_measurement_that_was_begun_and_did_not_end_is_unmeasured(
+    energy_pytester: EnergyPytester,
+) -> None:
+    energy_pytester.write(
+        """
+        import asyncio
+        from contextlib import suppress
+
+        def bad():
+            raise ValueError
+
+        async def slow():
+            await asyncio.sleep(0.02)
+            spin()
+
+        @budget("1 kJ / query")
+        def test_raises(energy):
+            with pytest.raises(ValueError):
+                energy.measure(bad)
+
+        @budget("1 kJ / query")
+        def test_window(energy):
+            with suppress(ValueError), energy.window():
+                bad()
+
+        @pytest.mark.asyncio
+        @budget("1 kJ / query")
+        async def test_timeout(energy):
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.01):
+                    await energy.measure_async(slow)
+
+        @pytest.mark.asyncio
+        @budget("1 kJ / query")
+        async def test_gather(energy):
+            await asyncio.gather(
+                energy.measure_async(slow, name="a"),
+                energy.measure_async(slow, name="b"),
+                return_exceptions=True,
+            )
+        """
+    )
+    energy_pytester.run_process().assert_outcomes(failed=4)
+    found = [
+        (each["id"][12:], each["name"], each["verdict"])
+        for each in energy_pytester.record()["tests"]
+    ]
+    assert sorted(found, key=str) == [
+        ("test_gather", "a", "pass"),
+        ("test_gather", "b", "unmeasured"),
+        ("test_raises", None, "unmeasured"),
+        ("test_timeout", None, "unmeasured"),
+        ("test_window", None, "unmeasured"),
+    ]
+
+
+def test_the_fixture_inside_a_measured_body_is_an_error(energy_pytester: EnergyPytester) -> None:
+    energy_pytester.write(
+        """
+        @budget("1 kJ / query")
+        def test_it(request):
+            request.getfixturevalue("energy").measure(spin)
+        """
+    )
+    result = energy_pytester.run()
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["*ask for the fixture as an argument: def test_it(energy, ...):"])
+
+
+def test_notes_belong_to_their_measurement(energy_pytester: EnergyPytester) -> None:
+    energy_pytester.write(
+        """
+        def test_it(energy):
+            energy.measure(lambda x: spin(), inputs=[1, 2, 3], name="a")
+            energy.measure(spin, name="b")
+            energy.measure(lambda x: spin(), inputs=[1], name="c")
+        """
+    )
+    result = energy_pytester.run()
+    result.stdout.fnmatch_lines(
+        ["test_it a: the 3 inputs were cycled: *", "test_it c: the one input was used for all *"]
+    )
+    assert "test_it b: the" not in result.stdout.str()

@@ -132,6 +132,14 @@ def test_averaged_power_takes_windows_of_ten_seconds(gpu: GpuBench) -> None:
     assert "1 s average power" in test["channels"][0]["source"]
 
 
+def test_a_window_too_short_for_averaged_power_is_unmeasured(gpu: GpuBench) -> None:
+    source = "@budget('1 kJ / query')\ndef test_it(energy):\n    with energy.window(): infer(0.5)\n"
+    gpu.run([f"{COUNTER} counter=no instant=no average_ms=1000", OURS], source)
+    test = gpu.test()
+    assert test["verdict"] == "unmeasured"
+    assert "needs a window of 10 s" in test["reason"]
+
+
 def test_an_old_board_tells_its_power_as_it_is(gpu: GpuBench) -> None:
     scenario = [f"{COUNTER} counter=no instant=no arch=5", OURS]
     gpu.run(scenario, IT.format(limit="100 J / query"))
@@ -179,6 +187,42 @@ def test_a_board_that_can_not_be_read_at_all_is_unmeasured(gpu: GpuBench) -> Non
     assert "gpu:0 can't be read" in test["reason"]
 
 
+LOST = "fault function=nvmlDeviceGetHandleByIndex error=15 gpu=0"
+
+
+def test_a_board_lost_at_the_start_is_unmeasured_not_the_cpu(gpu: GpuBench) -> None:
+    gpu.run([COUNTER, LOST], SPIN).assert_outcomes(failed=1)
+    assert "gpu:0 can't be read" in gpu.test()["reason"]
+
+
+@pytest.mark.parametrize(("index", "verdict"), [("0", "unmeasured"), ("1", "pass")])
+def test_a_lost_board_does_not_move_the_others_numbers(
+    gpu: GpuBench, index: str, verdict: str
+) -> None:
+    boards = [COUNTER, "gpu uuid=GPU-bbbb watts=60 period_ms=20", LOST]
+    gpu.run(boards, SPIN, f"--energy-gpus={index}", CUDA_VISIBLE_DEVICES="1")
+    test = gpu.test()
+    assert test["verdict"] == verdict
+
+
+def test_a_driver_without_the_process_list_of_pynvml_is_unknown_not_a_crash(
+    gpu: GpuBench,
+) -> None:
+    lists = ("Compute", "Graphics")
+    faults = [
+        f"fault function=nvmlDeviceGet{each}RunningProcesses error=13 gpu=0" for each in lists
+    ]
+    result = gpu.run([COUNTER, *faults], SPIN)
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["test_it: the driver's process ids can't be matched*"])
+
+
+def test_idle_processes_beside_a_gpu_that_may_be_ours_are_unmeasured(gpu: GpuBench) -> None:
+    source = "@budget('1 kJ / query')\ndef test_it():\n    time.sleep(0.1)\n"
+    gpu.run([f"{COUNTER} procs=no"], source).assert_outcomes(failed=1)
+    assert "name those in use with --energy-gpus" in gpu.test()["reason"]
+
+
 SPIN = "@budget('1 kJ / query')\ndef test_it():\n    spin(20)\n"
 
 
@@ -215,7 +259,8 @@ def test_a_gpu_that_is_not_there_is_an_error_that_lists_what_is(gpu: GpuBench) -
 
 
 def test_without_a_process_list_all_allotted_gpus_count_aloud(gpu: GpuBench) -> None:
-    result = gpu.run([f"{COUNTER} procs=no"], IT.format(limit="1 J / query"))
+    work = "@budget('1 J / query')\ndef test_it():\n    infer()\n    spin(20)\n"
+    result = gpu.run([f"{COUNTER} procs=no"], work)
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(
         [

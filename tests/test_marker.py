@@ -210,3 +210,50 @@ def test_without_a_limit_the_printed_line_can_be_pasted(energy_pytester: EnergyP
     energy_pytester.write(source.format(marker=line.strip()))
     energy_pytester.run().assert_outcomes(passed=1)
     assert energy_pytester.tests()["test_it"]["verdict"] == "pass"
+
+
+def test_the_origin_is_the_line_of_the_marker_that_counts(energy_pytester: EnergyPytester) -> None:
+    energy_pytester.write(
+        """
+        @pytest.mark.energy_budget("8 kJ / query")
+        @pytest.mark.energy_budget("9 kJ / query")
+        def test_stacked():
+            spin()
+
+        @pytest.mark.parametrize(
+            "number",
+            [
+                pytest.param(1, marks=pytest.mark.energy_budget("8 kJ / query")),
+                pytest.param(2, marks=pytest.mark.energy_budget("9 kJ / query")),
+            ],
+        )
+        def test_parameters(number):
+            spin()
+        """
+    )
+    energy_pytester.run().assert_outcomes(passed=3)
+    found = {name: each["budget"] for name, each in energy_pytester.tests().items()}
+    assert found == {
+        "test_stacked": {"limit": "9 kJ / query", "origin": "test_it.py:6"},
+        "test_parameters[1]": {"limit": "8 kJ / query", "origin": "test_it.py:13"},
+        "test_parameters[2]": {"limit": "9 kJ / query", "origin": "test_it.py:14"},
+    }
+
+
+def test_labels_of_enums_are_stored_and_pasted_as_plain_values(
+    energy_pytester: EnergyPytester,
+) -> None:
+    energy_pytester.write(
+        """
+        from enum import StrEnum
+
+        class Dtype(StrEnum):
+            BF16 = "bf16"
+
+        @budget(labels={"dtype": Dtype.BF16})
+        def test_it():
+            spin()
+        """
+    )
+    result = energy_pytester.run()
+    result.stdout.fnmatch_lines(["*labels={'dtype': 'bf16'})"])

@@ -100,6 +100,65 @@ def test_reruns_are_recorded_as_attempts(energy_pytester: EnergyPytester) -> Non
     result.stdout.fnmatch_lines(["test_it.py::test_it (attempt 2)"])
 
 
+def test_a_rerun_replaces_the_properties_in_junit(energy_pytester: EnergyPytester) -> None:
+    energy_pytester.write(f"{OVER}\ndef test_it():\n    spin()\n")
+    path = energy_pytester.pytester.path / "junit.xml"
+    energy_pytester.run("--reruns=1", f"--junit-xml={path}").assert_outcomes(failed=1)
+    for case in ElementTree.parse(path).iter("testcase"):
+        names = [each.get("name") for each in case.iter("property")]
+        assert sorted(names, key=str) == ["energy.joules_per_unit", "energy.verdict"]
+
+
+def test_a_skip_hides_no_verdict_reached_before_it(energy_pytester: EnergyPytester) -> None:
+    energy_pytester.write(
+        f"""
+        {OVER}
+        def test_over(energy):
+            energy.measure(spin)
+            pytest.skip("later")
+
+        {UNDER}
+        def test_under(energy):
+            energy.measure(spin)
+            pytest.skip("later")
+
+        {UNDER}
+        def test_old_skip():
+            import unittest
+            raise unittest.SkipTest("no weights")
+        """
+    )
+    energy_pytester.run().assert_outcomes(failed=1, skipped=2)
+    assert list(energy_pytester.tests()) == ["test_over", "test_under"]
+
+
+@pytest.mark.skipif(not hasattr(pytest, "Subtests"), reason="subtests came with pytest 9")
+def test_subtests_do_not_repeat_records(energy_pytester: EnergyPytester) -> None:
+    energy_pytester.write(
+        f"""
+        {UNDER}
+        def test_it(energy, subtests):
+            energy.measure(spin)
+            for number in range(3):
+                with subtests.test(number=number):
+                    pass
+        """
+    )
+    energy_pytester.run()
+    assert len(energy_pytester.record()["tests"]) == 1
+
+
+def test_an_interrupted_test_is_in_the_record(energy_pytester: EnergyPytester) -> None:
+    energy_pytester.write(f"{UNDER}\ndef test_it():\n    raise KeyboardInterrupt\n")
+    result = energy_pytester.run_process()
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    test = energy_pytester.tests()["test_it"]
+    assert (test["verdict"], test["reason"]) == (
+        "unmeasured",
+        "the test ended in KeyboardInterrupt",
+    )
+
+
 def test_pdb_opens_at_an_energy_failure(energy_pytester: EnergyPytester) -> None:
     energy_pytester.write(f"{OVER}\ndef test_it():\n    spin()\n")
     child = energy_pytester.pytester.spawn_pytest(
@@ -340,8 +399,10 @@ def test_disabled_tests_run_once_and_say_so(energy_pytester: EnergyPytester) -> 
     )
     result = energy_pytester.run("--energy-disable")
     result.assert_outcomes(passed=3, errors=1)
-    result.stdout.fnmatch_lines(["--energy-disable: 2 tests ran once, unmeasured"])
-    assert energy_pytester.record()["tests"] == []
+    result.stdout.fnmatch_lines(
+        ["--energy-disable: 2 tests ran once, unmeasured", "no run record written to: *"]
+    )
+    assert not energy_pytester.record_path.exists()
 
 
 def test_without_the_plugin_marked_tests_run_and_fixture_tests_error(

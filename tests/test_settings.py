@@ -56,7 +56,7 @@ def test_all_mistakes_are_said_before_any_test_runs(
     )
 
 
-@pytest.mark.parametrize("text", ["0 gCO2e/kWh", "-1 gCO2e/kWh", "300 g/kWh", "nan gCO2e/kWh", ""])
+@pytest.mark.parametrize("text", ["0 gCO2e/kWh", "-1 gCO2e/kWh", "300 g/kWh", "nan gCO2e/kWh"])
 def test_an_intensity_that_is_none_is_refused(energy_pytester: EnergyPytester, text: str) -> None:
     energy_pytester.write(MARKED)
     result = energy_pytester.run(f"--energy-carbon-intensity={text}")
@@ -143,3 +143,39 @@ def test_the_record_is_whole_even_without_tests(energy_pytester: EnergyPytester)
     path = energy_pytester.pytester.path / "new" / "folder" / "record.json"
     record = json.loads(path.read_bytes())
     assert (record["schema"], record["tests"]) == (1, [])
+
+
+def test_a_record_is_kept_when_nothing_was_to_be_measured(energy_pytester: EnergyPytester) -> None:
+    energy_pytester.write(MARKED)
+    energy_pytester.run().assert_outcomes(passed=1)
+    before = energy_pytester.record()
+    for option in ("--collect-only", "--setup-only", "--setup-plan", "--energy-disable"):
+        energy_pytester.run(option)
+        assert energy_pytester.record() == before
+
+
+def test_a_link_keeps_pointing_and_a_device_is_refused(energy_pytester: EnergyPytester) -> None:
+    energy_pytester.write(MARKED)
+    target = energy_pytester.pytester.path / "target.json"
+    energy_pytester.record_path.symlink_to(target)
+    energy_pytester.run().assert_outcomes(passed=1)
+    assert energy_pytester.record_path.is_symlink()
+    assert target.is_file()
+    result = energy_pytester.run("--energy-json=/dev/null")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+
+
+def test_text_that_is_no_unicode_loses_nothing(energy_pytester: EnergyPytester) -> None:
+    energy_pytester.write('@budget("1 kJ / query", task="\\ud800")\ndef test_it():\n    spin()\n')
+    energy_pytester.run().assert_outcomes(passed=1)
+    assert energy_pytester.tests()["test_it"]["task"] == "\ud800"
+
+
+def test_an_empty_setting_is_unset(
+    energy_pytester: EnergyPytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    energy_pytester.write(MARKED)
+    energy_pytester.pytester.makeini("[pytest]\nenergy_require = measured\n")
+    monkeypatch.setenv("PYTEST_ENERGY_GPUS", "")
+    energy_pytester.run().assert_outcomes(failed=1)
+    energy_pytester.run("--energy-require=any").assert_outcomes(passed=1)

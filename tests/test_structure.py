@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest_energy
-from pytest_energy import marker
+from pytest_energy import items, marker
 from pytest_energy.plugin import MARKER
 
 PACKAGE = Path(pytest_energy.__file__).parent
@@ -23,7 +23,7 @@ ROWS = [
     ["progress"],
     ["cli"],
     ["fixture", "marker", "settings"],
-    ["options"],
+    ["items", "options"],
     ["measure.gate"],
     ["measure.judgement"],
     ["measure.protocol"],
@@ -86,7 +86,7 @@ def test_the_written_out_marker_is_the_real_one() -> None:
         return_annotation=signature.empty,
     )
     first_line = (inspect.getdoc(marker.energy_budget) or "").partition("\n")[0]
-    assert f"{marker.NAME}{plain}: {first_line}" == MARKER
+    assert f"{items.MARKER}{plain}: {first_line}" == MARKER
 
 
 def test_the_plugin_loads_nothing_heavy() -> None:

@@ -20,6 +20,7 @@ from pytest_energy.units import LimitError, figure, parse_limit, plural, singula
         ("35 mJ per token", 0.035, "token"),
         ("0.5 gCO2e per 1k queries", 0.0005, "query"),
         ("1 kWh / 1,000 images", 3600, "image"),
+        ("3 J / 1.5k movies", 0.002, "movie"),
         ("1.5 J / 2 k documents", 0.00075, "document"),
         ("7 mWh / 1M tokens", 7 * 3.6e-6, "token"),
         ("2 kgCO2e / box", 2000, "box"),
@@ -60,6 +61,13 @@ def test_reads_a_limit(text: str, base_per_unit: float, unit: str) -> None:
         ("2.1 Wh / 0 queries", "above zero"),
         ("2.1 Wh / 1,5 queries", "not a number of units"),
         ("2.1 Wh / 10,00 queries", "not a number of units"),
+        ("2.1 Wh / 1.000 queries", "not a number of units"),
+        ("2.1 Wh / 1k", "has no unit's name"),
+        ("1 MWH / query", "mWh or kWh?"),
+        ("1 uJ / query", "unknown unit 'uJ' (known"),
+        ("1 W / query", "unknown unit 'W' (known"),
+        ("1_000 J / query", "is not a number"),
+        ("\u0661 J / query", "is not an amount"),
         ("2.1 Wh / query / s", "the unit's name"),
         ("", "for how many units of work"),
         ("much", "for how many units of work"),
@@ -96,7 +104,9 @@ def test_a_printed_limit_reads_back(amount: float, symbol: str, per: int, unit: 
     assert again.unit == limit.unit == unit
 
 
-@pytest.mark.parametrize("word", ["query", "token", "image", "box", "batch", "class", "entity"])
+@pytest.mark.parametrize(
+    "word", ["query", "token", "image", "box", "batch", "class", "entity", "movie"]
+)
 def test_plural_and_singular_are_inverse(word: str) -> None:
     assert singular(plural(word)) == word
 

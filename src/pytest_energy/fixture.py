@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Awaitable, Callable, Generator, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any, TypedDict
@@ -46,19 +46,16 @@ class Energy:
     def __init__(self, budget: Budget, starters: Starters) -> None:
         self._budget = budget
         self._starters = starters
-        self._names: set[str | None] = set()
-        self.notes: list[str] = []
-
-    @property
-    def used(self) -> bool:
-        """Whether anything was measured."""
-        return bool(self._names)
+        self.names: set[str | None] = set()
+        """The measurements that were begun, None for the one without a name."""
+        self.notes: dict[str | None, list[str]] = {}
+        """Sentences for the summary, by measurement."""
 
     def measure(
         self,
         call: Callable[..., Any],
         *,
-        inputs: Sequence[Any] | None = None,
+        inputs: Iterable[Any] | None = None,
         count: Count | None = None,
         tokens: Count | None = None,
         images: Count | None = None,
@@ -85,6 +82,7 @@ class Energy:
                         f"{_named(call)} returned an awaitable to energy.measure; "
                         "write: await energy.measure_async(...)"
                     )
+                _refuse_lazy(call, result)
                 work.done(result)
         return result
 
@@ -92,7 +90,7 @@ class Energy:
         self,
         call: Callable[..., Awaitable[Any]],
         *,
-        inputs: Sequence[Any] | None = None,
+        inputs: Iterable[Any] | None = None,
         count: Count | None = None,
         tokens: Count | None = None,
         images: Count | None = None,
@@ -104,12 +102,14 @@ class Energy:
         with closing(work.calls()) as calls:
             for arguments in calls:
                 awaitable = call(*arguments)
+                _refuse_lazy(call, awaitable)
                 if not inspect.isawaitable(awaitable):
                     raise EnergyUsageError(
                         f"{_named(call)} returned {type(awaitable).__name__}, which can't be "
                         f"awaited; write: {_EXAMPLE}"
                     )
                 result = await awaitable
+                _refuse_lazy(call, result)
                 work.done(result)
         return result
 
@@ -150,7 +150,7 @@ class Energy:
     def _work(
         self,
         call: Callable[..., Any],
-        inputs: Sequence[Any] | None,
+        inputs: Iterable[Any] | None,
         count: Count | None,
         tokens: Count | None,
         images: Count | None,
@@ -161,17 +161,12 @@ class Energy:
                 f"energy.measure calls what it is given, and {call!r} can't be called; "
                 f"write: {_EXAMPLE}"
             )
-        items = None if inputs is None else list(inputs)
-        if items is not None and not items:
-            raise EnergyUsageError(
-                "inputs is empty, so there is nothing to call with; "
-                "write: energy.measure(model, inputs=[TEXT_1, TEXT_2])"
-            )
+        items = _items(inputs)
         unit, counted = self._unit(count, tokens, images)
         self._claim(name)
         start = self._starters.rounds
         steps = start(name, unit, len(items or [None])) if start else None
-        return _Work(steps, items, counted, self.notes)
+        return _Work(steps, items, counted, self.notes.setdefault(name, []))
 
     def _unit(
         self, count: Count | None, tokens: Count | None, images: Count | None
@@ -199,12 +194,12 @@ class Energy:
         return unit, counted
 
     def _claim(self, name: str | None) -> None:
-        if name in self._names:
+        if name in self.names:
             again = "a second measurement" if name is None else f"a second measurement {name!r}"
             raise EnergyUsageError(
                 f'{again} in one test needs a name of its own: energy.measure(..., name="long")'
             )
-        self._names.add(name)
+        self.names.add(name)
 
 
 class _Work:
@@ -245,9 +240,12 @@ class _Work:
             if self._steps is not None:
                 self._steps.close()
         if self._inputs is not None and made > len(self._inputs):
+            inputs = len(self._inputs)
             self._notes.append(
-                f"the {len(self._inputs)} inputs were cycled: {made} calls saw each about "
-                f"{made / len(self._inputs):.0f} times"
+                f"the {inputs} inputs were cycled: {made} calls saw each about "
+                f"{made / inputs:.0f} times"
+                if inputs > 1
+                else f"the one input was used for all {made} calls"
             )
 
     def done(self, result: Any) -> None:
@@ -263,6 +261,30 @@ class _Work:
             self._units = float(self._count)
 
 
+def _items(inputs: object) -> list[Any] | None:
+    if inputs is None:
+        return None
+    example = "write: energy.measure(model, inputs=[TEXT_1, TEXT_2])"
+    if not isinstance(inputs, Iterable) or isinstance(inputs, str | bytes | Mapping):
+        raise EnergyUsageError(
+            f"inputs of type {type(inputs).__name__} is no list of inputs, one for each call; "
+            f"{example}"
+        )
+    items = list(inputs)
+    if not items:
+        raise EnergyUsageError(f"inputs is empty, so there is nothing to call with; {example}")
+    return items
+
+
+def _refuse_lazy(call: Callable[..., Any], result: object) -> None:
+    """A generator has done nothing yet: measuring it would measure no work."""
+    if inspect.isgenerator(result) or inspect.isasyncgen(result):
+        raise EnergyUsageError(
+            f"{_named(call)} returned a generator, whose work isn't done yet; "
+            f"write: energy.measure(lambda: list({_named(call)}()))"
+        )
+
+
 def _check_count(argument: str, value: Count | None) -> None:
     if value is None or callable(value):
         return
@@ -276,7 +298,7 @@ def _check_count(argument: str, value: Count | None) -> None:
 def _is_number(value: object) -> bool:
     try:
         return not isinstance(value, bool | str) and math.isfinite(float(value))  # type: ignore[arg-type]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return False
 
 

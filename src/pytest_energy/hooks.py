@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import time
+import unittest
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -16,6 +17,7 @@ import pytest
 
 from pytest_energy import marker
 from pytest_energy.budgets import DEFAULT_UNIT, Budget, base_limit
+from pytest_energy.items import asks_for_fixture
 from pytest_energy.progress import ProgressLine
 from pytest_energy.settings import Settings
 
@@ -43,6 +45,10 @@ class _Test:
     attempt: int
     energy: Energy | None = None
     records: list[TestRecord] = field(default_factory=list)
+    looping: bool = False
+    """Whether the body itself is being measured."""
+    ended: bool = False
+    """Whether the body has ended, so that its own report comes next and not a subtest's."""
 
 
 _TEST: pytest.StashKey[_Test | None] = pytest.StashKey()
@@ -83,7 +89,7 @@ class EnergyHooks:
         """What a measured test needs; None for all others. Raises ValueError for a bad marker."""
         budget = marker.budget_of(item)
         if budget is None:
-            if "energy" not in getattr(item, "fixturenames", ()):
+            if not asks_for_fixture(item):
                 return None
             budget = Budget()
         if budget.limit is not None:
@@ -93,16 +99,29 @@ class EnergyHooks:
                 raise ValueError(f"energy_budget ({budget.origin}): {error}") from None
         if not self._settings.disable:
             self._open_gate()
+        # A rerun's properties replace those of the run before.
+        item.user_properties[:] = [each for each in item.user_properties if not _is_ours(each)]
         attempt = self._attempts[item.nodeid] = self._attempts.get(item.nodeid, 0) + 1
         return _Test(budget, attempt)
 
-    def energy_of(self, item: pytest.Item) -> Energy:
-        """The fixture's value, one for each run of a test."""
-        from pytest_energy.fixture import Energy, Starters
-
+    def energy_fixture(self, item: pytest.Item) -> Energy:
+        """The fixture's value."""
         test = item.stash.get(_TEST, None)
         if test is None:  # asked for by request.getfixturevalue in a test without a marker
             test = item.stash[_TEST] = _Test(Budget(), 1)
+        if test.looping:
+            from pytest_energy.fixture import EnergyUsageError
+
+            raise EnergyUsageError(
+                "the body of a test without the energy fixture is measured as a whole; to measure "
+                "a part of it, ask for the fixture as an argument: def test_it(energy, ...):"
+            )
+        return self._energy_of(item, test)
+
+    def _energy_of(self, item: pytest.Item, test: _Test) -> Energy:
+        """One for each run of a test."""
+        from pytest_energy.fixture import Energy, Starters
+
         if test.energy is None:
             starters = Starters(None, None)
             if not self._settings.disable:
@@ -116,28 +135,37 @@ class EnergyHooks:
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_pyfunc_call(self, pyfuncitem: pytest.Function) -> Generator[None, Any, Any]:
         test = pyfuncitem.stash.get(_TEST, None)
-        if test is None or self._settings.disable:
+        if test is None:
             return (yield)
-        has_fixture = "energy" in pyfuncitem.fixturenames
+        if self._settings.disable:
+            test.ended = True
+            return (yield)
+        test.looping = not asks_for_fixture(pyfuncitem)
         try:
-            if has_fixture:
-                result = yield
-            else:
-                with _looping(pyfuncitem, self.energy_of(pyfuncitem), test.budget):
+            if test.looping:
+                with _looping(pyfuncitem, self._energy_of(pyfuncitem, test), test.budget):
                     result = yield
-        except pytest.skip.Exception:
+            else:
+                result = yield
+        except (pytest.skip.Exception, unittest.SkipTest):
+            self._fail_if_red(pyfuncitem, test)  # a skip hides no verdict reached before it
             raise
         except BaseException as error:
-            if not test.records:
-                self._unmeasured(pyfuncitem, test, f"the test ended in {type(error).__name__}")
+            self._complete(pyfuncitem, test, f"the test ended in {type(error).__name__}")
+            if not isinstance(error, Exception | pytest.fail.Exception):
+                self._reported.append(self._plain(test))  # an interrupt brings no report
             raise
-        if has_fixture and not self.energy_of(pyfuncitem).used:
+        finally:
+            test.ended = True
+            test.looping = False
+        if not self._energy_of(pyfuncitem, test).names:
             reason = "the test asks for the energy fixture and measured nothing with it"
-            self._unmeasured(pyfuncitem, test, reason)
+            self._complete(pyfuncitem, test, reason)
             raise EnergyUnused(
                 f"energy: unmeasured: {reason}; add energy.measure(lambda: model(TEXTS), count=32)",
                 pytrace=False,
             )
+        self._complete(pyfuncitem, test, "the measurement was begun and did not end")
         self._fail_if_red(pyfuncitem, test)
         return result
 
@@ -181,6 +209,7 @@ class EnergyHooks:
     def _rounds(
         self, item: pytest.Item, test: _Test, name: str | None, unit: str, cycle: int
     ) -> Generator[None, float, TestRecord]:
+        __tracebackhide__ = True
         manager = self._config.pluginmanager
         progress = ProgressLine(
             manager.get_plugin("terminalreporter"),
@@ -200,14 +229,18 @@ class EnergyHooks:
     def _window(
         self, item: pytest.Item, test: _Test, name: str | None, unit: str, cycle: int
     ) -> Generator[None, float, TestRecord]:
+        __tracebackhide__ = True
         record = yield from self._open_gate().window(_job(item, test, name, unit, cycle))
         test.records.append(record)
         return record
 
-    def _unmeasured(self, item: pytest.Item, test: _Test, reason: str) -> None:
+    def _complete(self, item: pytest.Item, test: _Test, reason: str) -> None:
+        """Record as unmeasured what was begun, or asked for, and has no record."""
+        begun = self._energy_of(item, test).names or {None}
         unit = test.budget.limit.unit if test.budget.limit else DEFAULT_UNIT
-        job = _job(item, test, None, unit, 1)
-        test.records.append(self._open_gate().unmeasured(job, reason))
+        for name in begun - {each.name for each in test.records}:
+            job = _job(item, test, name, unit, 1)
+            test.records.append(self._open_gate().unmeasured(job, reason))
 
     # -- reporting ------------------------------------------------------------------------------
 
@@ -217,7 +250,7 @@ class EnergyHooks:
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         report = yield
         test = item.stash.get(_TEST, None)
-        if test is None or call.when != "call":
+        if test is None or call.when != "call" or not test.ended:
             return report
         report.energy = self._plain(test)  # type: ignore[attr-defined]
         if call.excinfo is not None and report.failed:
@@ -236,9 +269,12 @@ class EnergyHooks:
             return {"disabled": True}
         from pytest_energy.record import to_plain
 
-        notes = tuple(test.energy.notes) if test.energy else ()
+        notes = test.energy.notes if test.energy else {}
+        records = [
+            replace(each, notes=(*each.notes, *notes.get(each.name, ()))) for each in test.records
+        ]
         return {
-            "tests": [to_plain(replace(each, notes=each.notes + notes)) for each in test.records],
+            "tests": [to_plain(each) for each in records],
             "machine": to_plain(self._gate.machine),
             "versions": self._gate.versions,
         }
@@ -258,7 +294,7 @@ class EnergyHooks:
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         path = self._settings.json_path
-        if path is None or hasattr(self._config, "workerinput"):
+        if path is None or hasattr(self._config, "workerinput") or not self._may_write():
             return
         from pytest_energy.record import write
 
@@ -268,6 +304,13 @@ class EnergyHooks:
             self._unwritten = f"--energy-json: {path} can't be written: {error.strerror}"
             if session.exitstatus == pytest.ExitCode.OK:
                 session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def _may_write(self) -> bool:
+        """Whether tests were to be measured: else an earlier record is left as it is."""
+        option = self._config.option
+        return not (
+            self._settings.disable or option.collectonly or option.setuponly or option.setupplan
+        )
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         disabled = sum(1 for each in self._reported if each.get("disabled"))
@@ -286,7 +329,8 @@ class EnergyHooks:
         if self._unwritten:
             terminalreporter.line(self._unwritten, red=True)
         elif self._settings.json_path is not None:
-            terminalreporter.line(f"run record: {self._settings.json_path}")
+            written = "run record" if self._may_write() else "no run record written to"
+            terminalreporter.line(f"{written}: {self._settings.json_path}")
 
     def _record(self) -> RunRecord:
         from pytest_energy import machine
@@ -356,6 +400,10 @@ def _job(item: pytest.Item, test: _Test, name: str | None, unit: str, cycle: int
     from pytest_energy.measure.judgement import Job
 
     return Job(item.nodeid, test.budget, unit, name, test.attempt, cycle)
+
+
+def _is_ours(item_property: tuple[str, object]) -> bool:
+    return item_property[0].startswith(("energy.", "energy["))
 
 
 def _sentence(record: TestRecord) -> str:

@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 
 from pytest_energy.budgets import DEFAULT_UNIT, ONE_PER_CALL, Budget, Scope
+from pytest_energy.items import MARKER as NAME
+from pytest_energy.items import asks_for_fixture
 from pytest_energy.units import LimitError, Quantity, parse_limit
 
-NAME = "energy_budget"
 EXAMPLE = f'@pytest.mark.{NAME}("2.1 Wh / 1000 queries", count=32)'
 
 #: Arguments of later versions, refused by name so that nobody believes they are in force.
@@ -95,7 +96,15 @@ def _labels(labels: object) -> dict[str, str | int | float | bool]:
             f"labels={labels!r} is not a dict of names to plain values; "
             'for example labels={"dtype": "bf16", "batch": 8}'
         )
-    return dict(labels)
+    return {str(key): _plain(value) for key, value in labels.items()}
+
+
+def _plain(value: str | int | float | bool) -> str | int | float | bool:
+    """The plain value of an enum member or another subclass, as it is stored and pasted."""
+    for plain in (bool, str, int, float):
+        if isinstance(value, plain):
+            return plain(value) if plain is not str else str.__str__(value)
+    return value
 
 
 def budget_of(item: pytest.Item) -> Budget | None:
@@ -107,7 +116,7 @@ def budget_of(item: pytest.Item) -> Budget | None:
     if nearest is None:
         return None
     node, mark = nearest
-    origin = _origin(node, item)
+    origin = _origin(node, item, mark)
     try:
         budget = _called(mark)
         if not isinstance(item, pytest.Function) or _is_unittest(item):
@@ -115,7 +124,7 @@ def budget_of(item: pytest.Item) -> Budget | None:
                 f"a marker on {_kind(item)} can't be measured, because pytest does not call it as "
                 f"a function; write a plain function: {EXAMPLE} above def test_...():"
             )
-        _check_counting(budget, "energy" in item.fixturenames)
+        _check_counting(budget, asks_for_fixture(item))
     except MarkerError as error:
         raise MarkerError(f"energy_budget ({origin}): {error}") from None
     return replace(budget, origin=origin)
@@ -170,7 +179,7 @@ def _kind(item: pytest.Item) -> str:
     return f"an item of type {type(item).__name__}"
 
 
-def _origin(node: Any, item: pytest.Item) -> str:
+def _origin(node: Any, item: pytest.Item, mark: pytest.Mark) -> str:
     """file:line of the marker, or of the test where the marker isn't spelled out in a file."""
     path = Path(getattr(node, "path", item.path))
     try:
@@ -180,11 +189,11 @@ def _origin(node: Any, item: pytest.Item) -> str:
     first_line = None
     if isinstance(node, pytest.Item) and item.location[1] is not None:
         first_line = item.location[1] + 1
-    line = _marker_line(path, node.name, first_line) or first_line
+    line = _marker_line(path, node.name, first_line, mark) or first_line
     return f"{shown}:{line}" if line else shown
 
 
-def _marker_line(path: Path, name: str, first_line: int | None) -> int | None:
+def _marker_line(path: Path, name: str, first_line: int | None, mark: pytest.Mark) -> int | None:
     """The line where the module, the class `name` or the function on `first_line` is marked."""
     try:
         tree = ast.parse(path.read_bytes())
@@ -201,11 +210,24 @@ def _marker_line(path: Path, name: str, first_line: int | None) -> int | None:
                 places = _pytestmarks(owner.body)
             case _:
                 continue
-        for place in places:
-            for each in ast.walk(place):
-                if isinstance(each, ast.Attribute) and each.attr == NAME:
-                    return each.lineno
+        lines = [line for place in places for line in _lines_of(place, mark)]
+        if lines:
+            return lines[0] if len(lines) == 1 else None
     return None
+
+
+def _lines_of(place: ast.expr, mark: pytest.Mark) -> list[int]:
+    """Lines on which an expression spells out this marker, as far as its limit tells."""
+    called = {id(each.func): each for each in ast.walk(place) if isinstance(each, ast.Call)}
+    lines = []
+    for each in ast.walk(place):
+        if isinstance(each, ast.Attribute) and each.attr == NAME:
+            call = called.get(id(each))
+            written = call.args[0] if call and call.args else None
+            given = mark.args[0] if mark.args else None
+            if not isinstance(written, ast.Constant) or written.value == given:
+                lines.append(each.lineno)
+    return lines
 
 
 def _pytestmarks(body: list[ast.stmt]) -> list[ast.expr]:

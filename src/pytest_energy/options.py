@@ -30,9 +30,9 @@ class Option(NamedTuple):
 OPTIONS = (
     Option("gpus", "GPUS", "GPUs that count: auto, all, none, or INDEX,UUID"),
     Option("max_rounds", "N", "rounds a test at most (20)"),
-    Option("max_seconds", "SECONDS", "seconds a test at most (60)"),
+    Option("max_seconds", "SECONDS", "seconds a test takes (60); one round at least"),
     Option("fail_on", "VERDICTS", "verdicts that fail (fail,unmeasured,inconclusive)"),
-    Option("require", "EVIDENCE", "measured: an estimate is then unmeasured"),
+    Option("require", "EVIDENCE", "measured: without an energy counter unmeasured; or any"),
     Option("carbon_intensity", "INTENSITY", 'grams of CO2e for one kWh, such as "300 gCO2e/kWh"'),
     Option(
         "cpu_watts_per_core",

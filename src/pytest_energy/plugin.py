@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_energy.items import is_measured
 from pytest_energy.options import FLAGS, OPTIONS
 
 if TYPE_CHECKING:
@@ -43,13 +44,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    if any(_is_measured(item) for item in session.items):
+    if any(is_measured(item) for item in session.items):
         _hooks(session.config)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_call(item: pytest.Item) -> None:
-    if _is_measured(item):  # also where a fixture has added the marker, after collection
+    if is_measured(item):  # also where a fixture has added the marker, after collection
         _hooks(item.config).prepare(item)
 
 
@@ -61,20 +62,12 @@ def pytest_configure_node(node: Any) -> None:
 @pytest.fixture
 def energy(request: pytest.FixtureRequest) -> Energy:
     """Measure a part of a test: energy.measure(call), measure_async(call), window(count=...)."""
-    return _hooks(request.config).energy_of(request.node)
-
-
-def _is_measured(item: pytest.Item) -> bool:
-    return "energy" in getattr(item, "fixturenames", ()) or (
-        item.get_closest_marker("energy_budget") is not None
-    )
+    return _hooks(request.config).energy_fixture(request.node)
 
 
 def _is_anything_set(config: pytest.Config) -> bool:
     return any(config.getoption(flag) for flag, _, _ in FLAGS) or any(
-        config.getoption(option.ini) is not None
-        or option.variable in os.environ
-        or config.getini(option.ini)
+        config.getoption(option.ini) or os.environ.get(option.variable) or config.getini(option.ini)
         for option in OPTIONS
     )
 

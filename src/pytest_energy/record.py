@@ -171,7 +171,9 @@ def _value(hint: Any, data: object, where: str) -> Any:
     if origin is tuple:
         if not isinstance(data, list):
             raise RecordError(f"{where} is {type(data).__name__}, not a list")
-        inner = get_args(hint)[0]
+        inner, *others = get_args(hint)
+        if others and others[0] is not Ellipsis and len(data) != 1 + len(others):
+            raise RecordError(f"{where} has {len(data)} values, not {1 + len(others)}")
         return tuple(_value(inner, each, f"{where}[{i}]") for i, each in enumerate(data))
     expected: Any = {float: int | float}.get(hint, origin or hint)
     if not isinstance(data, expected) or (isinstance(data, bool) and hint is not bool):
@@ -182,7 +184,7 @@ def _value(hint: Any, data: object, where: str) -> Any:
 def write(record: RunRecord, path: Path) -> None:
     """Write the record at full precision, all or nothing. Raises OSError."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(to_plain(record), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    text = json.dumps(to_plain(record), indent=1, allow_nan=False) + "\n"
     scratch = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         scratch.write_text(text, encoding="utf-8")

@@ -67,7 +67,7 @@ def _positive(example: str) -> Callable[[str], float]:
 
 def _fail_on(text: str) -> frozenset[Verdict]:
     names = text.replace(",", " ").split()
-    known = {str(verdict) for verdict in Verdict} - {"pass"}
+    known = {str(verdict) for verdict in Verdict} - {"pass", "no-baseline"}
     wrong = [name for name in names if name not in known]
     if wrong or not names:
         raise ValueError(
@@ -78,9 +78,9 @@ def _fail_on(text: str) -> frozenset[Verdict]:
 
 
 def _require(text: str) -> bool:
-    if text != "measured":
-        raise ValueError(f'{text!r} is not known; the only evidence to require is "measured"')
-    return True
+    if text not in ("measured", "any"):
+        raise ValueError(f'{text!r} is not known; write "measured" or "any"')
+    return text == "measured"
 
 
 _PARSERS: Mapping[str, Callable[[str], Any]] = {
@@ -127,24 +127,23 @@ def read_settings(config: pytest.Config, environment: Mapping[str, str] = os.env
 def _text(
     option: Option, config: pytest.Config, environment: Mapping[str, str]
 ) -> tuple[str | None, str]:
-    given = config.getoption(option.ini)
-    if given is not None:
-        return str(given), option.flag
-    if option.variable in environment:
-        return environment[option.variable], option.variable
-    written = config.getini(option.ini)
-    if written in (None, ""):
-        return None, ""
     where = config.inipath.name if config.inipath else "the ini file"
-    return str(written), f"{option.ini} in {where}"
+    for value, origin in (
+        (config.getoption(option.ini), option.flag),
+        (environment.get(option.variable), option.variable),
+        (config.getini(option.ini), f"{option.ini} in {where}"),
+    ):
+        if value:  # empty is unset
+            return str(value), origin
+    return None, ""
 
 
 def _json_path(config: pytest.Config, mistakes: list[str]) -> Path | None:
     given = config.getoption("--energy-json")
     if given is None:
         return None
-    path = Path(config.invocation_params.dir, given)
-    if path.is_dir() or not given.strip():
+    path = Path(config.invocation_params.dir, given).resolve()
+    if not given.strip() or (path.exists() and not path.is_file()):
         mistakes.append(
             f"--energy-json: {given!r} is not a file's path; for example --energy-json energy.json"
         )

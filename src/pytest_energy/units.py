@@ -39,19 +39,21 @@ _SYMBOLS: dict[str, tuple[Quantity, float]] = {
     "cpu-s": (Quantity.CPU_TIME, 1.0),
 }
 #: A capital M means mega in SI, and the two readings are a factor of 10^9 apart: ask, never guess.
-_AMBIGUOUS = {"MWh": "mWh or kWh?", "MJ": "mJ or kJ?"}
+_AMBIGUOUS = {"mwh": "mWh or kWh?", "mj": "mJ or kJ?"}
 _MULTIPLES = {"": 1.0, "k": 1e3, "M": 1e6}
 
 _LIMIT = re.compile(
     r"""\s*(?P<amount>[+-]?(?:nan\b|inf(?:inity)?\b|[\d.,_']+(?:[eE][+-]?\d+)?))\s*
         (?P<symbol>[^\s/\d][^\s/]*)\s*
         (?:/|(?<=\s)per\s)\s*(?P<per>.*?)\s*""",
-    re.VERBOSE | re.IGNORECASE,
+    re.VERBOSE | re.IGNORECASE | re.ASCII,
 )
 _PER = re.compile(
-    r"(?:(?P<number>[+-]?\d[\d.,]*)\s*(?:(?P<multiple>[kM])(?![\w-]))?)?\s*(?P<unit>[A-Za-z][\w-]*)"
+    r"(?:(?P<number>[+-]?\d[\d.,]*)\s*(?:(?P<multiple>[kM])(?![\w-]))?)?\s*(?P<unit>[A-Za-z][\w-]*)",
+    re.ASCII,
 )
-_GROUPED = re.compile(r"\d{1,3}(?:,\d{3})+|\d+(?:\.\d+)?")
+_WHOLE = re.compile(r"\d{1,3}(?:,\d{3})+|\d+", re.ASCII)
+_DECIMAL = re.compile(r"\d+\.\d+", re.ASCII)
 
 
 class LimitError(ValueError):
@@ -135,7 +137,7 @@ def _amount(text: str, amount: str) -> float:
     if "," in amount:
         raise LimitError(text, f"{amount!r} has a comma: write decimals with a point")
     try:
-        value = float(amount)
+        value = float(amount.replace("_", "?"))
     except ValueError:
         raise LimitError(text, f"{amount!r} is not a number") from None
     if not math.isfinite(value):
@@ -148,10 +150,10 @@ def _amount(text: str, amount: str) -> float:
 def _symbol(text: str, symbol: str) -> str:
     if symbol in _SYMBOLS:
         return symbol
-    if symbol in _AMBIGUOUS:
-        raise LimitError(text, f"{symbol!r} is not taken ({_AMBIGUOUS[symbol]})")
+    if symbol.startswith("M") and (question := _AMBIGUOUS.get(symbol.lower())):
+        raise LimitError(text, f"{symbol!r} is not taken ({question})")
     folded = {known.lower(): known for known in _SYMBOLS}
-    near = difflib.get_close_matches(symbol.lower(), folded, n=1, cutoff=0.5)
+    near = difflib.get_close_matches(symbol.lower(), folded, n=1, cutoff=0.85)
     hint = f", did you mean {folded[near[0]]!r}?" if near else ""
     raise LimitError(text, f"unknown unit {symbol!r}{hint} (known: {', '.join(_SYMBOLS)})")
 
@@ -163,17 +165,25 @@ def _per(text: str, per: str) -> tuple[float, str]:
             text, f"{per!r} is not a number of units and the unit's name, such as '1000 queries'"
         )
     number = match["number"] or "1"
-    if not _GROUPED.fullmatch(number):
-        raise LimitError(text, f"{number!r} is not a number of units ('1000', '1,000' or '1k')")
+    # "1.000" is a thousand to some and one to others; "1.5k" is clear.
+    if not (_WHOLE.fullmatch(number) or (match["multiple"] and _DECIMAL.fullmatch(number))):
+        raise LimitError(text, f"{number!r} is not a number of units ('1000', '1,000' or '1.5k')")
+    if match["unit"] in _MULTIPLES:
+        raise LimitError(text, f"{per!r} has no unit's name, such as '1k queries'")
     count = float(number.replace(",", "")) * _MULTIPLES[match["multiple"] or ""]
     if count <= 0:
         raise LimitError(text, "the number of units is above zero")
     return count, singular(match["unit"])
 
 
+_IRREGULAR = {"series": "series", "movies": "movie", "cookies": "cookie"}
+
+
 def singular(word: str) -> str:
     """The singular of a unit's name: queries -> query, tokens -> token, boxes -> box."""
     lower = word.lower()
+    if lower in _IRREGULAR:
+        return _IRREGULAR[lower]
     if lower.endswith("ies") and len(lower) > 4:
         return lower[:-3] + "y"
     if lower.endswith(("ches", "shes", "xes", "sses")):

@@ -56,11 +56,12 @@ def gpus_in_use(facts: GpuFacts) -> GpusInUse:
         found += matching
     if facts.mode == "all":
         return GpusInUse(_once([*found, *facts.allotted]), "--energy-gpus all", problem=problem)
-    found += [
-        each
-        for each in facts.allotted
-        if (facts.process_ids.get(each.board.index) or frozenset()) & facts.our_process_ids
-    ]
+    if facts.ids_match:  # else an equal number is another process
+        found += [
+            each
+            for each in facts.allotted
+            if (facts.process_ids.get(each.board.index) or frozenset()) & facts.our_process_ids
+        ]
     if found or problem:
         return GpusInUse(_once(found), "in use", problem=problem)
     if not facts.allotted:

@@ -64,15 +64,23 @@ class Gate:
 
     Making one probes the instruments, which takes about half a second with a GPU. `clock` and the
     CUDA_VISIBLE_DEVICES of this process are its surroundings. Raises ValueError for a GPU that
-    --energy-gpus names and isn't there.
+    --energy-gpus names and isn't there, or where the lock can't be taken.
     """
 
     def __init__(self, settings: GateSettings, clock: Clock) -> None:
         self._settings = settings
         self._clock = clock
-        self._lock = machine_lock()
         self._tree = ProcessTree()
         self._busy = False
+        try:
+            self._lock = machine_lock()
+            with self._lock:
+                pass  # whether it can be taken
+        except OSError as error:
+            raise ValueError(
+                f"the lock by which measured tests take turns can't be taken: {error.filename}: "
+                f"{error.strerror}; make that folder writable for all its users"
+            ) from None
         with self._lock:
             self.instruments: Instruments = discover(
                 settings.gpus,

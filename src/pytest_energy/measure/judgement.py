@@ -64,6 +64,12 @@ def problem_of(measured: Sequence[Round], coverage: Coverage, final: bool) -> st
     for each in measured:
         if each.units <= 0:
             return "no units were counted: the count of the work's results was 0"
+        for channel in coverage.gated:
+            if each.window.seconds < _shortest(channel):
+                return (
+                    f"{channel.name} needs a window of {channel.window_seconds:g} s "
+                    f"({channel.source}), and the work took {each.window.seconds:.2f} s"
+                )
         try:
             if each.window.joules(coverage.gated_names) <= 0:
                 names = ", ".join(coverage.gated_names)
@@ -73,14 +79,24 @@ def problem_of(measured: Sequence[Round], coverage: Coverage, final: bool) -> st
     return _idle(measured, coverage) if final or len(measured) >= MIN_ROUNDS else ""
 
 
+def _shortest(channel: Channel) -> float:
+    """The shortest window whose figure means something: counters are read on their own ticks."""
+    return channel.window_seconds if channel.provenance is Provenance.INTEGRATED else 0.0
+
+
 def _idle(measured: Sequence[Round], coverage: Coverage) -> str:
     """Work that happened somewhere else: the processes were idle and no GPU in use moved."""
     seconds = sum(each.window.seconds for each in measured)
     cpu_seconds = sum(each.window.cpu_seconds for each in measured)
     gpus = [each.name for each in coverage.channels if each.kind is Kind.GPU]
     moved = any(_joules(each, name) for each in measured for name in gpus)
-    if moved or cpu_seconds >= IDLE_SHARE * seconds:
+    if cpu_seconds >= IDLE_SHARE * seconds or (moved and not coverage.guessed):
         return ""
+    if coverage.guessed:
+        return (
+            f"the test's processes used {cpu_seconds / seconds:.1%} of one core, and nothing tells "
+            "which GPU they used, if any; name those in use with --energy-gpus"
+        )
     return (
         f"the test's processes used {cpu_seconds / seconds:.1%} of one core and no GPU in use "
         "moved, so the work happened where no sensor looks (a server, another machine), "

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pytest_energy.record import RunRecord, TestRecord
-from pytest_energy.units import JOULES_PER_WH, figure, parse_limit
+from pytest_energy.units import JOULES_PER_WH, LimitError, figure, parse_limit
 
 UNBOUNDED = 10_000  # characters, to learn how wide a table would like to be
 
@@ -155,7 +155,10 @@ def _limit(test: TestRecord) -> str:
         return "-"
     if test.limit_joules_per_unit is not None:
         return figure(watt_hours_per_1000(test.limit_joules_per_unit))
-    return f"{figure(parse_limit(test.budget.limit).base_per_unit * 1000)} cpu-ms"
+    try:
+        return f"{figure(parse_limit(test.budget.limit).base_per_unit * 1000)} cpu-ms"
+    except LimitError:  # a record from elsewhere
+        return test.budget.limit
 
 
 def _notes(record: RunRecord) -> list[str]:

@@ -52,8 +52,8 @@ Reading = float | SensorFault
 class Sensor(ABC):
     """Reads one kind of instrument.
 
-    A window is `open`, the work, `close`. Sensors are opened in falling order of update period
-    and closed in rising order, so that a slow one's waiting is no part of a quick one's window.
+    A window is `open`, the work, `close`. CPU time is opened last and closed first, so that a
+    counter's waiting for its ticks is no part of it.
     """
 
     @property

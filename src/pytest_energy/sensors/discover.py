@@ -66,7 +66,7 @@ def discover(
         if choice.listed:
             raise ValueError(f"--energy-gpus {','.join(choice.listed)}: {fault}") from None
         return Instruments(cpu_time, no_nvml=str(fault))
-    boards = [gpu.board for gpu in nvml.gpus]
+    boards = nvml.boards
     mine = allotted(cuda_visible_devices, boards)
     named = listed(choice.listed, boards)
     watched = {each.board.index for each in (*mine, *named)}

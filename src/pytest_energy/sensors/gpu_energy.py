@@ -24,8 +24,6 @@ from pytest_energy.sensors.base import (
 )
 from pytest_energy.sensors.nvml import Gpu, Nvml
 
-#: Counters refreshed more often than this need no waiting for ticks.
-QUICK_SECONDS = 0.005
 POLL_SECONDS = 0.0005
 PROBE_TICKS = 5
 PROBE_SECONDS = 1.5
@@ -101,7 +99,7 @@ class GpuEnergy(Sensor):
                 f"the energy counter went back from {opening.joules:.3f} J to "
                 f"{min(after.joules, later.joules):.3f} J: it was reset in the window"
             )
-        # With quick counters both intervals are too short to matter, and may be empty.
+        # A counter without ticks may give the same moment twice.
         interval = later.seconds - after.seconds
         watts_after = (later.joules - after.joules) / interval if interval > 0 else 0.0
         outside = max(self._started - opening.seconds, 0) + max(after.seconds - ended, 0)

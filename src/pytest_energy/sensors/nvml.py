@@ -11,6 +11,11 @@ import pynvml
 from pytest_energy.sensors.base import SensorFault
 from pytest_energy.sensors.visible import Board, MigDevice
 
+#: NVMLLibraryMismatchError, which says that an old driver lacks a function, is no NVMLError.
+_ERRORS = (
+    pynvml.NVMLError,
+    getattr(pynvml, "NVMLLibraryMismatchError", pynvml.NVMLError),
+)
 _AMPERE = 7  # NVML_DEVICE_ARCH_AMPERE: from here on GetPowerUsage is an average over 1 s
 
 
@@ -39,8 +44,16 @@ class Nvml:
             raise SensorFault(f"no NVIDIA driver answers (NVML: {error})") from None
         self.driver: str = _optional(pynvml.nvmlSystemGetDriverVersion) or "unknown"
         self.faults: dict[int, str] = {}
-        """Boards that NVML counts but that can't be opened, by index."""
+        """Why boards that NVML counts can't be opened, by index."""
         self.gpus: tuple[Gpu, ...] = tuple(self._gpus())
+
+    @property
+    def boards(self) -> tuple[Board, ...]:
+        """All boards in NVML's order, those that can't be opened included."""
+        lost = [Board(index, "") for index in self.faults]
+        return tuple(
+            sorted([*(gpu.board for gpu in self.gpus), *lost], key=lambda each: each.index)
+        )
 
     def close(self) -> None:
         _optional(pynvml.nvmlShutdown)
@@ -124,7 +137,7 @@ def _mig_devices(handle: Any) -> tuple[MigDevice, ...]:
 def _checked(function: Callable[..., Any], *arguments: Any) -> Any:
     try:
         return function(*arguments)
-    except pynvml.NVMLError as error:
+    except _ERRORS as error:
         raise SensorFault(f"{function.__name__}: {error}") from None
 
 
@@ -132,5 +145,5 @@ def _optional(function: Callable[..., Any], *arguments: Any) -> Any:
     """The answer, or None where this driver or board has none to give."""
     try:
         return function(*arguments)
-    except pynvml.NVMLError:
+    except _ERRORS:
         return None

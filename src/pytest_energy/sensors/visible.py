@@ -67,7 +67,8 @@ def listed(names: Sequence[str], boards: Sequence[Board]) -> tuple[Allotted, ...
     for name in names:
         device = _named(name, boards)
         if device is None:
-            there = ", ".join(f"{board.index} ({board.uuid})" for board in boards) or "none"
+            there = ", ".join(f"{board.index} ({board.uuid or 'lost'})" for board in boards)
+            there = there or "none"
             raise ValueError(f"--energy-gpus: no GPU {name!r} on this machine; there are: {there}")
         if device not in found:
             found.append(device)

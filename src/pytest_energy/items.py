@@ -1,0 +1,23 @@
+"""Which test items are ours; without imports, because pytest asks at every start."""
+
+from __future__ import annotations
+
+from typing import Any
+
+MARKER = "energy_budget"
+FIXTURE = "energy"
+
+
+def is_measured(item: Any) -> bool:
+    """Whether a test item has the marker or asks for our fixture."""
+    return asks_for_fixture(item) or item.get_closest_marker(MARKER) is not None
+
+
+def asks_for_fixture(item: Any) -> bool:
+    """Whether a test item asks for our fixture, and not for another one of the same name."""
+    if FIXTURE not in getattr(item, "fixturenames", ()):
+        return False
+    if FIXTURE in getattr(getattr(item, "callspec", None), "params", ()):
+        return False
+    definitions = item._fixtureinfo.name2fixturedefs.get(FIXTURE, ())
+    return bool(definitions) and definitions[-1].func.__module__ == "pytest_energy.plugin"
