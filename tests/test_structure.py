@@ -14,13 +14,13 @@ from pytest_energy.plugin import MARKER
 
 PACKAGE = Path(pytest_energy.__file__).parent
 HEAVY = ["torch", "codecarbon", "pynvml", "numpy", "rich", "typer", "pandas", "filelock"]
-KNOW_PYTEST = {"plugin", "hooks", "settings", "marker", "fixture"}
+KNOW_PYTEST = {"plugin", "hooks", "reporting", "settings", "marker", "fixture"}
 
 #: From top to bottom; a module may import what stands below its own row.
 ROWS = [
     ["plugin"],
     ["hooks"],
-    ["progress"],
+    ["progress", "reporting"],
     ["cli"],
     ["fixture", "marker", "settings"],
     ["items", "options"],

@@ -1,4 +1,4 @@
-"""The hooks of a session with marked tests; no arithmetic. `plugin` registers them when needed."""
+"""The hooks that measure marked tests; no arithmetic. `plugin` registers them when needed."""
 
 from __future__ import annotations
 
@@ -9,9 +9,7 @@ import unittest
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
 
 import pytest
 
@@ -19,13 +17,14 @@ from pytest_energy import marker
 from pytest_energy.budgets import DEFAULT_UNIT, Budget, base_limit
 from pytest_energy.items import asks_for_fixture
 from pytest_energy.progress import ProgressLine
+from pytest_energy.reporting import Reporting
 from pytest_energy.settings import Settings
 
 if TYPE_CHECKING:
     from pytest_energy.fixture import Energy
     from pytest_energy.measure.gate import Gate
     from pytest_energy.measure.judgement import Job
-    from pytest_energy.record import RunRecord, TestRecord
+    from pytest_energy.record import TestRecord
 
 
 # pytest.fail.Exception is public, but hidden from mypy by the way pytest attaches it.
@@ -55,17 +54,14 @@ _TEST: pytest.StashKey[_Test | None] = pytest.StashKey()
 
 
 class EnergyHooks:
-    """The hooks with what they keep for one pytest session."""
+    """Measures marked tests, and attaches what was measured to their reports."""
 
-    def __init__(self, config: pytest.Config, settings: Settings) -> None:
+    def __init__(self, config: pytest.Config, settings: Settings, reporting: Reporting) -> None:
         self._config = config
+        self._reporting = reporting
         self._settings = settings
-        self._uuid = str(uuid4())
-        self._started = datetime.now(UTC)
         self._gate: Gate | None = None
         self._attempts: dict[str, int] = {}
-        self._reported: list[dict[str, Any]] = []
-        self._unwritten = ""
 
     # -- one test -------------------------------------------------------------------------------
 
@@ -153,7 +149,7 @@ class EnergyHooks:
         except BaseException as error:
             self._complete(pyfuncitem, test, f"the test ended in {type(error).__name__}")
             if not isinstance(error, Exception | pytest.fail.Exception):
-                self._reported.append(self._plain(test))  # an interrupt brings no report
+                self._reporting.add(self._plain(test))  # an interrupt brings no report
             raise
         finally:
             test.ended = True
@@ -242,7 +238,7 @@ class EnergyHooks:
             job = _job(item, test, name, unit, 1)
             test.records.append(self._open_gate().unmeasured(job, reason))
 
-    # -- reporting ------------------------------------------------------------------------------
+    # -- the report -----------------------------------------------------------------------------
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
@@ -278,89 +274,6 @@ class EnergyHooks:
             "machine": to_plain(self._gate.machine),
             "versions": self._gate.versions,
         }
-
-    def pytest_report_teststatus(
-        self, report: pytest.TestReport
-    ) -> tuple[str, str, tuple[str, dict[str, bool]]] | None:
-        # A misused fixture is a mistake in the test, not a failure of the model under test.
-        if getattr(report, "energy_misuse", False) and report.outcome == "failed":
-            return "error", "E", ("ERROR", {"red": True})
-        return None
-
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        if (plain := getattr(report, "energy", None)) is not None:
-            self._reported.append(plain)
-
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        path = self._settings.json_path
-        if path is None or hasattr(self._config, "workerinput") or not self._may_write():
-            return
-        from pytest_energy.record import write
-
-        try:
-            write(self._record(), path)
-        except OSError as error:
-            self._unwritten = f"--energy-json: {path} can't be written: {error.strerror}"
-            if session.exitstatus == pytest.ExitCode.OK:
-                session.exitstatus = pytest.ExitCode.TESTS_FAILED
-
-    def _may_write(self) -> bool:
-        """Whether tests were to be measured: else an earlier record is left as it is."""
-        option = self._config.option
-        return not (
-            self._settings.disable or option.collectonly or option.setuponly or option.setupplan
-        )
-
-    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        disabled = sum(1 for each in self._reported if each.get("disabled"))
-        record = self._record() if len(self._reported) > disabled else None
-        if not (disabled or self._unwritten or (record and record.tests)):
-            return
-        terminalreporter.section("energy")
-        if disabled:
-            tests = "1 test" if disabled == 1 else f"{disabled} tests"
-            terminalreporter.line(f"--energy-disable: {tests} ran once, unmeasured")
-        if record and record.tests:
-            from pytest_energy.report.terminal import render
-
-            writer = terminalreporter._tw
-            writer.write(render(record, writer.fullwidth, colour=writer.hasmarkup))
-        if self._unwritten:
-            terminalreporter.line(self._unwritten, red=True)
-        elif self._settings.json_path is not None:
-            written = "run record" if self._may_write() else "no run record written to"
-            terminalreporter.line(f"{written}: {self._settings.json_path}")
-
-    def _record(self) -> RunRecord:
-        from pytest_energy import machine
-        from pytest_energy.record import (
-            CarbonRecord,
-            MachineRecord,
-            Run,
-            RunRecord,
-            TestRecord,
-            from_plain,
-        )
-
-        measured = [each for each in self._reported if "tests" in each]
-        intensity = self._settings.intensity
-        return RunRecord(
-            run=Run(
-                uuid=self._uuid,
-                start=self._started.isoformat(),
-                end=datetime.now(UTC).isoformat(),
-                versions=measured[0]["versions"] if measured else machine.versions(None),
-                commit=machine.commit(self._config.rootpath),
-            ),
-            machine=from_plain(MachineRecord, measured[0]["machine"])
-            if measured
-            else machine.machine([]),
-            carbon=CarbonRecord(intensity.grams_per_kwh, intensity.source) if intensity else None,
-            tests=tuple(
-                from_plain(TestRecord, test) for each in measured for test in each["tests"]
-            ),
-        )
 
     def pytest_unconfigure(self) -> None:
         if self._gate is not None:

@@ -77,8 +77,12 @@ def _hooks(config: pytest.Config) -> EnergyHooks:
     found: EnergyHooks | None = config.pluginmanager.get_plugin("energy-hooks")
     if found is None:
         from pytest_energy.hooks import EnergyHooks
+        from pytest_energy.reporting import Reporting
         from pytest_energy.settings import read_settings
 
-        found = EnergyHooks(config, read_settings(config))
+        settings = read_settings(config)
+        reporting = Reporting(config, settings)
+        found = EnergyHooks(config, settings, reporting)
+        config.pluginmanager.register(reporting, "energy-reporting")
         config.pluginmanager.register(found, "energy-hooks")
     return found

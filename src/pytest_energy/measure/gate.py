@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 from pytest_energy import machine
@@ -90,7 +91,7 @@ class Gate:
             )
         self._meter = Meter(self.instruments.gpu_sensors, self.instruments.cpu_time, clock)
 
-    @property
+    @cached_property
     def machine(self) -> MachineRecord:
         nvml = self.instruments.nvml
         return machine.machine(
@@ -99,7 +100,7 @@ class Gate:
             else []
         )
 
-    @property
+    @cached_property
     def versions(self) -> dict[str, str]:
         return machine.versions(self.instruments.nvml.driver if self.instruments.nvml else None)
 

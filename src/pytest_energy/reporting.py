@@ -1,0 +1,113 @@
+"""The hooks that gather what tests measured, also from xdist workers: summary and run record."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import pytest
+
+from pytest_energy.settings import Settings
+
+if TYPE_CHECKING:
+    from pytest_energy.record import RunRecord
+
+
+class Reporting:
+    """Gathers the plain data that reports carry, and writes it out once, at the end."""
+
+    def __init__(self, config: pytest.Config, settings: Settings) -> None:
+        self._config = config
+        self._settings = settings
+        self._uuid = str(uuid4())
+        self._started = datetime.now(UTC)
+        self._reported: list[dict[str, Any]] = []
+        self._unwritten = ""
+
+    def add(self, plain: dict[str, Any]) -> None:
+        """Take what one test measured."""
+        self._reported.append(plain)
+
+    def pytest_report_teststatus(
+        self, report: pytest.TestReport
+    ) -> tuple[str, str, tuple[str, dict[str, bool]]] | None:
+        # A misused fixture is a mistake in the test, not a failure of the model under test.
+        if getattr(report, "energy_misuse", False) and report.outcome == "failed":
+            return "error", "E", ("ERROR", {"red": True})
+        return None
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if (plain := getattr(report, "energy", None)) is not None:
+            self.add(plain)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        path = self._settings.json_path
+        if path is None or hasattr(self._config, "workerinput") or not self._may_write():
+            return
+        from pytest_energy.record import write
+
+        try:
+            write(self._record(), path)
+        except OSError as error:
+            self._unwritten = f"--energy-json: {path} can't be written: {error.strerror}"
+            if session.exitstatus == pytest.ExitCode.OK:
+                session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def _may_write(self) -> bool:
+        """Whether tests were to be measured: else an earlier record is left as it is."""
+        option = self._config.option
+        return not (
+            self._settings.disable or option.collectonly or option.setuponly or option.setupplan
+        )
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        disabled = sum(1 for each in self._reported if each.get("disabled"))
+        record = self._record() if len(self._reported) > disabled else None
+        if not (disabled or self._unwritten or (record and record.tests)):
+            return
+        terminalreporter.section("energy")
+        if disabled:
+            tests = "1 test" if disabled == 1 else f"{disabled} tests"
+            terminalreporter.line(f"--energy-disable: {tests} ran once, unmeasured")
+        if record and record.tests:
+            from pytest_energy.report.terminal import render
+
+            writer = terminalreporter._tw
+            writer.write(render(record, writer.fullwidth, colour=writer.hasmarkup))
+        if self._unwritten:
+            terminalreporter.line(self._unwritten, red=True)
+        elif self._settings.json_path is not None:
+            written = "run record" if self._may_write() else "no run record written to"
+            terminalreporter.line(f"{written}: {self._settings.json_path}")
+
+    def _record(self) -> RunRecord:
+        from pytest_energy import machine
+        from pytest_energy.record import (
+            CarbonRecord,
+            MachineRecord,
+            Run,
+            RunRecord,
+            TestRecord,
+            from_plain,
+        )
+
+        measured = [each for each in self._reported if "tests" in each]
+        intensity = self._settings.intensity
+        return RunRecord(
+            run=Run(
+                uuid=self._uuid,
+                start=self._started.isoformat(),
+                end=datetime.now(UTC).isoformat(),
+                versions=measured[0]["versions"] if measured else machine.versions(None),
+                commit=machine.commit(self._config.rootpath),
+            ),
+            machine=from_plain(MachineRecord, measured[0]["machine"])
+            if measured
+            else machine.machine([]),
+            carbon=CarbonRecord(intensity.grams_per_kwh, intensity.source) if intensity else None,
+            tests=tuple(
+                from_plain(TestRecord, test) for each in measured for test in each["tests"]
+            ),
+        )
