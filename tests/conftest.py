@@ -6,7 +6,9 @@ import importlib
 import json
 import os
 import pkgutil
+import shutil
 import subprocess
+import sys
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
@@ -30,7 +32,9 @@ FAKE_NVML = Path(__file__).parent / "fake_nvml" / "fake_nvml.c"
 def fake_nvml_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a freshly compiled libnvidia-ml.so.1."""
     folder = tmp_path_factory.mktemp("fake_nvml")
-    command = ["cc", "-shared", "-fPIC", "-O2", "-Wall", "-Wextra", "-Werror"]
+    # A machine with only Python has no compiler; the environment py311 then brings one.
+    compiler = ["cc"] if shutil.which("cc") else [sys.executable, "-m", "ziglang", "cc"]
+    command = [*compiler, "-shared", "-fPIC", "-O2", "-Wall", "-Wextra", "-Werror"]
     command += ["-Wl,-soname,libnvidia-ml.so.1", "-o", str(folder / "libnvidia-ml.so.1")]
     subprocess.run([*command, str(FAKE_NVML), "-lpthread", "-lm"], check=True)
     return folder

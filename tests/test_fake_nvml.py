@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("pynvml")
-
 Env = Callable[[str], dict[str, str]]
+
+pytestmark = pytest.mark.realtime
 
 PRELUDE = """
 import ctypes, os, time
