@@ -366,6 +366,19 @@ def test_the_fixture_inside_a_measured_body_is_an_error(energy_pytester: EnergyP
     result.stdout.fnmatch_lines(["*ask for the fixture as an argument: def test_it(energy, ...):"])
 
 
+def test_a_fixture_asked_for_while_the_test_runs_is_recorded(
+    energy_pytester: EnergyPytester,
+) -> None:
+    energy_pytester.write(
+        """
+        def test_it(request):
+            request.getfixturevalue("energy").measure(spin)
+        """
+    )
+    energy_pytester.run().assert_outcomes(passed=1)
+    assert energy_pytester.tests()["test_it"]["verdict"] == "no-budget"
+
+
 def test_notes_belong_to_their_measurement(energy_pytester: EnergyPytester) -> None:
     energy_pytester.write(
         """

@@ -131,11 +131,13 @@ class EnergyHooks:
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_pyfunc_call(self, pyfuncitem: pytest.Function) -> Generator[None, Any, Any]:
         test = pyfuncitem.stash.get(_TEST, None)
-        if test is None:
-            return (yield)
-        if self._settings.disable:
-            test.ended = True
-            return (yield)
+        if test is None or self._settings.disable:
+            try:
+                return (yield)
+            finally:
+                # The body may have asked for the fixture by request.getfixturevalue.
+                if (asked := pyfuncitem.stash.get(_TEST, None)) is not None:
+                    asked.ended = True
         test.looping = not asks_for_fixture(pyfuncitem)
         try:
             if test.looping:
