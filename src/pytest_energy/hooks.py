@@ -138,7 +138,8 @@ class EnergyHooks:
                 # The body may have asked for the fixture by request.getfixturevalue.
                 if (asked := pyfuncitem.stash.get(_TEST, None)) is not None:
                     asked.ended = True
-        test.looping = not asks_for_fixture(pyfuncitem)
+        has_fixture = asks_for_fixture(pyfuncitem)
+        test.looping = not has_fixture
         try:
             if test.looping:
                 with _looping(pyfuncitem, self._energy_of(pyfuncitem, test), test.budget):
@@ -156,14 +157,14 @@ class EnergyHooks:
         finally:
             test.ended = True
             test.looping = False
-        if not self._energy_of(pyfuncitem, test).names:
+        if has_fixture and not self._energy_of(pyfuncitem, test).names:
             reason = "the test asks for the energy fixture and measured nothing with it"
             self._complete(pyfuncitem, test, reason)
             raise EnergyUnused(
                 f"energy: unmeasured: {reason}; add energy.measure(lambda: model(TEXTS), count=32)",
                 pytrace=False,
             )
-        self._complete(pyfuncitem, test, "the measurement was begun and did not end")
+        self._complete(pyfuncitem, test, "its measurement did not run to the end")
         self._fail_if_red(pyfuncitem, test)
         return result
 
