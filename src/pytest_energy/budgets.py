@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from pytest_energy.carbon import Intensity
-from pytest_energy.units import JOULES_PER_WH, Limit, Quantity, plural
+from pytest_energy.units import Limit, Quantity, plural, watt_hours_per_1000
 
 #: Units of which one call does one, unless a count says otherwise.
 ONE_PER_CALL = frozenset({"query", "call", "inference", "request", "run"})
@@ -39,6 +39,11 @@ class Budget:
     count: int | None = None
     scope: Scope = Scope.AUTO
     labels: Mapping[str, str | int | float | bool] = field(default_factory=dict)
+
+    @property
+    def unit(self) -> str:
+        """The unit that the limit names."""
+        return self.limit.unit if self.limit is not None else DEFAULT_UNIT
 
     @property
     def counts_cpu_time(self) -> bool:
@@ -88,9 +93,9 @@ def suggestion(budget: Budget, unit: str, joules_per_unit: float, headroom: floa
 
 def _round_limit(joules_per_unit: float, unit: str) -> str:
     """Rounded up to three digits, in the scale that reads best."""
-    watt_hours_per_1000 = joules_per_unit * 1000 / JOULES_PER_WH
-    if watt_hours_per_1000 >= 0.01:
-        amount, words = watt_hours_per_1000, f"Wh / 1000 {plural(unit)}"
+    watt_hours = watt_hours_per_1000(joules_per_unit)
+    if watt_hours >= 0.01:
+        amount, words = watt_hours, f"Wh / 1000 {plural(unit)}"
     else:
         amount, words = joules_per_unit * 1000, f"mJ / {unit}"
     step = 10.0 ** (math.floor(math.log10(amount)) - 2)

@@ -9,7 +9,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any, TypedDict
 
-from pytest_energy.budgets import DEFAULT_UNIT, ONE_PER_CALL, Budget
+from pytest_energy.budgets import ONE_PER_CALL, Budget
 from pytest_energy.record import TestRecord
 
 __tracebackhide__ = True  # a failing test's traceback ends in the user's lines
@@ -175,12 +175,9 @@ class Energy:
         given = {"token": tokens, "image": images}
         for argument, value in (("count", count), ("tokens", tokens), ("images", images)):
             _check_count(argument, value)
-        if self._budget.limit is not None:
-            unit = self._budget.limit.unit
-        elif count is None and (tokens is not None or images is not None):
-            unit = "token" if tokens is not None else "image"
-        else:
-            unit = DEFAULT_UNIT
+        unit = self._budget.unit
+        if self._budget.limit is None and count is None:
+            unit = next((each for each, value in given.items() if value is not None), unit)
         counted = given.get(unit, count)
         if counted is None and unit in ONE_PER_CALL:
             counted = 1
@@ -322,9 +319,8 @@ class Counts(TypedDict, total=False):
 
 def counting(budget: Budget) -> Counts:
     """The marker's count as the argument of `measure` that counts the limit's unit."""
-    unit = budget.limit.unit if budget.limit else DEFAULT_UNIT
     number = budget.count or 1
-    match unit:
+    match budget.unit:
         case "token":
             return {"tokens": number}
         case "image":

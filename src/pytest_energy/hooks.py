@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_energy import marker
-from pytest_energy.budgets import DEFAULT_UNIT, Budget, base_limit
+from pytest_energy.budgets import Budget, base_limit
 from pytest_energy.items import asks_for_fixture
 from pytest_energy.progress import ProgressLine
 from pytest_energy.reporting import Reporting
@@ -236,9 +236,8 @@ class EnergyHooks:
     def _complete(self, item: pytest.Item, test: _Test, reason: str) -> None:
         """Record as unmeasured what was begun, or asked for, and has no record."""
         begun = self._energy_of(item, test).names or {None}
-        unit = test.budget.limit.unit if test.budget.limit else DEFAULT_UNIT
         for name in begun - {each.name for each in test.records}:
-            job = _job(item, test, name, unit, 1)
+            job = _job(item, test, name, test.budget.unit, 1)
             test.records.append(self._open_gate().unmeasured(job, reason))
 
     # -- the report -----------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from pytest_energy.budgets import DEFAULT_UNIT, ONE_PER_CALL, Budget, Scope
+from pytest_energy.budgets import ONE_PER_CALL, Budget, Scope
 from pytest_energy.items import MARKER as NAME
 from pytest_energy.items import asks_for_fixture
 from pytest_energy.units import LimitError, Quantity, parse_limit
@@ -156,12 +156,11 @@ def _check_counting(budget: Budget, has_fixture: bool) -> None:
             f"count={budget.count} in the marker of a test that asks for the energy fixture, "
             f"which counts itself: write energy.measure(call, count={budget.count})"
         )
-    unit = budget.limit.unit if budget.limit else DEFAULT_UNIT
     text = budget.limit.text if budget.limit else ""
-    if not has_fixture and budget.count is None and unit not in ONE_PER_CALL:
+    if not has_fixture and budget.count is None and budget.unit not in ONE_PER_CALL:
         raise MarkerError(
-            f'limit "{text}" is per {unit}, and nobody counts them: add the number one run of the '
-            f'body does, such as @pytest.mark.{NAME}("{text}", count=128), '
+            f'limit "{text}" is per {budget.unit}, and nobody counts them: add the number one run '
+            f'of the body does, such as @pytest.mark.{NAME}("{text}", count=128), '
             "or count in the test with the energy fixture"
         )
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 ENVIRONMENT_PREFIX = "PYTEST_ENERGY_"
 
@@ -46,3 +47,16 @@ FLAGS = (
     ("--energy-strict", None, "every verdict but pass fails"),
     ("--energy-json", "PATH", "write the run record here"),
 )
+
+
+def given(option: Option, config: Any, environment: Mapping[str, str]) -> tuple[str, str] | None:
+    """What a user set, and where: command line > environment > ini file; empty is unset."""
+    where = config.inipath.name if config.inipath else "the ini file"
+    for value, origin in (
+        (config.getoption(option.ini), option.flag),
+        (environment.get(option.variable), option.variable),
+        (config.getini(option.ini), f"{option.ini} in {where}"),
+    ):
+        if value:
+            return str(value), origin
+    return None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_energy.items import is_measured
-from pytest_energy.options import FLAGS, OPTIONS
+from pytest_energy.options import FLAGS, OPTIONS, given
 
 if TYPE_CHECKING:
     from pytest_energy.fixture import Energy
@@ -66,9 +66,8 @@ def energy(request: pytest.FixtureRequest) -> Energy:
 
 
 def _is_anything_set(config: pytest.Config) -> bool:
-    return any(config.getoption(flag) for flag, _, _ in FLAGS) or any(
-        config.getoption(option.ini) or os.environ.get(option.variable) or config.getini(option.ini)
-        for option in OPTIONS
+    return any(config.getoption(flag) not in (None, False) for flag, _, _ in FLAGS) or any(
+        given(option, config, os.environ) for option in OPTIONS
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -49,7 +50,7 @@ class Reporting:
         from pytest_energy.record import write
 
         try:
-            write(self._record(), path)
+            write(self._record, path)
         except OSError as error:
             self._unwritten = f"--energy-json: {path} can't be written: {error.strerror}"
             if session.exitstatus == pytest.ExitCode.OK:
@@ -64,7 +65,7 @@ class Reporting:
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         disabled = sum(1 for each in self._reported if each.get("disabled"))
-        record = self._record() if len(self._reported) > disabled else None
+        record = self._record if len(self._reported) > disabled else None
         if not (disabled or self._unwritten or (record and record.tests)):
             return
         terminalreporter.section("energy")
@@ -82,7 +83,9 @@ class Reporting:
             written = "run record" if self._may_write() else "no run record written to"
             terminalreporter.line(f"{written}: {self._settings.json_path}")
 
+    @cached_property
     def _record(self) -> RunRecord:
+        """Built once, when all tests have ended."""
         from pytest_energy import machine
         from pytest_energy.record import (
             CarbonRecord,

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from pytest_energy.carbon import Intensity, parse_intensity
-from pytest_energy.options import OPTIONS, Option
+from pytest_energy.options import OPTIONS, given
 from pytest_energy.sensors.visible import GpuChoice
 from pytest_energy.verdict import MAX_ROUNDS, RED, Verdict
 
@@ -100,9 +100,10 @@ def read_settings(config: pytest.Config, environment: Mapping[str, str] = os.env
     origins: dict[str, str] = {}
     mistakes: list[str] = []
     for option in OPTIONS:
-        text, origin = _text(option, config, environment)
-        if text is None:
+        found = given(option, config, environment)
+        if found is None:
             continue
+        text, origin = found
         try:
             values[option.name] = _PARSERS[option.name](text.strip())
         except ValueError as error:
@@ -124,27 +125,13 @@ def read_settings(config: pytest.Config, environment: Mapping[str, str] = os.env
     )
 
 
-def _text(
-    option: Option, config: pytest.Config, environment: Mapping[str, str]
-) -> tuple[str | None, str]:
-    where = config.inipath.name if config.inipath else "the ini file"
-    for value, origin in (
-        (config.getoption(option.ini), option.flag),
-        (environment.get(option.variable), option.variable),
-        (config.getini(option.ini), f"{option.ini} in {where}"),
-    ):
-        if value:  # empty is unset
-            return str(value), origin
-    return None, ""
-
-
 def _json_path(config: pytest.Config, mistakes: list[str]) -> Path | None:
-    given = config.getoption("--energy-json")
-    if given is None:
+    text = config.getoption("--energy-json")
+    if text is None:
         return None
-    path = Path(config.invocation_params.dir, given).resolve()
-    if not given.strip() or (path.exists() and not path.is_file()):
+    path = Path(config.invocation_params.dir, text).resolve()
+    if not text.strip() or (path.exists() and not path.is_file()):
         mistakes.append(
-            f"--energy-json: {given!r} is not a file's path; for example --energy-json energy.json"
+            f"--energy-json: {text!r} is not a file's path; for example --energy-json energy.json"
         )
     return path

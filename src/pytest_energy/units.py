@@ -200,6 +200,11 @@ def plural(word: str) -> str:
     return word + ("es" if word.endswith(("ch", "sh", "x", "s")) else "s")
 
 
+def watt_hours_per_1000(joules_per_unit: float) -> float:
+    """The scale of the tables: Wh for 1,000 units."""
+    return joules_per_unit * 1000 / JOULES_PER_WH
+
+
 def figure(value: float) -> str:
     """A figure with three significant digits, for people; storage keeps full precision."""
     if value == 0 or not math.isfinite(value):

@@ -11,7 +11,7 @@ from pytest_energy.measure.coverage import CPU_TIME_METHOD, Coverage
 from pytest_energy.measure.protocol import Round, Rounds
 from pytest_energy.record import BudgetRecord, ChannelRecord, RoundRecord, TestRecord
 from pytest_energy.sensors.base import Channel, Kind, Provenance, SensorFault
-from pytest_energy.units import figure, plural
+from pytest_energy.units import figure, plural, watt_hours_per_1000
 from pytest_energy.verdict import LOOKS, MIN_ROUNDS, Estimate, Verdict, estimate, look
 
 #: A process tree that uses less than this share of one core did no inference here.
@@ -218,8 +218,8 @@ def _reason(
     if coverage.guessed:
         evidence += ", all allotted GPUs counted because none could be told to be in use"
     if budget.limit is None or limit is None:
-        joules = figure(compared.centre * 1000 / 3600)
-        return f"{joules} Wh / 1000 {plural(unit)}, no limit to compare with, {evidence}"
+        watt_hours = figure(watt_hours_per_1000(compared.centre))
+        return f"{watt_hours} Wh / 1000 {plural(unit)}, no limit to compare with, {evidence}"
     chosen = budget.limit
 
     def amount(value: float) -> float:

@@ -91,14 +91,12 @@ def run_rounds(
     """Measure until `judge` decides.
 
     candidates: names of the channels that may turn out to be in use. cycle: how many calls see
-    each input once. decide_coverage: asked once,
-    after warm-up, when the devices that the work uses have been seen. progress: told of all rounds
-    so far after each one.
+    each input once. decide_coverage: asked once, after warm-up, when the devices that the work
+    uses have been seen. progress: told of all rounds so far after each one.
     """
     started = clock.now()
     rounds: list[Round] = []
-    window_seconds = WARMUP_SECONDS / WARMUP_ROUNDS if candidates else CPU_WARMUP_SECONDS
-    window_seconds = min(window_seconds, limits.max_seconds * WARMUP_SHARE / WARMUP_ROUNDS)
+    window_seconds = min(warmup_seconds, limits.max_seconds * WARMUP_SHARE) / WARMUP_ROUNDS
     calls, aim = 1, 0.0
     while not _warm(rounds, clock.now() - started, warmup_seconds, limits):
         rounds.append((yield from _round(meter, candidates, calls, aim, warmup=True)))

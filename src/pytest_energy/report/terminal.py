@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pytest_energy.record import RunRecord, TestRecord
-from pytest_energy.units import JOULES_PER_WH, LimitError, figure, parse_limit
+from pytest_energy.units import LimitError, figure, parse_limit, watt_hours_per_1000
 
 UNBOUNDED = 10_000  # characters, to learn how wide a table would like to be
 
@@ -131,10 +131,6 @@ def _grams(test: TestRecord) -> str:
 
 def _verdict(test: TestRecord) -> Text:
     return Text(test.verdict, _STYLES.get(test.verdict, ""))
-
-
-def watt_hours_per_1000(joules_per_unit: float) -> float:
-    return joules_per_unit * 1000 / JOULES_PER_WH
 
 
 def _energy(test: TestRecord) -> str:
