@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -25,6 +24,7 @@ class Reporting:
         self._started = datetime.now(UTC)
         self._reported: list[dict[str, Any]] = []
         self._unwritten = ""
+        self._built: RunRecord | None = None
 
     def add(self, plain: dict[str, Any]) -> None:
         """Take what one test measured."""
@@ -50,7 +50,7 @@ class Reporting:
         from pytest_energy.record import write
 
         try:
-            write(self._record, path)
+            write(self._record(), path)
         except OSError as error:
             self._unwritten = f"--energy-json: {path} can't be written: {error.strerror}"
             if session.exitstatus == pytest.ExitCode.OK:
@@ -65,7 +65,7 @@ class Reporting:
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         disabled = sum(1 for each in self._reported if each.get("disabled"))
-        record = self._record if len(self._reported) > disabled else None
+        record = self._record() if len(self._reported) > disabled else None
         if not (disabled or self._unwritten or (record and record.tests)):
             return
         terminalreporter.section("energy")
@@ -83,9 +83,14 @@ class Reporting:
             written = "run record" if self._may_write() else "no run record written to"
             terminalreporter.line(f"{written}: {self._settings.json_path}")
 
-    @cached_property
     def _record(self) -> RunRecord:
         """Built once, when all tests have ended."""
+        # No cached_property: pytest reads all attributes of a plugin when it is registered.
+        if self._built is None:
+            self._built = self._build()
+        return self._built
+
+    def _build(self) -> RunRecord:
         from pytest_energy import machine
         from pytest_energy.record import (
             CarbonRecord,
