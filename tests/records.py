@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from pytest_energy.carbon import Intensity
 from pytest_energy.record import (
     BudgetRecord,
-    CarbonRecord,
     ChannelRecord,
     GpuRecord,
     MachineRecord,
@@ -14,6 +14,7 @@ from pytest_energy.record import (
     Run,
     RunRecord,
     TestRecord,
+    carbon_record,
 )
 
 TEST = TestRecord(
@@ -73,6 +74,6 @@ RECORD = RunRecord(
         "7d0b", "2026-11-22T05:48:00+00:00", "2026-11-22T05:49:00+00:00", {"python": "3"}, None
     ),
     machine=MachineRecord("Linux", "x86_64", "Xeon", 2, (GpuRecord("A100", "GPU-1", 400.0),)),
-    carbon=CarbonRecord(300.0, "--energy-carbon-intensity"),
+    carbon=carbon_record(Intensity(300.0, "--energy-carbon-intensity")),
     tests=(TEST, UNMEASURED, NEW),
 )

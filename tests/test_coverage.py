@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_energy.budgets import Budget, Scope
+from pytest_energy.budgets.budget import Budget, Scope
 from pytest_energy.measure.accelerators import TorchUse
-from pytest_energy.measure.coverage import Coverage, GpuFacts, GpusInUse, cover, gpus_in_use
+from pytest_energy.measure.coverage import (
+    Coverage,
+    GpuFacts,
+    GpusInUse,
+    Offer,
+    cover,
+    gpus_in_use,
+)
 from pytest_energy.sensors.base import Channel, Kind, Provenance
 from pytest_energy.sensors.visible import Allotted, Board, MigDevice
 from pytest_energy.units import parse_limit
@@ -85,7 +92,7 @@ def test_torch_without_a_uuid_may_mean_any_allotted_board() -> None:
 
 def cover_of(in_use: GpusInUse) -> Coverage:
     budget = Budget(limit=parse_limit("1 J / query"))
-    return cover(budget, in_use, NO_TORCH, (GPU, CPU), {}, "", require_measured=False)
+    return cover(budget, in_use, NO_TORCH, Offer((GPU, CPU)), require_measured=False)
 
 
 def test_no_allotted_board_means_no_gpu() -> None:
@@ -94,6 +101,8 @@ def test_no_allotted_board_means_no_gpu() -> None:
 
 GPU = Channel("gpu:0", Kind.GPU, "counter", Provenance.MEASURED, 0.1, 1.0)
 POWER = Channel("gpu:1", Kind.GPU, "power", Provenance.INTEGRATED, 0.1, 10.0)
+PACKAGE = Channel("cpu:package-0", Kind.CPU, "RAPL", Provenance.MEASURED, 0.001, 0.2)
+DRAM = Channel("dram:0", Kind.DRAM, "RAPL", Provenance.MEASURED, 0.001, 0.2)
 CPU = Channel("cpu:process", Kind.CPU, "CPU time", Provenance.ESTIMATED, 0.0, 0.2)
 
 
@@ -105,6 +114,7 @@ def covered(
     torch: TorchUse = NO_TORCH,
     faults: dict[str, str] | None = None,
     no_nvml: str = "",
+    rapl: bool = False,
     require_measured: bool = False,
 ) -> Coverage:
     budget = Budget(limit=parse_limit(limit) if limit else None, scope=scope)
@@ -112,9 +122,12 @@ def covered(
         budget,
         GpusInUse(in_use, "nobody uses one"),
         torch,
-        (GPU, POWER, CPU),
-        faults or {},
-        no_nvml,
+        Offer(
+            (GPU, POWER, *((PACKAGE, DRAM) if rapl else ()), CPU),
+            faults or {},
+            no_nvml,
+            "" if rapl else "RAPL can't be read",
+        ),
         require_measured=require_measured,
     )
 
@@ -140,6 +153,26 @@ def test_a_limit_in_cpu_time_covers_the_cpu_even_beside_a_gpu() -> None:
 def test_scope_gpu_without_one_is_a_problem() -> None:
     assert "no GPU in use: nobody uses one" in covered(scope=Scope.GPU).problem
     assert "no driver" in covered(scope=Scope.GPU, no_nvml="no driver").problem
+
+
+def test_the_counters_of_the_cpu_come_before_its_estimate_and_never_beside_it() -> None:
+    found = covered(rapl=True)
+    assert (found.gated, found.shown, found.method) == ((PACKAGE, DRAM), (CPU,), "measured")
+    found = covered(rapl=True, in_use=(A,))
+    assert (found.gated, found.shown) == ((GPU,), (PACKAGE, DRAM, CPU))
+    found = covered(rapl=True, in_use=(A,), scope=Scope.CPU)
+    assert (found.gated, found.shown) == ((PACKAGE, DRAM), (GPU, CPU))
+    found = covered(rapl=True, in_use=(A,), scope=Scope.ALL)
+    assert (found.gated, found.method) == ((GPU, PACKAGE, DRAM), "measured")
+    found = covered("9 cpu-ms / query", rapl=True)
+    assert (found.gated, found.method) == ((CPU,), "cpu-time")
+
+
+def test_requiring_a_counter_says_why_the_cpu_has_none() -> None:
+    assert "RAPL can't be read" in covered(require_measured=True).problem
+    assert "RAPL can't be read" in covered(scope=Scope.ALL).problem
+    assert not covered(require_measured=True, rapl=True).problem
+    assert not covered(scope=Scope.CPU, in_use=(B,), require_measured=True, rapl=True).problem
 
 
 def test_scope_all_never_adds_an_estimate() -> None:

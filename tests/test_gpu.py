@@ -120,7 +120,7 @@ def test_without_a_counter_power_is_integrated(gpu: GpuBench, counter: str) -> N
     rounds = [each for each in test["rounds"] if not each["warmup"]]
     for each in rounds:
         assert each["joules"] == pytest.approx(50.0 * each["seconds"], rel=0.005)
-    result.stdout.fnmatch_lines(["test_it: gpu:0: power is integrated, because*"])
+    result.stdout.fnmatch_lines(["gpu:0: power is integrated, because*"])
 
 
 def test_averaged_power_takes_windows_of_ten_seconds(gpu: GpuBench) -> None:

@@ -97,7 +97,7 @@ def test_reruns_are_recorded_as_attempts(energy_pytester: EnergyPytester) -> Non
     result.stdout.fnmatch_lines(["*1 passed*1 rerun*"])
     found = [(each["attempt"], each["verdict"]) for each in energy_pytester.record()["tests"]]
     assert found == [(1, "fail"), (2, "pass")]
-    result.stdout.fnmatch_lines(["test_it.py::test_it (attempt 2)"])
+    result.stdout.fnmatch_lines(["test_it.py::test_it (attempt 2)  test_it.py:*"])
 
 
 def test_a_rerun_replaces_the_properties_in_junit(energy_pytester: EnergyPytester) -> None:

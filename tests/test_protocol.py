@@ -3,37 +3,54 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import cast
+from dataclasses import dataclass, field
 
 import pytest
 
-from pytest_energy.budgets import Scope
-from pytest_energy.measure.coverage import Coverage
 from pytest_energy.measure.meter import Meter
-from pytest_energy.measure.protocol import Limits, Round, Rounds, run_rounds, run_window
+from pytest_energy.measure.protocol import Limits, Round, run_rounds, run_window
 from pytest_energy.sensors.base import Channel, Kind, Provenance
 from pytest_energy.sensors.cpu_time import CpuTime
-from pytest_energy.verdict import MAX_ROUNDS, Verdict
+from pytest_energy.verdict import MAX_ROUNDS
 from virtual import ConstantSensor, VirtualTime
 
 CHANNEL = Channel("gpu:0", Kind.GPU, "virtual", Provenance.MEASURED, 0.1, 1.0)
 
 
+@dataclass
+class Judge:
+    """Is done after so many rounds."""
+
+    done_at: int | None = None
+    channels: tuple[Channel, ...] = (CHANNEL,)
+    window_seconds: float = 1.0
+    asked: list[int] = field(default_factory=list)
+    told_final: bool = False
+
+    def is_done(self, measured: Sequence[Round], *, final: bool) -> bool:
+        self.asked.append(len(measured))
+        self.told_final = final
+        return len(measured) == self.done_at
+
+
+@dataclass(frozen=True)
+class Found:
+    rounds: tuple[Round, ...]
+
+    @property
+    def measured(self) -> tuple[Round, ...]:
+        return tuple(each for each in self.rounds if not each.warmup)
+
+
 class Bench:
     """Drives the protocol with calls that take virtual seconds."""
 
-    def __init__(self) -> None:
+    def __init__(self, done_at: int | None = None) -> None:
         self.time = VirtualTime()
         self.sensor = ConstantSensor(self.time, "gpu:0", Kind.GPU, 100.0)
-        self.meter = Meter([self.sensor], CpuTime(4.0), self.time.clock)
-        self.coverage = Coverage(Scope.GPU, (CHANNEL,), (), "measured")
-        self.judged: list[int] = []
+        self.meter = Meter([self.sensor], CpuTime(4.0), lambda: None, self.time.clock)
+        self.judge = Judge(done_at)
         self.told: list[int] = []
-        self.verdict_at: dict[int, Verdict] = {}
-
-    def judge(self, rounds: Sequence[Round], coverage: Coverage, final: bool) -> Verdict | None:
-        self.judged.append(len(rounds))
-        return Verdict.CLOSE if final else self.verdict_at.get(len(rounds))
 
     def run(
         self,
@@ -43,7 +60,7 @@ class Bench:
         max_seconds: float = 60.0,
         warmup_seconds: float = 3.0,
         cycle: int = 1,
-    ) -> Rounds:
+    ) -> Found:
         steps = run_rounds(
             self.meter,
             self.time.clock,
@@ -51,8 +68,7 @@ class Bench:
             ["gpu:0"],
             warmup_seconds,
             cycle,
-            lambda: self.coverage,
-            self.judge,
+            lambda: self.judge,
             lambda rounds: self.told.append(len(rounds)),
         )
         next(steps)
@@ -61,9 +77,9 @@ class Bench:
             self.time.pass_by(seconds_of_call(made))
             made += 1
             try:
-                steps.send(1.0)
+                steps.send({"query": 1.0, "token": 3.0})
             except StopIteration as stop:
-                return cast(Rounds, stop.value)
+                return Found(stop.value[0])
 
 
 def test_warm_up_takes_two_rounds_and_three_seconds() -> None:
@@ -77,7 +93,9 @@ def test_windows_are_as_long_as_the_channel_needs() -> None:
     found = Bench().run(lambda made: 0.01)
     assert len(found.measured) == MAX_ROUNDS
     assert all(1.0 <= each.window.seconds < 1.3 for each in found.measured)
-    assert all(each.units == each.calls for each in found.measured)
+    assert all(
+        each.units == {"query": each.calls, "token": 3 * each.calls} for each in found.measured
+    )
 
 
 def test_a_call_that_becomes_quicker_still_fills_its_windows() -> None:
@@ -86,11 +104,11 @@ def test_a_call_that_becomes_quicker_still_fills_its_windows() -> None:
 
 
 def test_the_protocol_stops_when_it_is_decided() -> None:
-    bench = Bench()
-    bench.verdict_at = {8: Verdict.PASS}
+    bench = Bench(done_at=8)
     found = bench.run(lambda made: 0.02)
-    assert found.verdict is Verdict.PASS
-    assert bench.judged == list(range(1, 9))
+    assert len(found.measured) == 8
+    assert bench.judge.asked == list(range(9))
+    assert not bench.judge.told_final
 
 
 @pytest.mark.parametrize("cycle", [3, 7, 100])
@@ -114,7 +132,8 @@ def test_the_time_limit_ends_the_rounds_before_it_is_passed() -> None:
     bench = Bench()
     started = bench.time.seconds
     found = bench.run(lambda made: 2.0, max_seconds=20.0)
-    assert found.verdict is Verdict.CLOSE
+    assert len(found.measured) > 1
+    assert bench.judge.told_final
     assert 14.0 < bench.time.seconds - started <= 20.0
 
 
@@ -128,31 +147,28 @@ def test_the_number_of_rounds_is_limited() -> None:
 
 
 def test_work_that_no_sensor_sees_ends_after_warm_up() -> None:
-    bench = Bench()
-    bench.coverage = Coverage(Scope.GPU, (), (), "", problem="MPS")
-    found = bench.run(lambda made: 0.01)
-    assert found.measured == ()
-    assert found.verdict is None
-    assert bench.judged == []
+    bench = Bench(done_at=0)
+    assert bench.run(lambda made: 0.01).measured == ()
+    assert bench.judge.asked == [0]
 
 
 def test_work_that_raises_leaves_no_window_open() -> None:
     bench = Bench()
-    steps = run_window(bench.meter, ["gpu:0"], lambda: bench.coverage, bench.judge)
+    steps = run_window(bench.meter, ["gpu:0"], lambda: bench.judge)
     next(steps)
     with pytest.raises(RuntimeError, match="out of memory"):
         steps.throw(RuntimeError("out of memory"))
     assert bench.sensor.abandoned == 1
-    assert bench.judged == []
+    assert bench.judge.asked == []
 
 
 def test_a_window_is_one_round() -> None:
     bench = Bench()
-    steps = run_window(bench.meter, ["gpu:0"], lambda: bench.coverage, bench.judge)
+    steps = run_window(bench.meter, ["gpu:0"], lambda: bench.judge)
     next(steps)
     bench.time.pass_by(7.0)
     with pytest.raises(StopIteration) as stop:
-        steps.send(1000.0)
-    (only,) = stop.value.value.rounds
-    assert (only.units, only.calls, only.warmup) == (1000.0, 1, False)
+        steps.send({"query": 1000.0})
+    (only,), _ = stop.value.value
+    assert (only.units, only.calls, only.warmup) == ({"query": 1000.0}, 1, False)
     assert only.window.joules(["gpu:0"]) == pytest.approx(700.0)

@@ -93,7 +93,14 @@ def test_the_record_of_a_run_holds_what_the_design_says(
     )
     energy_pytester.run("--energy-carbon-intensity=300 gCO2e/kWh", "--energy-max-seconds=20")
     record = energy_pytester.record()
-    assert set(record) == {"schema", "run", "machine", "carbon", "tests"}
+    assert set(record) == {
+        "schema",
+        "run",
+        "machine",
+        "carbon",
+        "tests",
+        "unused_budgets",
+    }
     assert set(record["run"]) == {"uuid", "start", "end", "versions", "commit"}
     assert {"pytest-energy", "python"} <= set(record["run"]["versions"])
     (test,) = record["tests"]
@@ -107,7 +114,7 @@ def test_the_record_of_a_run_holds_what_the_design_says(
     assert test["joules_per_unit"] == pytest.approx(0.02, rel=0.1)
     low, high = test["interval"]
     assert low < test["joules_per_unit"] < high
-    assert test["budget"] == {"limit": "2 kJ / query", "origin": "test_it.py:4"}
+    assert test["budget"] == {"limit": "2 kJ / query", "origin": "test_it.py:4", "message": ""}
     (channel,) = test["channels"]
     assert (channel["name"], channel["kind"], channel["provenance"], channel["gated"]) == (
         "cpu:process",

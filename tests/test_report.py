@@ -11,11 +11,13 @@ from typer.testing import CliRunner
 from conftest import EnergyPytester
 from pytest_energy.cli import app
 from pytest_energy.record import write
+from pytest_energy.report.equivalents import adds_up
 from pytest_energy.report.terminal import render
-from records import NEW, RECORD, TEST
+from records import NEW, RECORD, TEST, UNMEASURED
 
 #: What every reader must find, whatever the width.
 FACTS = ["3.42", "3.35..3.49", "2.10", "163%", "measured", "fail", "text-classification", "1.03"]
+FACTS += ["tests/test_models.py:12", "gpu:0 3.42 measured; not gated: cpu:process 0.0222 estimated"]
 
 
 @pytest.mark.parametrize("width", [80, 100, 132, 200])
@@ -92,3 +94,24 @@ def test_show_is_a_command_of_its_own(tmp_path: Path) -> None:
     write(RECORD, tmp_path / "record.json")
     result = CliRunner().invoke(app, [])
     assert "show" in result.output
+
+
+def test_what_a_figure_and_its_limit_add_up_to() -> None:
+    lines = adds_up(RECORD, 300)
+    assert all(len(line) <= 80 for line in adds_up(RECORD, 80))
+    # 12.312 J are 3.42 Wh for 1,000, and a phone charge is 22 Wh
+    assert lines[0] == (
+        "test_sentiment[distilbert]: 0.155 phone charges per 1,000 queries; "
+        "its limit: 0.0955 phone charges per 1,000 queries"
+    )
+    assert lines[1].startswith("test_new: 0.155 phone charges per 1,000 tokens")
+    assert "0.022 kWh" in lines[-1]
+    assert "EPA" in lines[-1]
+    assert adds_up(replace(RECORD, tests=(UNMEASURED,)), 80) == []
+
+
+def test_verbose_runs_tell_what_it_adds_up_to(energy_pytester: EnergyPytester) -> None:
+    energy_pytester.write("@budget('2 kJ / query')\ndef test_it():\n    spin()\n")
+    told = ["test_it: * phone charges per 1,000,000 queries; its limit: 25.3 phone*"]
+    energy_pytester.run("-v").stdout.fnmatch_lines(told)
+    energy_pytester.run().stdout.no_fnmatch_line("*phone charges*")

@@ -91,6 +91,10 @@ def test_carbon_limits_are_judged_in_joules_at_the_printed_intensity(
     assert energy_pytester.record()["carbon"] == {
         "grams_per_kwh": 360,
         "source": "--energy-carbon-intensity",
+        "told": "360 gCO2e/kWh (--energy-carbon-intensity), year not given",
+        "year": None,
+        "basis": "location",
+        "pue": 1.0,
     }
 
 

@@ -14,32 +14,40 @@ from pytest_energy.plugin import MARKER
 
 PACKAGE = Path(pytest_energy.__file__).parent
 HEAVY = ["torch", "codecarbon", "pynvml", "numpy", "rich", "typer", "pandas", "filelock"]
-KNOW_PYTEST = {"plugin", "hooks", "reporting", "settings", "marker", "fixture"}
+KNOW_PYTEST = {"plugin", "hooks", "reporting", "budget_use", "settings", "marker", "fixture"}
 
 #: From top to bottom; a module may import what stands below its own row.
 ROWS = [
     ["plugin"],
     ["hooks"],
     ["progress", "reporting"],
+    ["budget_use"],
     ["cli"],
+    ["report.doctor"],
+    ["doctor"],
     ["fixture", "marker", "settings"],
-    ["items", "options"],
     ["measure.gate"],
     ["measure.judgement"],
     ["measure.protocol"],
+    ["measure.in_use"],
     ["measure.meter", "measure.coverage"],
     ["measure.accelerators", "measure.lock"],
-    ["report.terminal"],
+    ["report.terminal", "report.equivalents", "report.carbon"],
     ["machine"],
-    ["budgets", "record", "verdict"],
+    ["budgets.suggest"],
+    ["budgets.resolve"],
+    ["budgets.file"],
+    ["budgets.keys", "budgets.toml_file"],
+    ["budgets.checks", "budgets.toml_lines"],
+    ["budgets.budget", "record", "verdict", "grid"],
     ["carbon", "statistics"],
     ["units"],
     ["sensors.discover"],
-    ["sensors.gpu_energy", "sensors.gpu_power", "sensors.cpu_time"],
-    ["sensors.nvml"],
-    ["sensors.base", "sensors.visible"],
+    ["sensors.gpu_energy", "sensors.gpu_power", "sensors.cpu_time", "sensors.rapl"],
+    ["sensors.nvml", "sensors.powercap"],
+    ["sensors.base", "sensors.visible", "sensors.proc_stat", "sensors.tdp", "items", "options"],
 ]
-PACKAGES = {"", "measure", "report", "sensors"}
+PACKAGES = {"", "budgets", "measure", "report", "sensors"}
 
 
 def modules() -> dict[str, Path]:

@@ -5,28 +5,75 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
+from enum import StrEnum
 
-from pytest_energy.units import JOULES_PER_KWH
+from pytest_energy.units import JOULES_PER_KWH, figure, plural
 
 _INTENSITY = re.compile(r"\s*(\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)\s*(k|m)?gCO2e\s*(?:/|per)\s*kWh\s*")
 _GRAMS = {None: 1.0, "k": 1e3, "m": 1e-3}
 
 
+class Basis(StrEnum):
+    """What an intensity is an average of, in the words of the GHG Protocol (Scope 2)."""
+
+    LOCATION = "location"
+    """The grid where the machine stands."""
+    MARKET = "market"
+    """The contracts and certificates that its owner has bought."""
+
+
 @dataclass(frozen=True)
 class Intensity:
-    """Grams of CO2e for one kWh of electricity, and where the number comes from."""
+    """Grams of CO2e for one kWh of electricity, where the number comes from, and for which year.
+
+    Raises ValueError for a factor that is not above zero and for a PUE below 1.
+    """
 
     grams_per_kwh: float
     source: str
+    year: int | None = None
+    """The year that the factor describes, where its source tells."""
+    basis: Basis = Basis.LOCATION
+    pue: float = 1.0
+    """Power usage effectiveness: kWh the data centre takes for one kWh of its machines.
+
+    It scales grams only; joules are always those of the machine.
+    """
+
+    def __post_init__(self) -> None:
+        if not 0 < self.grams_per_kwh < math.inf:
+            raise ValueError(
+                f"carbon intensity {self.grams_per_kwh!r} ({self.source}) is not above zero, "
+                "in grams of CO2e for one kWh; for example 300.0"
+            )
+        if not 1 <= self.pue < math.inf:
+            raise ValueError(
+                f"PUE {self.pue!r} ({self.source}) is not a number of at least 1, "
+                "the data centre's kWh for one kWh of its machines; for example 1.2"
+            )
 
     def grams(self, joules: float) -> float:
-        return joules * self.grams_per_kwh / JOULES_PER_KWH
+        """Grams of CO2e for this energy, the data centre's overhead included."""
+        return joules * self.grams_per_kwh * self.pue / JOULES_PER_KWH
 
     def joules(self, grams: float) -> float:
-        return grams * JOULES_PER_KWH / self.grams_per_kwh
+        """The energy that weighs so many grams of CO2e; the inverse of `grams`."""
+        return grams * JOULES_PER_KWH / (self.grams_per_kwh * self.pue)
+
+    @property
+    def factor(self) -> str:
+        """The factor with all its digits, as `parse_intensity` reads it back."""
+        return f"{float(self.grams_per_kwh)!r}".removesuffix(".0") + " gCO2e/kWh"
 
     def __str__(self) -> str:
-        return f"{self.grams_per_kwh:g} gCO2e/kWh ({self.source})"
+        factor = self.factor if self.pue == 1 else f"{self.factor} x PUE {self.pue:.12g}"
+        origin = [self.source]
+        if self.year is not None:
+            origin.append(str(self.year))
+        if self.basis is Basis.MARKET:
+            origin.append("market-based")
+        unknown = ", year not given" if self.year is None else ""
+        return f"{factor} ({', '.join(origin)}){unknown}"
 
 
 def parse_intensity(text: str) -> float:
@@ -39,3 +86,54 @@ def parse_intensity(text: str) -> float:
             'write it as "300 gCO2e/kWh"'
         )
     return grams
+
+
+@dataclass(frozen=True)
+class Equivalence:
+    """Something familiar that takes energy, to compare with: an illustration, never a limit."""
+
+    name: str
+    plural: str
+    kwh_each: float
+    source: str
+    year: int | None = None
+
+
+PHONE_CHARGE = Equivalence(
+    "phone charge",
+    "phone charges",
+    0.022,
+    "US EPA greenhouse gas equivalencies calculator, from January 2024 on; "
+    "v3 of the study arXiv 2311.16863",
+    2024,
+)
+#: The press has its "charges" from v1 of the study, which are smaller by a factor of 1.8.
+PHONE_CHARGE_2023 = Equivalence(
+    "phone charge",
+    "phone charges",
+    0.012,
+    "US EPA greenhouse gas equivalencies calculator, before January 2024; "
+    "v1 of the study arXiv 2311.16863",
+    2023,
+)
+
+
+def equivalent(joules: float, each: Equivalence) -> float:
+    """How many of `each` this energy is."""
+    return joules / (each.kwh_each * JOULES_PER_KWH)
+
+
+def in_words(joules_per_unit: float, unit: str, each: Equivalence) -> str:
+    """For example "0.270 phone charges per 1,000 queries".
+
+    `unit` is singular. Of what costs little, up to a trillion are counted, to show 0.01 or more.
+    """
+    units = 1000
+    while 0 < equivalent(joules_per_unit * units, each) < 0.01 and units < 10**12:
+        units *= 1000
+    amount = figure(equivalent(joules_per_unit * units, each))
+    whole, point, rest = amount.partition(".")
+    if whole.isdigit():
+        amount = f"{int(whole):,}{point}{rest}"
+    counted = f"1 {each.name}" if amount == "1.00" else f"{amount} {each.plural}"
+    return f"{counted} per {units:,} {plural(unit)}"

@@ -2,34 +2,173 @@
 
 from __future__ import annotations
 
+import json
+import time
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
 
 from pytest_energy import record
-from pytest_energy.report.terminal import render
+from pytest_energy.budgets.file import BudgetsFileError, read_budgets
+from pytest_energy.options import BUDGETS_FILE
 
 app = typer.Typer(
-    help="Energy records of pytest-energy.", no_args_is_help=True, add_completion=False
+    help="Energy records, budgets and instruments of pytest-energy.",
+    no_args_is_help=True,
+    add_completion=False,
 )
+budgets = typer.Typer(help=f"The limits in {BUDGETS_FILE}.", no_args_is_help=True)
+app.add_typer(budgets, name="budgets")
+
+RecordPath = Annotated[Path, typer.Argument(metavar="RECORD", help="a file of --energy-json")]
+BudgetsPath = Annotated[
+    Path, typer.Option("--file", metavar="PATH", help="the file of limits", show_default=True)
+]
 
 
 @app.callback()
 def main() -> None:
-    """Energy records of pytest-energy."""
+    """Energy records, budgets and instruments of pytest-energy."""
 
 
 @app.command()
 def show(
-    path: Annotated[Path, typer.Argument(metavar="RECORD", help="a file of --energy-json")],
+    path: RecordPath,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="also what the figures add up to")
+    ] = False,
 ) -> None:
     """Print the table of a run record."""
+    from pytest_energy.report.equivalents import adds_up
+    from pytest_energy.report.terminal import render
+
     console = Console()
     try:
         found = record.read(path)
     except record.RecordError as error:
-        typer.echo(f"pytest-energy show: {error}", err=True)
-        raise typer.Exit(2) from None
+        _stop("show", error)
     typer.echo(render(found, console.width, colour=console.is_terminal), nl=False)
+    for line in adds_up(found, console.width) if verbose else ():
+        typer.echo(line)
+
+
+@app.command()
+def carbon(
+    country: Annotated[str, typer.Argument(metavar="COUNTRY", help="such as FRA or France")],
+    region: Annotated[
+        str | None, typer.Argument(metavar="[REGION]", help="such as california")
+    ] = None,
+) -> None:
+    """Print what is known of the carbon in a kWh of a country or region."""
+    from pytest_energy import grid
+    from pytest_energy.report.carbon import render_place
+
+    try:
+        place = grid.place_of(country, region)
+        intensity = grid.intensity_of(country, region)
+        regions = grid.regions(country)
+    except ValueError as error:
+        _stop("carbon", error)
+    typer.echo(render_place(place, intensity, regions, Console().width), nl=False)
+
+
+@app.command()
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+    seconds: Annotated[
+        float, typer.Option(metavar="SECONDS", min=0.2, help="how long to read")
+    ] = 2.0,
+) -> None:
+    """Read every instrument of this machine, and say what is missing and what to do about it.
+
+    The output names no host, user or path, so it can be pasted in public. The settings are those
+    that pytest would take in this folder. Exit status 1: nothing can be measured or estimated.
+    """
+    import os
+
+    from pytest_energy.doctor import diagnose
+    from pytest_energy.report.doctor import render_diagnosis
+    from pytest_energy.sensors.base import Clock
+    from pytest_energy.sensors.discover import Choice, discover
+    from pytest_energy.settings import settings_here
+
+    clock = Clock(time.perf_counter, time.sleep)
+    try:
+        settings = settings_here()
+        choice = Choice(settings.gpus, settings.cpu_watts_per_core, settings.powercap_root)
+        instruments = discover(choice, os.environ.get("CUDA_VISIBLE_DEVICES"), clock)
+    except ValueError as error:
+        _stop("doctor", error)
+    try:
+        found = diagnose(instruments, settings.gpus.mode, clock, _spin, seconds)
+    finally:
+        instruments.close()
+    if as_json:
+        typer.echo(json.dumps(asdict(found), indent=1))
+    else:
+        typer.echo(render_diagnosis(found, Console().width), nl=False)
+    if not found.works:
+        raise typer.Exit(1)
+
+
+@budgets.command()
+def check(path: BudgetsPath = Path(BUDGETS_FILE)) -> None:
+    """Validate the file of limits, and tell all its mistakes."""
+    try:
+        found = read_budgets(path, str(path))
+    except BudgetsFileError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(4) from None
+    limits = sum(len(entry.limits) for entry in found.entries)
+    typer.echo(f"{path}: {_many(len(found.entries), 'budget')}, {_many(limits, 'limit')}")
+
+
+@budgets.command()
+def suggest(
+    paths: Annotated[
+        list[Path], typer.Argument(metavar="RECORD...", help="files of --energy-json")
+    ],
+    path: BudgetsPath = Path(BUDGETS_FILE),
+) -> None:
+    """Write a limit for each measured test without one, with headroom from the spread."""
+    from pytest_energy.budgets.suggest import SuggestionError
+    from pytest_energy.budgets.suggest import suggest as suggest_limits
+
+    try:
+        text = ""
+        if path.exists():
+            read_budgets(path, str(path))
+            text = path.read_bytes().decode("utf-8-sig")
+        found = suggest_limits([record.read(each) for each in paths], text, str(path))
+        if found.written:
+            record.write_text(path, found.text)
+    except (BudgetsFileError, SuggestionError, record.RecordError) as error:
+        _stop("budgets suggest", error)
+    except OSError as error:
+        _stop("budgets suggest", f"{path} can't be written: {error.strerror}")
+    for line in found.told:
+        typer.echo(line)
+    typer.echo(f"{path}: {_many(found.written, 'budget')} written")
+
+
+def _spin(seconds: float) -> None:
+    """Keep one core busy."""
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        pass
+
+
+def _many(number: int, word: str) -> str:
+    return f"{number} {word}" if number == 1 else f"{number} {word}s"
+
+
+def _stop(command: str, error: object) -> NoReturn:
+    typer.echo(f"pytest-energy {command}: {error}", err=True)
+    raise typer.Exit(2)
+
+
+if __name__ == "__main__":
+    app()

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Awaitable, Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any, TypedDict
 
-from pytest_energy.budgets import ONE_PER_CALL, Budget
-from pytest_energy.record import TestRecord
+from pytest_energy.budgets.budget import DEFAULT_UNIT, ONE_PER_CALL, Budget
 
 __tracebackhide__ = True  # a failing test's traceback ends in the user's lines
 
@@ -24,9 +23,12 @@ class EnergyUsageError(Exception):
     """The fixture was used in a way that can't be measured; shown as an ERROR of the test."""
 
 
-#: One measurement: given its name, its unit and how many calls see each input once, a generator
-#: that yields for each call and takes its units.
-Start = Callable[[str | None, str, int], Generator[None, float, TestRecord]]
+#: What one call did, by unit: {"query": 32.0, "token": 4096.0}.
+Units = Mapping[str, float]
+
+#: One measurement: given its name, its units and how many calls see each input once, a generator
+#: that yields for each call and takes what it did.
+Start = Callable[[str | None, Sequence[str], int], Generator[None, Units, None]]
 
 
 @dataclass(frozen=True)
@@ -40,11 +42,12 @@ class Starters:
 class Energy:
     """Measures parts of a test. Asked for as the fixture `energy`.
 
-    The limit comes from the test's `energy_budget` marker; without one, figures are only shown.
+    The limits come from the test's `energy_budget` marker and from energy-budgets.toml; without
+    one, figures are only shown.
     """
 
-    def __init__(self, budget: Budget, starters: Starters) -> None:
-        self._budget = budget
+    def __init__(self, budgets: Sequence[Budget], starters: Starters) -> None:
+        self._budgets = tuple(budgets)
         self._starters = starters
         self.names: set[str | None] = set()
         """The measurements that were begun, None for the one without a name."""
@@ -126,8 +129,8 @@ class Energy:
 
         One run has no interval, so its verdict needs a distance of 15 % from the limit.
         """
-        unit, counted = self._unit(count, tokens, images)
-        if callable(counted):
+        counts = self._counts(count, tokens, images)
+        if any(callable(each) for each in counts.values()):
             raise EnergyUsageError(
                 "energy.window counts before the work: give a number, such as count=1000"
             )
@@ -135,7 +138,7 @@ class Energy:
         if self._starters.window is None:
             yield
             return
-        steps = self._starters.window(name, unit, 1)
+        steps = self._starters.window(name, list(counts), 1)
         next(steps)
         try:
             yield
@@ -143,7 +146,7 @@ class Energy:
             steps.close()
             raise
         try:
-            steps.send(float(counted))
+            steps.send(_counted(counts, None))
         except StopIteration:
             return
 
@@ -162,33 +165,48 @@ class Energy:
                 f"write: {_EXAMPLE}"
             )
         items = _items(inputs)
-        unit, counted = self._unit(count, tokens, images)
+        counts = self._counts(count, tokens, images)
         self._claim(name)
         start = self._starters.rounds
-        steps = start(name, unit, len(items or [None])) if start else None
-        return _Work(steps, items, counted, self.notes.setdefault(name, []))
+        steps = start(name, list(counts), len(items or [None])) if start else None
+        return _Work(steps, items, counts, self.notes.setdefault(name, []))
 
-    def _unit(
+    def _counts(
         self, count: Count | None, tokens: Count | None, images: Count | None
-    ) -> tuple[str, Count]:
-        """The unit that is judged, and its count."""
+    ) -> dict[str, Count]:
+        """The units that are judged, and how each is counted."""
         given = {"token": tokens, "image": images}
         for argument, value in (("count", count), ("tokens", tokens), ("images", images)):
             _check_count(argument, value)
-        unit = self._budget.unit
-        if self._budget.limit is None and count is None:
-            unit = next((each for each, value in given.items() if value is not None), unit)
-        counted = given.get(unit, count)
-        if counted is None and unit in ONE_PER_CALL:
-            counted = 1
-        if counted is None:
-            argument = f"{unit}s" if unit in given else "count"
-            limit = self._budget.limit
+        if all(budget.limit is None for budget in self._budgets):
+            if count is None:
+                unit = next((each for each, value in given.items() if value is not None), None)
+                if unit is not None:
+                    return {unit: given[unit] or 1}
+            return {DEFAULT_UNIT: count or 1}
+        found: dict[str, Count] = {}
+        for budget in self._budgets:
+            counted = given.get(budget.unit, count)
+            if counted is None and budget.unit in ONE_PER_CALL:
+                counted = 1
+            if counted is None:
+                argument = f"{budget.unit}s" if budget.unit in given else "count"
+                raise EnergyUsageError(
+                    f"{_limit(budget)} is per {budget.unit}, and nobody counts them: "
+                    f"add {argument}=128 or {argument}=lambda result: len(result)"
+                )
+            found[budget.unit] = counted
+        self._check_one_count([each for each in self._budgets if each.unit not in given])
+        return found
+
+    def _check_one_count(self, budgets: Sequence[Budget]) -> None:
+        """`count` counts one kind of unit, however many words there are for a call."""
+        if len({"call" if each.unit in ONE_PER_CALL else each.unit for each in budgets}) > 1:
+            limits = " and ".join(f"{_limit(each)}" for each in budgets)
             raise EnergyUsageError(
-                f'limit "{limit and limit.text}" ({self._budget.origin}) is per {unit}, and nobody '
-                f"counts them: add {argument}=128 or {argument}=lambda result: len(result)"
+                f"{limits} are limits of this test, and count= can't count both; keep one of them, "
+                "or write one per token or per image, which have counts of their own"
             )
-        return unit, counted
 
     def _claim(self, name: str | None) -> None:
         if name in self.names:
@@ -204,16 +222,16 @@ class _Work:
 
     def __init__(
         self,
-        steps: Generator[None, float, TestRecord] | None,
+        steps: Generator[None, Units, None] | None,
         inputs: list[Any] | None,
-        count: Count,
+        counts: Mapping[str, Count],
         notes: list[str],
     ) -> None:
         self._steps = steps
         self._inputs = inputs
-        self._count = count
+        self._counts = counts
         self._notes = notes
-        self._units = 0.0
+        self._units: Units = {}
 
     def calls(self) -> Generator[tuple[Any, ...]]:
         """The arguments of each call, for as long as the protocol asks for calls.
@@ -246,16 +264,25 @@ class _Work:
             )
 
     def done(self, result: Any) -> None:
-        if callable(self._count):
-            counted = self._count(result)
-            if not _is_number(counted) or counted < 0:
-                raise EnergyUsageError(
-                    f"the count function returned {counted!r}, not a number of units; "
-                    "write: count=lambda result: len(result)"
-                )
-            self._units = float(counted)
-        else:
-            self._units = float(self._count)
+        self._units = _counted(self._counts, result)
+
+
+def _counted(counts: Mapping[str, Count], result: Any) -> Units:
+    """What one call did. Raises EnergyUsageError for a count function without a number."""
+    units = {}
+    for unit, count in counts.items():
+        counted = count(result) if callable(count) else count
+        if not _is_number(counted) or counted < 0:
+            raise EnergyUsageError(
+                f"the count function returned {counted!r}, not a number of units; "
+                "write: count=lambda result: len(result)"
+            )
+        units[unit] = float(counted)
+    return units
+
+
+def _limit(budget: Budget) -> str:
+    return f'limit "{budget.limit and budget.limit.text}" ({budget.origin})'
 
 
 def _items(inputs: object) -> list[Any] | None:
@@ -317,13 +344,16 @@ class Counts(TypedDict, total=False):
     images: int
 
 
-def counting(budget: Budget) -> Counts:
-    """The marker's count as the argument of `measure` that counts the limit's unit."""
-    number = budget.count or 1
-    match budget.unit:
-        case "token":
-            return {"tokens": number}
-        case "image":
-            return {"images": number}
-        case _:
-            return {"count": number}
+def counting(count: int | None, budgets: Sequence[Budget]) -> Counts:
+    """The marker's count as the arguments of `measure` that count the limits' units."""
+    number = count or 1
+    counts: Counts = {}
+    for budget in budgets:
+        match budget.unit:
+            case "token":
+                counts["tokens"] = number
+            case "image":
+                counts["images"] = number
+            case _:
+                counts["count"] = number
+    return counts

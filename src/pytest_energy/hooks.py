@@ -6,7 +6,7 @@ import functools
 import inspect
 import time
 import unittest
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_energy import marker
-from pytest_energy.budgets import Budget, base_limit
+from pytest_energy.budget_use import BudgetUse
+from pytest_energy.budgets.budget import DEFAULT_UNIT, Declaration, base_limit
+from pytest_energy.budgets.resolve import Resolution, resolve
 from pytest_energy.items import asks_for_fixture
 from pytest_energy.progress import ProgressLine
 from pytest_energy.reporting import Reporting
@@ -40,7 +42,7 @@ class EnergyUnused(pytest.fail.Exception):  # type: ignore[name-defined,misc]
 class _Test:
     """What one run of one test's protocol gathers."""
 
-    budget: Budget
+    resolution: Resolution
     attempt: int
     energy: Energy | None = None
     records: list[TestRecord] = field(default_factory=list)
@@ -56,8 +58,15 @@ _TEST: pytest.StashKey[_Test | None] = pytest.StashKey()
 class EnergyHooks:
     """Measures marked tests, and attaches what was measured to their reports."""
 
-    def __init__(self, config: pytest.Config, settings: Settings, reporting: Reporting) -> None:
+    def __init__(
+        self,
+        config: pytest.Config,
+        settings: Settings,
+        budget_use: BudgetUse,
+        reporting: Reporting,
+    ) -> None:
         self._config = config
+        self._budget_use = budget_use
         self._reporting = reporting
         self._settings = settings
         self._gate: Gate | None = None
@@ -83,28 +92,43 @@ class EnergyHooks:
 
     def _prepare(self, item: pytest.Item) -> _Test | None:
         """What a measured test needs; None for all others. Raises ValueError for a bad marker."""
-        budget = marker.budget_of(item)
-        if budget is None:
-            if not asks_for_fixture(item):
+        declaration = marker.declaration_of(item)
+        has_fixture = asks_for_fixture(item)
+        if declaration is None:
+            if not has_fixture:
                 return None
-            budget = Budget()
-        if budget.limit is not None:
+            declaration = Declaration()
+        self._budget_use.add(item, declaration)
+        found = self._resolve(item, declaration)
+        if not has_fixture:
+            marker.check_counted(declaration, found.budgets)
+        # A rerun's properties replace those of the run before.
+        item.user_properties[:] = [each for each in item.user_properties if not _is_ours(each)]
+        attempt = self._attempts[item.nodeid] = self._attempts.get(item.nodeid, 0) + 1
+        return _Test(found, attempt)
+
+    def _resolve(self, item: pytest.Item, declaration: Declaration) -> Resolution:
+        """The limits that stand for a test. Raises ValueError where that can't be told."""
+        machine = None if self._settings.disable else self._open_gate().machine_class
+        subject = marker.subject_of(item, declaration)
+        try:
+            found = resolve(declaration, subject, machine, self._settings.budgets)
+        except ValueError as error:
+            raise ValueError(f"energy_budget ({declaration.origin}): {error}") from None
+        for budget in found.budgets:
+            if budget.limit is None:
+                continue
             try:
                 base_limit(budget.limit, self._settings.intensity)
             except ValueError as error:
                 raise ValueError(f"energy_budget ({budget.origin}): {error}") from None
-        if not self._settings.disable:
-            self._open_gate()
-        # A rerun's properties replace those of the run before.
-        item.user_properties[:] = [each for each in item.user_properties if not _is_ours(each)]
-        attempt = self._attempts[item.nodeid] = self._attempts.get(item.nodeid, 0) + 1
-        return _Test(budget, attempt)
+        return found
 
     def energy_fixture(self, item: pytest.Item) -> Energy:
         """The fixture's value."""
         test = item.stash.get(_TEST, None)
         if test is None:  # asked for by request.getfixturevalue in a test without a marker
-            test = item.stash[_TEST] = _Test(Budget(), 1)
+            test = item.stash[_TEST] = _Test(self._resolve(item, Declaration()), 1)
         if test.looping:
             from pytest_energy.fixture import EnergyUsageError
 
@@ -125,7 +149,7 @@ class EnergyHooks:
                     functools.partial(self._rounds, item, test),
                     functools.partial(self._window, item, test),
                 )
-            test.energy = Energy(test.budget, starters)
+            test.energy = Energy(test.resolution.budgets, starters)
         return test.energy
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -142,7 +166,7 @@ class EnergyHooks:
         test.looping = not has_fixture
         try:
             if test.looping:
-                with _looping(pyfuncitem, self._energy_of(pyfuncitem, test), test.budget):
+                with _looping(pyfuncitem, self._energy_of(pyfuncitem, test), test.resolution):
                     result = yield
             else:
                 result = yield
@@ -170,17 +194,14 @@ class EnergyHooks:
 
     def _fail_if_red(self, item: pytest.Item, test: _Test) -> None:
         for record in test.records:
-            name = "energy" if record.name is None else f"energy[{record.name}]"
+            name = _property_name(record, test.records)
             item.user_properties.append((f"{name}.verdict", record.verdict))
             if record.joules_per_unit is not None:
                 item.user_properties.append((f"{name}.joules_per_unit", record.joules_per_unit))
         red = [each for each in test.records if each.verdict in self._settings.fail_on]
         if red:
             raise EnergyFailure(
-                "\n".join(
-                    f"energy: {each.name + ': ' if each.name else ''}{_sentence(each)}"
-                    for each in red
-                ),
+                "\n".join(_told(each) for each in red),
                 pytrace=False,
             )
 
@@ -191,23 +212,23 @@ class EnergyHooks:
             from pytest_energy.measure.gate import Gate, GateSettings
             from pytest_energy.measure.protocol import Limits
             from pytest_energy.sensors.base import Clock
+            from pytest_energy.sensors.discover import Choice
 
             settings = self._settings
             self._gate = Gate(
                 GateSettings(
-                    settings.gpus,
+                    Choice(settings.gpus, settings.cpu_watts_per_core, settings.powercap_root),
                     Limits(settings.max_rounds, settings.max_seconds),
                     settings.intensity,
                     settings.require_measured,
-                    settings.cpu_watts_per_core,
                 ),
                 Clock(time.perf_counter, time.sleep),
             )
         return self._gate
 
     def _rounds(
-        self, item: pytest.Item, test: _Test, name: str | None, unit: str, cycle: int
-    ) -> Generator[None, float, TestRecord]:
+        self, item: pytest.Item, test: _Test, name: str | None, units: Sequence[str], cycle: int
+    ) -> Generator[None, Mapping[str, float], None]:
         __tracebackhide__ = True
         manager = self._config.pluginmanager
         progress = ProgressLine(
@@ -216,29 +237,24 @@ class EnergyHooks:
             item.nodeid,
             self._settings.max_rounds,
         )
+        job = _job(item, test, name, units, cycle)
         try:
-            record = yield from self._open_gate().rounds(
-                _job(item, test, name, unit, cycle), progress
-            )
+            test.records += yield from self._open_gate().rounds(job, progress)
         finally:
             progress.clear()
-        test.records.append(record)
-        return record
 
     def _window(
-        self, item: pytest.Item, test: _Test, name: str | None, unit: str, cycle: int
-    ) -> Generator[None, float, TestRecord]:
+        self, item: pytest.Item, test: _Test, name: str | None, units: Sequence[str], cycle: int
+    ) -> Generator[None, Mapping[str, float], None]:
         __tracebackhide__ = True
-        record = yield from self._open_gate().window(_job(item, test, name, unit, cycle))
-        test.records.append(record)
-        return record
+        test.records += yield from self._open_gate().window(_job(item, test, name, units, cycle))
 
     def _complete(self, item: pytest.Item, test: _Test, reason: str) -> None:
         """Record as unmeasured what was begun, or asked for, and has no record."""
         begun = self._energy_of(item, test).names or {None}
         for name in begun - {each.name for each in test.records}:
-            job = _job(item, test, name, test.budget.unit, 1)
-            test.records.append(self._open_gate().unmeasured(job, reason))
+            job = _job(item, test, name, [DEFAULT_UNIT], 1)
+            test.records += self._open_gate().unmeasured(job, reason)
 
     # -- the report -----------------------------------------------------------------------------
 
@@ -283,12 +299,12 @@ class EnergyHooks:
 
 
 @contextmanager
-def _looping(item: pytest.Function, energy: Energy, budget: Budget) -> Iterator[None]:
+def _looping(item: pytest.Function, energy: Energy, found: Resolution) -> Iterator[None]:
     """While this holds, the test's body is the work: calling it runs the whole protocol."""
     from pytest_energy.fixture import counting
 
     body: Callable[..., Any] = item.obj
-    counts = counting(budget)
+    counts = counting(found.declaration.count, found.budgets)
 
     if inspect.iscoroutinefunction(body):
 
@@ -311,20 +327,42 @@ def _looping(item: pytest.Function, energy: Energy, budget: Budget) -> Iterator[
         item.obj = body
 
 
-def _job(item: pytest.Item, test: _Test, name: str | None, unit: str, cycle: int) -> Job:
+def _job(item: pytest.Item, test: _Test, name: str | None, units: Sequence[str], cycle: int) -> Job:
     from pytest_energy.measure.judgement import Job
 
-    return Job(item.nodeid, test.budget, unit, name, test.attempt, cycle)
+    found = test.resolution
+    return Job(
+        item.nodeid,
+        found.declaration,
+        found.budgets,
+        tuple(units),
+        name,
+        test.attempt,
+        cycle,
+        found.notices,
+    )
 
 
 def _is_ours(item_property: tuple[str, object]) -> bool:
     return item_property[0].startswith(("energy.", "energy["))
 
 
-def _sentence(record: TestRecord) -> str:
-    if record.verdict in ("fail", "inconclusive", "close"):
-        return record.reason
-    return f"{record.verdict}: {record.reason}"
+def _property_name(record: TestRecord, records: Sequence[TestRecord]) -> str:
+    """Apart for each measurement, and for each limit of one where there are several."""
+    same = [each for each in records if each.name == record.name]
+    parts = [record.name] if record.name is not None else []
+    if len(same) > 1 and record.budget is not None:
+        parts.append(record.budget.limit)
+    return f"energy[{', '.join(parts)}]" if parts else "energy"
+
+
+def _told(record: TestRecord) -> str:
+    named = f"{record.name}: " if record.name else ""
+    reason = record.reason
+    if record.verdict not in ("fail", "inconclusive", "close"):
+        reason = f"{record.verdict}: {reason}"
+    message = record.budget.message if record.budget is not None else ""
+    return f"energy: {named}{reason}" + (f"\n{message}" if message else "")
 
 
 def _is_misuse(error: BaseException) -> bool:

@@ -12,13 +12,14 @@ from pathlib import Path
 from pytest_energy.record import GpuRecord, MachineRecord
 
 
-def machine(gpus: Sequence[GpuRecord]) -> MachineRecord:
+def machine(gpus: Sequence[GpuRecord], notes: Sequence[str] = ()) -> MachineRecord:
     return MachineRecord(
         os=platform.system(),
         architecture=platform.machine(),
         cpu=_cpu_name(),
         cpu_count=os.cpu_count() or 0,
         gpus=tuple(gpus),
+        notes=tuple(notes),
     )
 
 

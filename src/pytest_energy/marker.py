@@ -5,14 +5,15 @@ from __future__ import annotations
 import ast
 import inspect
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pytest_energy.budgets import ONE_PER_CALL, Budget, Scope
+from pytest_energy.budgets.budget import ONE_PER_CALL, Budget, Declaration, Scope
+from pytest_energy.budgets.resolve import Subject
 from pytest_energy.items import MARKER as NAME
 from pytest_energy.items import asks_for_fixture
 from pytest_energy.units import LimitError, Quantity, parse_limit
@@ -21,10 +22,10 @@ EXAMPLE = f'@pytest.mark.{NAME}("2.1 Wh / 1000 queries", count=32)'
 
 #: Arguments of later versions, refused by name so that nobody believes they are in force.
 _LATER = {
-    "id": "budgets by id need energy-budgets.toml, which this version does not read",
     "max_increase": "baselines are not compared by this version",
-    "tolerance": "the tolerance is fixed: 3 % with a counter, 15 % with an estimate",
-    "max_seconds": "use --energy-max-seconds, which holds for all tests",
+    "tolerance": "set it for all tests, under [defaults] in energy-budgets.toml",
+    "max_seconds": "set it for all tests, with --energy-max-seconds or under [defaults] in "
+    "energy-budgets.toml",
 }
 
 
@@ -41,22 +42,22 @@ def energy_budget(
     count: int = 1,
     scope: str = "auto",
     labels: Mapping[str, str | int | float | bool] | None = None,
-) -> Budget:
+) -> Declaration:
     """Measure the energy of this test and fail it over the limit.
 
     limit: "2.1 Wh / 1000 queries", "35 mJ / token", "0.5 gCO2e per 1k queries" or
-    "120 cpu-ms / query"; without one the test is measured and the line to paste is printed.
-    task, model, labels: what is measured, for tables and records.
+    "120 cpu-ms / query". Without one, energy-budgets.toml is asked; where it has none either, the
+    test is measured and the line to paste is printed.
+    id: the budget of energy-budgets.toml that holds. task, model: what is measured; budgets of the
+    file are found by them too. labels: more of it, for tables and records.
     count: how many of the limit's units one run of the test's body does.
     scope: "gpu", "cpu", "all" (every counter), or "auto": gpu when one is in use, else cpu.
     """
-    if id is not None:
-        raise MarkerError(f"id={id!r}: {_LATER['id']}; write the limit here: {EXAMPLE}")
     try:
         parsed = None if limit is None else parse_limit(limit)
     except LimitError as error:
         raise MarkerError(str(error)) from None
-    for name, value in (("task", task), ("model", model)):
+    for name, value in (("id", id), ("task", task), ("model", model)):
         if value is not None and (not isinstance(value, str) or not value.strip()):
             raise MarkerError(f'{name}={value!r} is not a name; for example {name}="gpt2"')
     if isinstance(count, bool) or not isinstance(count, int) or count < 1:
@@ -74,8 +75,9 @@ def energy_budget(
             f"scope={scope!r} with limit {limit!r}: CPU time is counted on the CPU; "
             'leave scope out or write scope="cpu"'
         )
-    return Budget(
+    return Declaration(
         limit=parsed,
+        id=id,
         task=task,
         model=model,
         count=count,
@@ -107,8 +109,8 @@ def _plain(value: str | int | float | bool) -> str | int | float | bool:
     return value
 
 
-def budget_of(item: pytest.Item) -> Budget | None:
-    """The budget in the nearest marker, or None without one.
+def declaration_of(item: pytest.Item) -> Declaration | None:
+    """What the nearest marker declares, or None without one.
 
     Raises MarkerError for a marker that can't be used, with its file and line.
     """
@@ -118,19 +120,35 @@ def budget_of(item: pytest.Item) -> Budget | None:
     node, mark = nearest
     origin = _origin(node, item, mark)
     try:
-        budget = _called(mark)
+        declaration = _called(mark)
         if not isinstance(item, pytest.Function) or _is_unittest(item):
             raise MarkerError(
                 f"a marker on {_kind(item)} can't be measured, because pytest does not call it as "
                 f"a function; write a plain function: {EXAMPLE} above def test_...():"
             )
-        _check_counting(budget, asks_for_fixture(item))
+        if asks_for_fixture(item) and declaration.count is not None:
+            raise MarkerError(
+                f"count={declaration.count} in the marker of a test that asks for the energy "
+                f"fixture, which counts itself: write energy.measure(call, "
+                f"count={declaration.count})"
+            )
     except MarkerError as error:
         raise MarkerError(f"energy_budget ({origin}): {error}") from None
-    return replace(budget, origin=origin)
+    return replace(declaration, origin=origin)
 
 
-def _called(mark: pytest.Mark) -> Budget:
+def subject_of(item: pytest.Item, declaration: Declaration) -> Subject:
+    """What the entries of a budgets file are compared with."""
+    models = {declaration.model} if declaration.model else set()
+    callspec = getattr(item, "callspec", None)
+    if callspec is not None:
+        # The parts of an id can't be told by its dashes, which models have in their names.
+        models |= {callspec.id, *(str(each) for each in getattr(callspec, "_idlist", ()))}
+        models |= {each for each in callspec.params.values() if isinstance(each, str)}
+    return Subject(item.nodeid, frozenset(models))
+
+
+def _called(mark: pytest.Mark) -> Declaration:
     signature = inspect.signature(energy_budget)
     for name, value in mark.kwargs.items():
         if name in signature.parameters:
@@ -146,22 +164,35 @@ def _called(mark: pytest.Mark) -> Budget:
     if len(mark.args) > 1 or (mark.args and "limit" in mark.kwargs):
         extra = mark.args[1] if len(mark.args) > 1 else mark.kwargs["limit"]
         raise MarkerError(f"a second limit {extra!r}: one marker holds one, such as {EXAMPLE}")
-    budget = energy_budget(*mark.args, **mark.kwargs)
-    return budget if "count" in mark.kwargs else replace(budget, count=None)
+    declaration = energy_budget(*mark.args, **mark.kwargs)
+    return replace(
+        declaration,
+        count=declaration.count if "count" in mark.kwargs else None,
+        scope=declaration.scope if "scope" in mark.kwargs else None,
+    )
 
 
-def _check_counting(budget: Budget, has_fixture: bool) -> None:
-    if has_fixture and budget.count is not None:
+def check_counted(declaration: Declaration, budgets: Sequence[Budget]) -> None:
+    """Whether somebody counts the units of each limit of a test whose body is the work.
+
+    Raises MarkerError for a limit whose units nobody counts.
+    """
+    for budget in budgets:
+        if declaration.count is None and budget.unit not in ONE_PER_CALL and budget.limit:
+            text = budget.limit.text
+            raise MarkerError(
+                f'energy_budget ({budget.origin}): limit "{text}" is per {budget.unit}, and nobody '
+                "counts them: add the number one run of the body does, such as "
+                f'@pytest.mark.{NAME}("{text}", count=128), '
+                "or count in the test with the energy fixture"
+            )
+    counted = {"call" if each.unit in ONE_PER_CALL else each.unit for each in budgets}
+    if len(counted) > 1:
+        origins = " and ".join(f"{each.unit} ({each.origin})" for each in budgets)
         raise MarkerError(
-            f"count={budget.count} in the marker of a test that asks for the energy fixture, "
-            f"which counts itself: write energy.measure(call, count={budget.count})"
-        )
-    text = budget.limit.text if budget.limit else ""
-    if not has_fixture and budget.count is None and budget.unit not in ONE_PER_CALL:
-        raise MarkerError(
-            f'limit "{text}" is per {budget.unit}, and nobody counts them: add the number one run '
-            f'of the body does, such as @pytest.mark.{NAME}("{text}", count=128), '
-            "or count in the test with the energy fixture"
+            f"energy_budget: the limits of this test are per {origins}, and one count can't count "
+            "both: count in the test with the energy fixture, "
+            "energy.measure(call, count=32, tokens=count_tokens)"
         )
 
 

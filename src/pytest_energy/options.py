@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 ENVIRONMENT_PREFIX = "PYTEST_ENERGY_"
+#: Read from the root folder where it is there.
+BUDGETS_FILE = "energy-budgets.toml"
 
 
 class Option(NamedTuple):
@@ -34,12 +36,16 @@ OPTIONS = (
     Option("max_seconds", "SECONDS", "seconds a test takes (60); one round at least"),
     Option("fail_on", "VERDICTS", "verdicts that fail (fail,unmeasured,inconclusive)"),
     Option("require", "EVIDENCE", "measured: without an energy counter unmeasured; or any"),
+    Option("budgets", "PATH", f"the file of limits ({BUDGETS_FILE} in the root folder)"),
     Option("carbon_intensity", "INTENSITY", 'grams of CO2e for one kWh, such as "300 gCO2e/kWh"'),
+    Option("country", "COUNTRY", "take grams of CO2e for one kWh from CodeCarbon's data: FRA"),
+    Option("region", "REGION", "the same, for a region of that country"),
     Option(
         "cpu_watts_per_core",
         "WATTS",
-        "watts of a busy core, for estimates without a counter (4)",
+        "watts of a busy core, for estimates without a counter (4); or tdp",
     ),
+    Option("powercap_root", "FOLDER", "where RAPL counters are (/sys/class/powercap)"),
 )
 #: Options of the command line alone: flag, what it takes, help.
 FLAGS = (
@@ -49,14 +55,24 @@ FLAGS = (
 )
 
 
-def given(option: Option, config: Any, environment: Mapping[str, str]) -> tuple[str, str] | None:
-    """What a user set, and where: command line > environment > ini file; empty is unset."""
+class Given(NamedTuple):
+    """What a user set, and where."""
+
+    value: str
+    origin: str
+
+
+def levels(option: Option, config: Any, environment: Mapping[str, str]) -> list[Given | None]:
+    """What is set on the command line, in the environment and in the ini file; empty is unset."""
     where = config.inipath.name if config.inipath else "the ini file"
-    for value, origin in (
-        (config.getoption(option.ini), option.flag),
-        (environment.get(option.variable), option.variable),
-        (config.getini(option.ini), f"{option.ini} in {where}"),
-    ):
-        if value:
-            return str(value), origin
-    return None
+    found = (
+        Given(config.getoption(option.ini), option.flag),
+        Given(environment.get(option.variable, ""), option.variable),
+        Given(config.getini(option.ini), f"{option.ini} in {where}"),
+    )
+    return [Given(str(each.value), each.origin) if each.value else None for each in found]
+
+
+def given(option: Option, config: Any, environment: Mapping[str, str]) -> Given | None:
+    """What holds: command line > environment > ini file."""
+    return next((each for each in levels(option, config, environment) if each), None)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_energy.items import is_measured
-from pytest_energy.options import FLAGS, OPTIONS, given
+from pytest_energy.options import BUDGETS_FILE, FLAGS, OPTIONS, given
 
 if TYPE_CHECKING:
     from pytest_energy.fixture import Energy
@@ -39,7 +39,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", MARKER)
-    if _is_anything_set(config):  # then a mistake in it is said before any test runs
+    # A mistake in a setting or in the budgets file is said before any test runs.
+    if _is_anything_set(config) or _has_budgets_file(config):
         _hooks(config)
 
 
@@ -71,17 +72,25 @@ def _is_anything_set(config: pytest.Config) -> bool:
     )
 
 
+def _has_budgets_file(config: pytest.Config) -> bool:
+    return os.path.lexists(config.rootpath / BUDGETS_FILE)
+
+
 def _hooks(config: pytest.Config) -> EnergyHooks:
     """The hooks of this session, registered on first need."""
     found: EnergyHooks | None = config.pluginmanager.get_plugin("energy-hooks")
     if found is None:
+        from pytest_energy.budget_use import BudgetUse
         from pytest_energy.hooks import EnergyHooks
         from pytest_energy.reporting import Reporting
         from pytest_energy.settings import read_settings
 
         settings = read_settings(config)
-        reporting = Reporting(config, settings)
-        found = EnergyHooks(config, settings, reporting)
+        budget_use = BudgetUse(config, settings.budgets)
+        reporting = Reporting(config, settings, budget_use)
+        found = EnergyHooks(config, settings, budget_use, reporting)
+        if settings.budgets.entries:
+            config.pluginmanager.register(budget_use, "energy-budget-use")
         config.pluginmanager.register(reporting, "energy-reporting")
         config.pluginmanager.register(found, "energy-hooks")
     return found

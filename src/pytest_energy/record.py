@@ -10,7 +10,11 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
+from pytest_energy.carbon import Intensity
+
 SCHEMA = 1
+#: The method of a figure in CPU time; all others are named after their provenance.
+CPU_TIME_METHOD = "cpu-time"
 
 Label = str | int | float | bool
 
@@ -33,7 +37,10 @@ class ChannelRecord:
 
 @dataclass(frozen=True)
 class RoundRecord:
-    """One round: gated joules (None where a reading failed), seconds of work, units done."""
+    """One round: gated joules (None where a reading failed), seconds of work, units done.
+
+    neighbour_cpu_seconds: of all other processes on the machine, None where nothing tells.
+    """
 
     joules: float | None
     seconds: float
@@ -41,23 +48,28 @@ class RoundRecord:
     warmup: bool
     cpu_seconds: float
     calls: int
+    neighbour_cpu_seconds: float | None = None
 
 
 @dataclass(frozen=True)
 class BudgetRecord:
-    """A limit as its author wrote it, and where."""
+    """A limit as its author wrote it, where, and what they want to be said when it is exceeded."""
 
     limit: str
     origin: str
+    message: str = ""
 
 
 @dataclass(frozen=True)
 class TestRecord:
-    """One measurement of one test. `attempt` counts reruns from 1.
+    """One measurement of one test, against one limit. `attempt` counts reruns from 1.
+
+    A test with several limits has a record for each.
 
     joules_per_unit and interval hold the gated channels; None where nothing was measured.
     limit_joules_per_unit: the limit in joules; None for a limit in CPU time.
-    used: the figure as a fraction of the limit. notes: sentences for the summary.
+    used: the figure as a fraction of the limit. neighbour_cores: cores that other processes kept
+    busy, None where nothing tells. notes: sentences for the summary.
     """
 
     __test__ = False  # pytest would collect the class by its name
@@ -83,25 +95,37 @@ class TestRecord:
     method: str
     attempt: int
     notes: tuple[str, ...] = ()
+    neighbour_cores: float | None = None
 
 
 @dataclass(frozen=True)
 class CarbonRecord:
-    """The intensity that turned joules into grams."""
+    """The intensity that turned joules into grams; basis is "location" or "market".
+
+    told: the same as one line, as it is printed beside every gram.
+    """
 
     grams_per_kwh: float
     source: str
+    told: str
+    year: int | None = None
+    basis: str = "location"
+    pue: float = 1.0
 
 
 @dataclass(frozen=True)
 class MachineRecord:
-    """The hardware; never a host's name or address."""
+    """The hardware; never a host's name or address.
+
+    notes: what a reader should know about its instruments, in sentences.
+    """
 
     os: str = ""
     architecture: str = ""
     cpu: str = ""
     cpu_count: int = 0
     gpus: tuple[GpuRecord, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -126,13 +150,28 @@ class Run:
 
 @dataclass(frozen=True)
 class RunRecord:
-    """Everything one pytest session measured; every report is a function of it."""
+    """Everything one pytest session measured; every report is a function of it.
+
+    unused_budgets: a sentence for each budget of the file that no test uses.
+    """
 
     run: Run
     machine: MachineRecord
     carbon: CarbonRecord | None
     tests: tuple[TestRecord, ...]
+    unused_budgets: tuple[str, ...] = ()
     schema: int = SCHEMA
+
+
+def carbon_record(intensity: Intensity) -> CarbonRecord:
+    return CarbonRecord(
+        intensity.grams_per_kwh,
+        intensity.source,
+        str(intensity),
+        intensity.year,
+        str(intensity.basis),
+        intensity.pue,
+    )
 
 
 def to_plain(record: Any) -> Any:
@@ -183,11 +222,15 @@ def _value(hint: Any, data: object, where: str) -> Any:
 
 def write(record: RunRecord, path: Path) -> None:
     """Write the record at full precision, all or nothing. Raises OSError."""
+    write_text(path, json.dumps(to_plain(record), indent=1, allow_nan=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file, all or nothing. Raises OSError."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(to_plain(record), indent=1, allow_nan=False) + "\n"
     scratch = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        scratch.write_text(text, encoding="utf-8")
+        scratch.write_bytes(text.encode("utf-8"))
         scratch.replace(path)
     finally:
         scratch.unlink(missing_ok=True)

@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import pytest
 
+from pytest_energy.budget_use import BudgetUse
 from pytest_energy.settings import Settings
 
 if TYPE_CHECKING:
@@ -17,9 +18,10 @@ if TYPE_CHECKING:
 class Reporting:
     """Gathers the plain data that reports carry, and writes it out once, at the end."""
 
-    def __init__(self, config: pytest.Config, settings: Settings) -> None:
+    def __init__(self, config: pytest.Config, settings: Settings, budget_use: BudgetUse) -> None:
         self._config = config
         self._settings = settings
+        self._budget_use = budget_use
         self._uuid = str(uuid4())
         self._started = datetime.now(UTC)
         self._reported: list[dict[str, Any]] = []
@@ -44,8 +46,12 @@ class Reporting:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        if hasattr(self._config, "workerinput"):
+            return
+        if self._settings.strict and self._budget_use.unused():
+            _fail(session)
         path = self._settings.json_path
-        if path is None or hasattr(self._config, "workerinput") or not self._may_write():
+        if path is None or not self._may_write():
             return
         from pytest_energy.record import write
 
@@ -53,8 +59,7 @@ class Reporting:
             write(self._record(), path)
         except OSError as error:
             self._unwritten = f"--energy-json: {path} can't be written: {error.strerror}"
-            if session.exitstatus == pytest.ExitCode.OK:
-                session.exitstatus = pytest.ExitCode.TESTS_FAILED
+            _fail(session)
 
     def _may_write(self) -> bool:
         """Whether tests were to be measured: else an earlier record is left as it is."""
@@ -66,17 +71,25 @@ class Reporting:
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         disabled = sum(1 for each in self._reported if each.get("disabled"))
         record = self._record() if len(self._reported) > disabled else None
-        if not (disabled or self._unwritten or (record and record.tests)):
+        unused = self._budget_use.unused()
+        if not (disabled or unused or self._unwritten or (record and record.tests)):
             return
         terminalreporter.section("energy")
         if disabled:
             tests = "1 test" if disabled == 1 else f"{disabled} tests"
             terminalreporter.line(f"--energy-disable: {tests} ran once, unmeasured")
         if record and record.tests:
+            from pytest_energy.report.equivalents import adds_up
             from pytest_energy.report.terminal import render
 
             writer = terminalreporter._tw
             writer.write(render(record, writer.fullwidth, colour=writer.hasmarkup))
+            if terminalreporter.verbosity > 0:
+                for line in adds_up(record, writer.fullwidth):
+                    terminalreporter.line(line)
+        else:
+            for line in unused:
+                terminalreporter.line(line)
         if self._unwritten:
             terminalreporter.line(self._unwritten, red=True)
         elif self._settings.json_path is not None:
@@ -93,11 +106,11 @@ class Reporting:
     def _build(self) -> RunRecord:
         from pytest_energy import machine
         from pytest_energy.record import (
-            CarbonRecord,
             MachineRecord,
             Run,
             RunRecord,
             TestRecord,
+            carbon_record,
             from_plain,
         )
 
@@ -114,8 +127,14 @@ class Reporting:
             machine=from_plain(MachineRecord, measured[0]["machine"])
             if measured
             else machine.machine([]),
-            carbon=CarbonRecord(intensity.grams_per_kwh, intensity.source) if intensity else None,
+            carbon=carbon_record(intensity) if intensity else None,
             tests=tuple(
                 from_plain(TestRecord, test) for each in measured for test in each["tests"]
             ),
+            unused_budgets=self._budget_use.unused(),
         )
+
+
+def _fail(session: pytest.Session) -> None:
+    if session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
+from pytest_energy.budgets.file import BudgetsFile, BudgetsFileError, read_budgets
 from pytest_energy.carbon import Intensity, parse_intensity
-from pytest_energy.options import OPTIONS, given
+from pytest_energy.options import BUDGETS_FILE, OPTIONS, Given, Option, given, levels
+from pytest_energy.sensors.powercap import DEFAULT_ROOT
 from pytest_energy.sensors.visible import GpuChoice
 from pytest_energy.verdict import MAX_ROUNDS, RED, Verdict
 
@@ -28,7 +30,10 @@ class Settings:
     fail_on: frozenset[Verdict] = RED
     require_measured: bool = False
     intensity: Intensity | None = None
-    cpu_watts_per_core: float = 4.0
+    cpu_watts_per_core: float | Literal["tdp"] = 4.0
+    powercap_root: Path = DEFAULT_ROOT
+    strict: bool = False
+    budgets: BudgetsFile = field(default_factory=BudgetsFile)
 
 
 def _gpus(text: str) -> GpuChoice:
@@ -83,46 +88,165 @@ def _require(text: str) -> bool:
     return text == "measured"
 
 
+def _watts(text: str) -> float | Literal["tdp"]:
+    return "tdp" if text == "tdp" else _positive('4, or "tdp"')(text)
+
+
 _PARSERS: Mapping[str, Callable[[str], Any]] = {
     "gpus": _gpus,
     "max_rounds": _max_rounds,
     "max_seconds": _positive("60"),
     "fail_on": _fail_on,
     "require": _require,
-    "carbon_intensity": parse_intensity,
-    "cpu_watts_per_core": _positive("4"),
+    "cpu_watts_per_core": _watts,
+    "powercap_root": Path,
 }
 
 
 def read_settings(config: pytest.Config, environment: Mapping[str, str] = os.environ) -> Settings:
     """The settings of this run. Raises pytest.UsageError for all values that can't be used."""
-    values: dict[str, Any] = {}
-    origins: dict[str, str] = {}
     mistakes: list[str] = []
+    budgets = _budgets(config, environment, mistakes)
+    values: dict[str, Any] = {}
+    if budgets.defaults.max_seconds is not None:
+        values["max_seconds"] = budgets.defaults.max_seconds
+    if budgets.cpu_watts_per_core is not None:
+        values["cpu_watts_per_core"] = budgets.cpu_watts_per_core
     for option in OPTIONS:
         found = given(option, config, environment)
-        if found is None:
+        if found is None or option.name not in _PARSERS:
             continue
-        text, origin = found
         try:
-            values[option.name] = _PARSERS[option.name](text.strip())
+            values[option.name] = _PARSERS[option.name](found.value.strip())
         except ValueError as error:
-            mistakes.append(f"{origin}: {error}")
-        origins[option.name] = origin
+            mistakes.append(f"{found.origin}: {error}")
+    intensity = _intensity(config, environment, budgets, mistakes)
     json_path = _json_path(config, mistakes)
     if mistakes:
         raise pytest.UsageError("\n".join(mistakes))
-    if config.getoption("--energy-strict"):
+    strict = config.getoption("--energy-strict")
+    if strict:
         values["fail_on"] = frozenset(Verdict) - {Verdict.PASS}
-    grams_per_kwh = values.pop("carbon_intensity", None)
-    intensity = Intensity(grams_per_kwh, origins["carbon_intensity"]) if grams_per_kwh else None
     return Settings(
         disable=config.getoption("--energy-disable"),
         json_path=json_path,
         require_measured=values.pop("require", False),
         intensity=intensity,
+        strict=strict,
+        budgets=budgets,
         **values,
     )
+
+
+def settings_here() -> Settings:
+    """The settings that pytest would take in this folder, without collecting anything.
+
+    Raises ValueError for settings that can't be used.
+    """
+    reader = _Reader()
+    status = pytest.main(["-p", "energy"], plugins=[reader])
+    if reader.mistake:
+        raise ValueError(reader.mistake)
+    if reader.settings is None:
+        raise ValueError(f"pytest can't start in this folder (exit status {int(status)})")
+    return reader.settings
+
+
+class _Reader:
+    """Takes the settings from pytest as soon as it knows them, and ends it there."""
+
+    settings: Settings | None = None
+    mistake = ""
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_cmdline_main(self, config: pytest.Config) -> int:
+        try:
+            self.settings = read_settings(config)
+        except pytest.UsageError as error:
+            self.mistake = str(error)
+        return 0
+
+
+def _budgets(
+    config: pytest.Config, environment: Mapping[str, str], mistakes: list[str]
+) -> BudgetsFile:
+    """The budgets file that is named, or the one in the root folder, or none."""
+    found = given(_option("budgets"), config, environment)
+    path = config.rootpath / BUDGETS_FILE
+    if found is not None:
+        # An ini file means its own folder, a command line the folder it is typed in.
+        in_ini = found.origin.startswith("energy_")
+        base = config.inipath.parent if in_ini and config.inipath else config.invocation_params.dir
+        path = Path(base, found.value)
+    elif not os.path.lexists(path):
+        return BudgetsFile()
+    try:
+        shown = path.resolve().relative_to(config.rootpath.resolve()).as_posix()
+    except ValueError:
+        shown = path.name
+    try:
+        return read_budgets(path, shown)
+    except BudgetsFileError as error:
+        mistakes.append(str(error))
+        return BudgetsFile()
+
+
+def _intensity(
+    config: pytest.Config,
+    environment: Mapping[str, str],
+    budgets: BudgetsFile,
+    mistakes: list[str],
+) -> Intensity | None:
+    """Grams for one kWh: the command line, the environment, the ini file, the budgets file."""
+    region: Given | None = None
+    found: Intensity | None = None
+    at_each_level = zip(
+        *(
+            levels(_option(name), config, environment)
+            for name in ("carbon_intensity", "country", "region")
+        ),
+        strict=True,
+    )
+    for pinned, country, region_here in at_each_level:
+        region = region or region_here
+        here = pinned or country
+        if here is None:
+            continue
+        if pinned and (other := country or region_here):
+            mistakes.append(
+                f"{pinned.origin} and {other.origin} both say how much carbon is in a kWh; "
+                "keep one of them"
+            )
+        try:
+            found = _pinned(pinned) if pinned else _of_place(here.value, region)
+        except ValueError as error:
+            mistakes.append(f"{here.origin}: {error}")
+        break
+    else:
+        found = budgets.intensity
+        if region:
+            mistakes.append(
+                f"{region.origin}: {region.value!r} is a region of no country; name the country "
+                "too, for example --energy-country USA --energy-region california"
+            )
+    if found is not None and budgets.pue is not None:
+        found = replace(found, pue=budgets.pue)
+    return found
+
+
+def _pinned(given: Given) -> Intensity:
+    return Intensity(parse_intensity(given.value), given.origin)
+
+
+def _of_place(country: str, region: Given | None) -> Intensity:
+    # Read only where it is asked for: CodeCarbon's data are a package apart.
+    from pytest_energy.grid import intensity_of
+
+    return intensity_of(country, region.value if region else None)
+
+
+def _option(name: str) -> Option:
+    return next(each for each in OPTIONS if each.name == name)
 
 
 def _json_path(config: pytest.Config, mistakes: list[str]) -> Path | None:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from pytest_energy.budgets import Budget, Scope
+from pytest_energy.budgets.budget import Budget, Scope
 from pytest_energy.measure.accelerators import TorchUse, plain_uuid
+from pytest_energy.record import CPU_TIME_METHOD
 from pytest_energy.sensors.base import Channel, Kind, Provenance
 from pytest_energy.sensors.visible import Allotted
 
 _WORST_FIRST = (Provenance.ESTIMATED, Provenance.INTEGRATED, Provenance.MEASURED)
-CPU_TIME_METHOD = "cpu-time"
 
 
 @dataclass(frozen=True)
@@ -120,39 +120,47 @@ class Coverage:
 
     @property
     def tolerance(self) -> float:
-        """The fraction over the limit that another session could explain (rule A)."""
+        """The fraction over a limit that another session could explain (rule A)."""
         counted = (Provenance.MEASURED, Provenance.INTEGRATED)
         return 0.03 if self.method in counted else 0.15
 
 
+@dataclass(frozen=True)
+class Offer:
+    """What can be read on this machine, and why other instruments can't be.
+
+    gpu_faults: by channel name. no_nvml, no_rapl: "" where the instrument answers.
+    """
+
+    channels: tuple[Channel, ...]
+    gpu_faults: Mapping[str, str] = field(default_factory=dict)
+    no_nvml: str = ""
+    no_rapl: str = ""
+
+
 def cover(
-    budget: Budget,
-    in_use: GpusInUse,
-    torch: TorchUse,
-    channels: Sequence[Channel],
-    gpu_faults: Mapping[str, str],
-    no_nvml: str,
-    *,
-    require_measured: bool,
+    budget: Budget, in_use: GpusInUse, torch: TorchUse, offer: Offer, *, require_measured: bool
 ) -> Coverage:
     """Decide what a limit covers from the channels that can be read and the GPUs in use."""
     used = tuple(dict.fromkeys(f"gpu:{each.board.index}" for each in in_use.devices))
-    gpu = tuple(channel for channel in channels if channel.name in used)
-    cpu = tuple(channel for channel in channels if channel.kind is not Kind.GPU)
+    gpu = tuple(channel for channel in offer.channels if channel.name in used)
+    cpu = tuple(channel for channel in offer.channels if channel.kind is not Kind.GPU)
     scope = budget.scope
     if scope is Scope.AUTO:
         scope = Scope.CPU if budget.counts_cpu_time or not used else Scope.GPU
-    gated = {Scope.GPU: gpu, Scope.CPU: cpu, Scope.ALL: (*gpu, *cpu)}[scope]
+    best_cpu = _best(budget, cpu)
+    gated = {Scope.GPU: gpu, Scope.CPU: best_cpu, Scope.ALL: (*gpu, *best_cpu)}[scope]
     method = _method(budget, gated)
     problem = ""
     if not budget.covers_cpu_alone:
-        problem = _unseen(in_use, torch, used, gpu_faults, no_nvml)
+        problem = _unseen(in_use, torch, used, offer)
     if not problem:
-        problem = _missing(scope, in_use, gated, no_nvml)
+        problem = _missing(scope, in_use, gated, offer)
     enough = (Provenance.MEASURED, CPU_TIME_METHOD)
     if not problem and require_measured and budget.limit is not None and method not in enough:
         names = ", ".join(channel.name for channel in gated)
-        problem = f"--energy-require measured asks for a counter, and {names} is {method}"
+        why = f" ({offer.no_rapl})" if offer.no_rapl and gated == best_cpu else ""
+        problem = f"--energy-require measured asks for a counter, and {names} is {method}{why}"
     shown = tuple(channel for channel in (*gpu, *cpu) if channel not in gated)
     return Coverage(
         scope,
@@ -163,6 +171,13 @@ def cover(
         notes=(in_use.note,) if in_use.note else (),
         guessed=bool(in_use.note) and scope is not Scope.CPU,
     )
+
+
+def _best(budget: Budget, cpu: Sequence[Channel]) -> tuple[Channel, ...]:
+    """Counters where there are some, else the estimate, and never both in one sum."""
+    counters = tuple(each for each in cpu if each.provenance is Provenance.MEASURED)
+    estimates = tuple(each for each in cpu if each.provenance is Provenance.ESTIMATED)
+    return estimates if budget.counts_cpu_time else counters or estimates
 
 
 def _method(budget: Budget, gated: Sequence[Channel]) -> str:
@@ -176,14 +191,13 @@ def _unseen(
     in_use: GpusInUse,
     torch: TorchUse,
     used: Sequence[str],
-    gpu_faults: Mapping[str, str],
-    no_nvml: str,
+    offer: Offer,
 ) -> str:
     """Work that happened where no sensor looks."""
     if torch.elsewhere:
         return f"{torch.elsewhere[0]} was used, and no sensor reads it"
-    if torch.cuda_uuids and no_nvml:
-        return f"CUDA was used, and its energy can't be read: {no_nvml}"
+    if torch.cuda_uuids and offer.no_nvml:
+        return f"CUDA was used, and its energy can't be read: {offer.no_nvml}"
     if in_use.problem:
         return in_use.problem
     for device in in_use.devices:
@@ -193,19 +207,19 @@ def _unseen(
                 "whose counter holds the whole board's energy"
             )
     for name in used:
-        if name in gpu_faults:
-            return f"{name} can't be read: {gpu_faults[name]}"
+        if name in offer.gpu_faults:
+            return f"{name} can't be read: {offer.gpu_faults[name]}"
     return ""
 
 
-def _missing(scope: Scope, in_use: GpusInUse, gated: Sequence[Channel], no_nvml: str) -> str:
+def _missing(scope: Scope, in_use: GpusInUse, gated: Sequence[Channel], offer: Offer) -> str:
     """A scope without the counters that it needs."""
     if scope is Scope.GPU and not gated:
-        return f'scope="gpu" and no GPU in use: {no_nvml or in_use.why}'
+        return f'scope="gpu" and no GPU in use: {offer.no_nvml or in_use.why}'
     estimates = [each.name for each in gated if each.provenance is Provenance.ESTIMATED]
     if scope is Scope.ALL and estimates:
         return (
-            'scope="all" needs a counter for the CPU, and there is none here '
-            f"({estimates[0]} is an estimate, which is never added to a measurement)"
+            f'scope="all" needs a counter for the CPU: {offer.no_rapl} ({estimates[0]} is an '
+            "estimate, which is never added to a measurement)"
         )
     return ""

@@ -5,16 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 from pytest_energy import machine
-from pytest_energy.budgets import Budget, base_limit
+from pytest_energy.budgets.budget import Budget, base_limit
+from pytest_energy.budgets.resolve import MachineClass
 from pytest_energy.carbon import Intensity
 from pytest_energy.measure.accelerators import torch_use
-from pytest_energy.measure.coverage import Coverage, GpuFacts, cover, gpus_in_use
-from pytest_energy.measure.judgement import Job, judge, test_record
+from pytest_energy.measure.coverage import Coverage, cover
+from pytest_energy.measure.in_use import find_gpus_in_use, offer_of
+from pytest_energy.measure.judgement import Bench, Job, Judgement, test_record
 from pytest_energy.measure.lock import machine_lock
 from pytest_energy.measure.meter import Meter
 from pytest_energy.measure.protocol import (
@@ -22,21 +23,17 @@ from pytest_energy.measure.protocol import (
     WARMUP_SECONDS,
     Limits,
     Round,
-    Rounds,
+    Units,
     run_rounds,
     run_window,
 )
 from pytest_energy.record import GpuRecord, MachineRecord, TestRecord
-from pytest_energy.sensors.base import Clock
+from pytest_energy.sensors.base import Clock, Kind, Provenance
 from pytest_energy.sensors.cpu_time import ProcessTree
-from pytest_energy.sensors.discover import Instruments, discover
-from pytest_energy.sensors.visible import GpuChoice
+from pytest_energy.sensors.discover import Choice, Instruments, discover
+from pytest_energy.sensors.proc_stat import busy_seconds
 
 __tracebackhide__ = True  # a failing test's traceback ends in the user's lines
-
-#: The inode of the first PID namespace (PROC_PID_INIT_INO in the kernel): in any other one the
-#: driver's process ids are not ours.
-_FIRST_PID_NAMESPACE = "pid:[4026531836]"
 
 
 class AlreadyMeasuring(Exception):
@@ -53,11 +50,10 @@ class AlreadyMeasuring(Exception):
 class GateSettings:
     """What the gate takes from the user's settings."""
 
-    gpus: GpuChoice
+    choice: Choice
     limits: Limits
     intensity: Intensity | None
     require_measured: bool
-    cpu_watts_per_core: float
 
 
 class Gate:
@@ -84,12 +80,10 @@ class Gate:
             ) from None
         with self._lock:
             self.instruments: Instruments = discover(
-                settings.gpus,
-                os.environ.get("CUDA_VISIBLE_DEVICES"),
-                settings.cpu_watts_per_core,
-                clock,
+                settings.choice, os.environ.get("CUDA_VISIBLE_DEVICES"), clock
             )
-        self._meter = Meter(self.instruments.gpu_sensors, self.instruments.cpu_time, clock)
+        found = self.instruments
+        self._meter = Meter(found.counters, found.cpu_time, busy_seconds, clock)
 
     @cached_property
     def machine(self) -> MachineRecord:
@@ -97,7 +91,18 @@ class Gate:
         return machine.machine(
             [GpuRecord(gpu.name, gpu.board.uuid, gpu.power_limit_watts) for gpu in nvml.gpus]
             if nvml
-            else []
+            else [],
+            self.instruments.notes,
+        )
+
+    @cached_property
+    def machine_class(self) -> MachineClass:
+        """The processor, and the GPUs that this process may use."""
+        nvml = self.instruments.nvml
+        mine = {each.board.index for each in self.instruments.candidates}
+        gpus = [gpu for gpu in nvml.gpus if gpu.board.index in mine] if nvml else []
+        return MachineClass(
+            self.machine.cpu, tuple((gpu.name, gpu.power_limit_watts) for gpu in gpus)
         )
 
     @cached_property
@@ -109,51 +114,73 @@ class Gate:
 
     def rounds(
         self, job: Job, progress: Callable[[Sequence[Round]], None]
-    ) -> Generator[None, float, TestRecord]:
-        """The protocol: yields for each call of the work, and is sent its units.
+    ) -> Generator[None, Units, tuple[TestRecord, ...]]:
+        """The protocol: yields for each call of the work, and is sent what it did.
 
-        `progress` is told of all rounds so far after each one.
+        `progress` is told of all rounds so far after each one. Gives a record for each budget.
         """
-        candidates = [channel.name for channel in self.instruments.channels]
-        cpu_only = len(candidates) == 1 or job.budget.covers_cpu_alone
-        warmup = CPU_WARMUP_SECONDS if cpu_only else WARMUP_SECONDS
-
+        channels = self.instruments.channels
         with self._exclusively():
-            rounds = yield from run_rounds(
+            rounds, bench = yield from run_rounds(
                 self._meter,
                 self._clock,
                 self._settings.limits,
-                candidates,
-                warmup,
+                [channel.name for channel in channels],
+                self._warmup_seconds(job),
                 job.cycle,
-                lambda: self._coverage(job.budget),
-                lambda rounds, coverage, final: judge(self._limit(job), rounds, coverage, final),
+                lambda: self._appoint(job),
                 progress,
             )
-        return self._record(job, rounds)
+        return self._records(job, bench, [each for each in rounds if each.warmup])
 
-    def window(self, job: Job) -> Generator[None, float, TestRecord]:
-        """One long run: yields once for the work, and is sent its units."""
+    def window(self, job: Job) -> Generator[None, Units, tuple[TestRecord, ...]]:
+        """One long run: yields once for the work, and is sent what it did."""
+        names = [channel.name for channel in self.instruments.channels]
         with self._exclusively():
-            rounds = yield from run_window(
-                self._meter,
-                [channel.name for channel in self.instruments.channels],
-                lambda: self._coverage(job.budget),
-                lambda rounds, coverage, final: judge(self._limit(job), rounds, coverage, final),
+            _, bench = yield from run_window(self._meter, names, lambda: self._appoint(job))
+        return self._records(job, bench, ())
+
+    def unmeasured(self, job: Job, reason: str) -> tuple[TestRecord, ...]:
+        """The records of a test that ended before there was anything to judge."""
+        return self._records(
+            job,
+            Bench(
+                tuple(
+                    self._judgement(job, each, Coverage(each.scope, (), (), "", reason))
+                    for each in job.budgets
+                )
+            ),
+            (),
+        )
+
+    def _warmup_seconds(self, job: Job) -> float:
+        """Short where only CPU time is counted."""
+        may_gate = self.instruments.channels
+        if all(each.covers_cpu_alone for each in job.budgets):
+            may_gate = tuple(each for each in may_gate if each.kind is not Kind.GPU)
+        if all(each.provenance is Provenance.ESTIMATED for each in may_gate):
+            return CPU_WARMUP_SECONDS
+        counted = all(each.counts_cpu_time for each in job.budgets)
+        return CPU_WARMUP_SECONDS if counted else WARMUP_SECONDS
+
+    def _appoint(self, job: Job) -> Bench:
+        coverages = self._coverages(job.budgets)
+        return Bench(
+            tuple(
+                self._judgement(job, budget, coverage)
+                for budget, coverage in zip(job.budgets, coverages, strict=True)
             )
-        return self._record(job, rounds)
+        )
 
-    def unmeasured(self, job: Job, reason: str) -> TestRecord:
-        """The record of a test that ended before there was anything to judge."""
-        coverage = Coverage(job.budget.scope, (), (), "", reason)
-        return self._record(job, Rounds((), coverage, None))
+    def _judgement(self, job: Job, budget: Budget, coverage: Coverage) -> Judgement:
+        limit = budget.limit
+        base = None if limit is None else base_limit(limit, self._settings.intensity)
+        return Judgement(budget, job.unit_of(budget), coverage, base)
 
-    def _limit(self, job: Job) -> float | None:
-        limit = job.budget.limit
-        return None if limit is None else base_limit(limit, self._settings.intensity)
-
-    def _record(self, job: Job, rounds: Rounds) -> TestRecord:
-        return test_record(job, rounds, self._limit(job), self._settings.intensity)
+    def _records(self, job: Job, bench: Bench, warmup: Sequence[Round]) -> tuple[TestRecord, ...]:
+        return tuple(
+            test_record(job, each, warmup, self._settings.intensity) for each in bench.judgements
+        )
 
     @contextmanager
     def _exclusively(self) -> Iterator[None]:
@@ -167,40 +194,10 @@ class Gate:
         finally:
             self._busy = False
 
-    def _coverage(self, budget: Budget) -> Coverage:
-        found = self.instruments
+    def _coverages(self, budgets: Sequence[Budget]) -> list[Coverage]:
         torch = torch_use()
-        in_use = gpus_in_use(
-            GpuFacts(
-                mode=self._settings.gpus.mode,
-                allotted=found.allotted,
-                listed=found.listed,
-                torch=torch,
-                process_ids=self._gpu_process_ids(),
-                our_process_ids=self._tree.pids(),
-                ids_match=_in_first_pid_namespace(),
-            )
-        )
-        coverage = cover(
-            budget,
-            in_use,
-            torch,
-            found.channels,
-            found.gpu_faults,
-            found.no_nvml,
-            require_measured=self._settings.require_measured,
-        )
-        return replace(coverage, notes=(*coverage.notes, *found.notes))
-
-    def _gpu_process_ids(self) -> dict[int, frozenset[int] | None]:
-        nvml = self.instruments.nvml
-        if nvml is None:
-            return {}
-        return {gpu.board.index: nvml.process_ids(gpu) for gpu in nvml.gpus}
-
-
-def _in_first_pid_namespace() -> bool:
-    try:
-        return str(Path("/proc/self/ns/pid").readlink()) == _FIRST_PID_NAMESPACE
-    except OSError:
-        return not Path("/proc/self").exists()  # only Linux has such namespaces
+        mode = self._settings.choice.gpus.mode
+        in_use = find_gpus_in_use(self.instruments, mode, torch, self._tree)
+        offer = offer_of(self.instruments)
+        required = self._settings.require_measured
+        return [cover(each, in_use, torch, offer, require_measured=required) for each in budgets]

@@ -5,11 +5,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pytest_energy.budgets import Budget, limit_figure, suggestion
+from pytest_energy.budgets.budget import (
+    ESTIMATE_HEADROOM,
+    HEADROOM,
+    Budget,
+    Declaration,
+    limit_figure,
+    suggestion,
+)
 from pytest_energy.carbon import Intensity
-from pytest_energy.measure.coverage import CPU_TIME_METHOD, Coverage
-from pytest_energy.measure.protocol import Round, Rounds
-from pytest_energy.record import BudgetRecord, ChannelRecord, RoundRecord, TestRecord
+from pytest_energy.measure.coverage import Coverage
+from pytest_energy.measure.protocol import Round
+from pytest_energy.record import (
+    CPU_TIME_METHOD,
+    BudgetRecord,
+    ChannelRecord,
+    RoundRecord,
+    TestRecord,
+)
 from pytest_energy.sensors.base import Channel, Kind, Provenance, SensorFault
 from pytest_energy.units import figure, plural, watt_hours_per_1000
 from pytest_energy.verdict import LOOKS, MIN_ROUNDS, Estimate, Verdict, estimate, look
@@ -18,36 +31,92 @@ from pytest_energy.verdict import LOOKS, MIN_ROUNDS, Estimate, Verdict, estimate
 IDLE_SHARE = 0.05
 #: Without a limit, measure until the interval is this narrow.
 NARROW = 0.03
-#: Headroom of a suggested limit over the interval's upper end.
-HEADROOM = 0.10
-ESTIMATE_HEADROOM = 0.25
+
+
+#: Over few rounds, so that the same figure passes (0.85) with a little to spare.
+FEW_ROUNDS_HEADROOM = 0.20
+#: Others on the machine are worth a word when they use more than this beside the test.
+NEIGHBOUR_SHARE = 0.10
+NEIGHBOUR_CORES = 0.05
 
 
 @dataclass(frozen=True)
 class Job:
-    """What is measured, for whom. `attempt` counts reruns from 1."""
+    """What is measured, for whom. `attempt` counts reruns from 1.
+
+    budgets: at least one, without a limit where none stands. units: what is counted; the first is
+    the unit of a test without a limit. cycle: how many calls see each input once; rounds of whole
+    cycles do the same work. notices: what the summary says of its limits.
+    """
 
     test_id: str
-    budget: Budget
-    unit: str
+    declaration: Declaration
+    budgets: tuple[Budget, ...]
+    units: tuple[str, ...]
     name: str | None = None
     attempt: int = 1
     cycle: int = 1
-    """How many calls see each input once; rounds of whole cycles do the same work."""
+    notices: tuple[str, ...] = ()
+
+    def unit_of(self, budget: Budget) -> str:
+        return budget.unit if budget.limit is not None else self.units[0]
 
 
-def judge(
-    limit: float | None, measured: Sequence[Round], coverage: Coverage, final: bool
-) -> Verdict | None:
-    """The verdict on these rounds against the limit for one unit; None to go on.
+@dataclass
+class Judgement:
+    """One budget, what it covers, its limit as `judge` takes it, and the verdict once reached."""
 
-    `limit` is in joules, or CPU seconds where the coverage's method is "cpu-time".
+    budget: Budget
+    unit: str
+    coverage: Coverage
+    limit: float | None
+    verdict: Verdict | None = None
+    measured: tuple[Round, ...] = ()
+    """The rounds that the verdict was reached on."""
+
+    @property
+    def tolerance(self) -> float:
+        chosen = self.budget.tolerance
+        return self.coverage.tolerance if chosen is None else chosen
+
+    def look(self, measured: Sequence[Round], *, final: bool) -> None:
+        """Decide, if it can be decided now; a verdict once reached stays."""
+        if self.verdict is None:
+            self.measured = tuple(measured)
+            self.verdict = judge(self, final)
+
+
+@dataclass(frozen=True)
+class Bench:
+    """The judgements of one measurement, one for each of its budgets."""
+
+    judgements: tuple[Judgement, ...]
+
+    @property
+    def channels(self) -> tuple[Channel, ...]:
+        channels = [each for one in self.judgements for each in one.coverage.channels]
+        return tuple(dict.fromkeys(channels))
+
+    @property
+    def window_seconds(self) -> float:
+        return max(each.coverage.window_seconds for each in self.judgements)
+
+    def is_done(self, measured: Sequence[Round], *, final: bool) -> bool:
+        for each in self.judgements:
+            each.look(measured, final=final)
+        return all(each.verdict is not None for each in self.judgements)
+
+
+def judge(judgement: Judgement, final: bool) -> Verdict | None:
+    """The verdict on the rounds so far against the limit for one unit; None to go on.
+
+    The limit is in joules, or CPU seconds where the coverage's method is "cpu-time".
     """
-    if problem_of(measured, coverage, final):
+    if problem_of(judgement, final):
         return Verdict.UNMEASURED
-    values = _values(measured, coverage)
-    if limit is not None:
-        return look(values, limit, coverage.tolerance, final=final)
+    values = _values(judgement)
+    if judgement.limit is not None:
+        return look(values, judgement.limit, judgement.tolerance, final=final)
     if final:
         return Verdict.NO_BUDGET
     if len(values) in LOOKS:
@@ -57,12 +126,13 @@ def judge(
     return None
 
 
-def problem_of(measured: Sequence[Round], coverage: Coverage, final: bool) -> str:
+def problem_of(judgement: Judgement, final: bool) -> str:
     """Why these rounds are no measurement, or "". Each round is looked at by itself."""
+    coverage, measured = judgement.coverage, judgement.measured
     if coverage.problem:
         return coverage.problem
     for each in measured:
-        if each.units <= 0:
+        if each.units.get(judgement.unit, 0.0) <= 0:
             return "no units were counted: the count of the work's results was 0"
         for channel in coverage.gated:
             if each.window.seconds < _shortest(channel):
@@ -109,65 +179,104 @@ def _joules(each: Round, name: str) -> float:
     return reading if isinstance(reading, float) else 0.0
 
 
-def _values(measured: Sequence[Round], coverage: Coverage) -> list[float]:
+def _values(judgement: Judgement) -> list[float]:
     """What is compared, for one unit, in each round."""
+    coverage, unit = judgement.coverage, judgement.unit
     if coverage.method == CPU_TIME_METHOD:
-        return [each.window.cpu_seconds / each.units for each in measured]
-    return [each.window.joules(coverage.gated_names) / each.units for each in measured]
+        return [each.window.cpu_seconds / each.units[unit] for each in judgement.measured]
+    return _joules_per_unit(judgement, coverage.gated)
+
+
+def _joules_per_unit(judgement: Judgement, channels: Sequence[Channel]) -> list[float]:
+    names = [channel.name for channel in channels]
+    return [each.window.joules(names) / each.units[judgement.unit] for each in judgement.measured]
 
 
 def test_record(
-    job: Job, rounds: Rounds, limit: float | None, intensity: Intensity | None
+    job: Job, judgement: Judgement, warmup: Sequence[Round], intensity: Intensity | None
 ) -> TestRecord:
-    """The record of one measurement; `limit` as `judge` takes it."""
-    budget, unit, coverage = job.budget, job.unit, rounds.coverage
-    problem = problem_of(rounds.measured, coverage, True)
-    verdict = Verdict.UNMEASURED if problem else rounds.verdict or Verdict.UNMEASURED
-    joules = None if problem else _estimate_joules(rounds.measured, coverage.gated)
-    compared = None if problem else estimate(_values(rounds.measured, coverage))
+    """The record of one measurement against one of its budgets."""
+    declaration, budget, coverage = job.declaration, judgement.budget, judgement.coverage
+    measured, unit, limit = judgement.measured, judgement.unit, judgement.limit
+    problem = problem_of(judgement, True)
+    verdict = Verdict.UNMEASURED if problem else judgement.verdict or Verdict.UNMEASURED
+    joules = None if problem else estimate(_joules_per_unit(judgement, coverage.gated))
+    compared = None if problem else estimate(_values(judgement))
     return TestRecord(
         id=job.test_id,
         name=job.name,
-        task=budget.task,
-        model=budget.model,
-        labels=dict(budget.labels),
+        task=declaration.task,
+        model=declaration.model,
+        labels=dict(declaration.labels),
         unit=unit,
         scope=str(coverage.scope),
         joules_per_unit=joules.centre if joules else None,
         interval=joules.interval if joules else None,
         grams_per_unit=intensity.grams(joules.centre) if joules and intensity else None,
-        cpu_seconds_per_unit=_cpu_seconds(rounds.measured),
+        cpu_seconds_per_unit=_cpu_seconds(judgement),
         channels=tuple(
-            _channel(rounds.measured, channel, channel in coverage.gated)
-            for channel in coverage.channels
+            _channel(judgement, channel, channel in coverage.gated) for channel in coverage.channels
         ),
-        rounds=tuple(_round(each, coverage) for each in rounds.rounds),
-        budget=BudgetRecord(budget.limit.text, budget.origin) if budget.limit else None,
+        rounds=tuple(_round(each, coverage, unit) for each in (*warmup, *measured)),
+        budget=_budget(budget),
         limit_joules_per_unit=None if budget.counts_cpu_time else limit,
         used=compared.centre / limit if compared and limit else None,
         verdict=str(verdict),
-        reason=problem or _reason(verdict, budget, unit, compared, limit, coverage, intensity),
+        reason=problem or _reason(verdict, judgement, compared, intensity),
         method=coverage.method,
         attempt=job.attempt,
-        notes=(*coverage.notes, *_suggested(budget, unit, joules, coverage)),
+        neighbour_cores=_neighbour_cores(measured),
+        notes=(
+            *job.notices,
+            *coverage.notes,
+            *_neighbours(measured, coverage),
+            *_suggested(declaration, judgement, joules),
+        ),
     )
 
 
-def _estimate_joules(measured: Sequence[Round], channels: Sequence[Channel]) -> Estimate:
-    names = [channel.name for channel in channels]
-    return estimate([each.window.joules(names) / each.units for each in measured])
+def _budget(budget: Budget) -> BudgetRecord | None:
+    if budget.limit is None:
+        return None
+    return BudgetRecord(budget.limit.text, budget.origin, budget.message)
 
 
-def _cpu_seconds(measured: Sequence[Round]) -> float | None:
-    units = sum(each.units for each in measured)
-    return sum(each.window.cpu_seconds for each in measured) / units if units > 0 else None
+def _cpu_seconds(judgement: Judgement) -> float | None:
+    units = sum(each.units.get(judgement.unit, 0.0) for each in judgement.measured)
+    seconds = sum(each.window.cpu_seconds for each in judgement.measured)
+    return seconds / units if units > 0 else None
 
 
-def _channel(measured: Sequence[Round], channel: Channel, gated: bool) -> ChannelRecord:
+def _neighbour_cores(measured: Sequence[Round]) -> float | None:
+    """How many cores other processes kept busy in these rounds."""
+    seconds = sum(each.window.seconds for each in measured)
+    others = [each.window.neighbour_cpu_seconds for each in measured]
+    known = [each for each in others if each is not None]
+    return sum(known) / seconds if seconds > 0 and len(known) == len(measured) else None
+
+
+def _neighbours(measured: Sequence[Round], coverage: Coverage) -> tuple[str, ...]:
+    """Others whose energy the CPU's counters hold too."""
+    cores = _neighbour_cores(measured)
+    kinds = {each.kind for each in coverage.gated if each.provenance is Provenance.MEASURED}
+    if cores is None or not kinds & {Kind.CPU, Kind.DRAM}:
+        return ()
+    own = sum(each.window.cpu_seconds for each in measured)
+    own /= sum(each.window.seconds for each in measured)
+    if cores <= max(NEIGHBOUR_CORES, NEIGHBOUR_SHARE * own):
+        return ()
+    return (
+        f"other processes kept {cores:.1f} cores busy beside the {own:.1f} of this test, and "
+        "the CPU's counters hold their energy too",
+    )
+
+
+def _channel(judgement: Judgement, channel: Channel, gated: bool) -> ChannelRecord:
     try:
-        joules = _estimate_joules(measured, [channel]).centre if measured else None
-    except (SensorFault, ValueError, ZeroDivisionError):  # a fault, 0 J or no units: no figure
-        joules = None
+        values = _joules_per_unit(judgement, [channel])
+        joules = estimate(values).centre if values else None
+    except (SensorFault, KeyError, ValueError, ZeroDivisionError):
+        joules = None  # a fault, 0 J or no units: no figure
     return ChannelRecord(
         name=channel.name,
         kind=str(channel.kind),
@@ -178,7 +287,7 @@ def _channel(measured: Sequence[Round], channel: Channel, gated: bool) -> Channe
     )
 
 
-def _round(each: Round, coverage: Coverage) -> RoundRecord:
+def _round(each: Round, coverage: Coverage, unit: str) -> RoundRecord:
     try:
         joules = each.window.joules(coverage.gated_names)
     except (SensorFault, KeyError):
@@ -186,40 +295,44 @@ def _round(each: Round, coverage: Coverage) -> RoundRecord:
     return RoundRecord(
         joules=joules,
         seconds=each.window.seconds,
-        units=each.units,
+        units=each.units.get(unit, 0.0),
         warmup=each.warmup,
         cpu_seconds=each.window.cpu_seconds,
         calls=each.calls,
+        neighbour_cpu_seconds=each.window.neighbour_cpu_seconds,
     )
 
 
 def _suggested(
-    budget: Budget, unit: str, joules: Estimate | None, coverage: Coverage
+    declaration: Declaration, judgement: Judgement, joules: Estimate | None
 ) -> tuple[str, ...]:
-    if budget.limit is not None or joules is None:
+    if judgement.budget.limit is not None or joules is None:
         return ()
     upper = joules.interval[1] if joules.interval else joules.centre
-    headroom = ESTIMATE_HEADROOM if coverage.method == Provenance.ESTIMATED else HEADROOM
-    line = suggestion(budget, unit, upper, headroom)
+    estimated = judgement.coverage.method == Provenance.ESTIMATED
+    headroom = ESTIMATE_HEADROOM if estimated else HEADROOM
+    if joules.interval is None:  # so few rounds pass only far from their limit
+        headroom = max(headroom, FEW_ROUNDS_HEADROOM)
+    line = suggestion(declaration, judgement.unit, upper, headroom)
     return (f"no limit yet; the line to paste, with {headroom:.0%} headroom:\n    {line}",)
 
 
 def _reason(
     verdict: Verdict,
-    budget: Budget,
-    unit: str,
+    judgement: Judgement,
     compared: Estimate | None,
-    limit: float | None,
-    coverage: Coverage,
     intensity: Intensity | None,
 ) -> str:
     assert compared is not None
+    budget, coverage, limit = judgement.budget, judgement.coverage, judgement.limit
     evidence = f"{', '.join(coverage.gated_names)}, {coverage.method}"
     if coverage.guessed:
         evidence += ", all allotted GPUs counted because none could be told to be in use"
     if budget.limit is None or limit is None:
         watt_hours = figure(watt_hours_per_1000(compared.centre))
-        return f"{watt_hours} Wh / 1000 {plural(unit)}, no limit to compare with, {evidence}"
+        return (
+            f"{watt_hours} Wh / 1000 {plural(judgement.unit)}, no limit to compare with, {evidence}"
+        )
     chosen = budget.limit
 
     def amount(value: float) -> float:

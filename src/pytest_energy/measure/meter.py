@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pytest_energy.measure.accelerators import synchronise
@@ -15,12 +15,14 @@ class Window:
     """The interval between two readings.
 
     seconds: of the work alone. readings: joules, or why there is no number, by channel name.
-    cpu_seconds: of the process tree.
+    cpu_seconds: of the process tree. neighbour_cpu_seconds: of all other processes on the machine,
+    or None where nothing tells.
     """
 
     seconds: float
     readings: Mapping[str, Reading]
     cpu_seconds: float
+    neighbour_cpu_seconds: float | None = None
 
     def joules(self, names: Sequence[str]) -> float:
         """The sum over these channels. Raises SensorFault where one has no number."""
@@ -34,21 +36,34 @@ class Window:
 
 
 class Meter:
-    """Opens and closes windows on all sensors together, each with its own edges."""
+    """Opens and closes windows on all sensors together, each with its own edges.
 
-    def __init__(self, gpu_sensors: Sequence[Sensor], cpu_time: CpuTime, clock: Clock) -> None:
-        self._gpu_sensors = tuple(gpu_sensors)
+    counters: opened in this order and closed in the reverse, so those that wait for a tick come
+    first. machine_busy: CPU seconds of all processes, or None where nothing tells.
+    """
+
+    def __init__(
+        self,
+        counters: Sequence[Sensor],
+        cpu_time: CpuTime,
+        machine_busy: Callable[[], float | None],
+        clock: Clock,
+    ) -> None:
+        self._counters = tuple(counters)
         self._cpu_time = cpu_time
+        self._machine_busy = machine_busy
         self._clock = clock
         self._names: frozenset[str] = frozenset()
+        self._busy: float | None = None
         self._started = 0.0
 
     def open(self, names: Sequence[str]) -> None:
         """Begin a window on these channels; CPU time is always counted."""
         self._names = frozenset(names)
         synchronise()
-        for sensor in self._gpu_sensors:
+        for sensor in self._counters:
             sensor.open(self._names)
+        self._busy = self._machine_busy()
         self._cpu_time.open(self._names)
         self._started = self._clock.now()
 
@@ -61,12 +76,17 @@ class Meter:
         synchronise()
         ended = self._clock.now()
         readings: dict[str, Reading] = dict(self._cpu_time.close(ended))
-        for sensor in reversed(self._gpu_sensors):
+        busy = self._machine_busy()
+        for sensor in reversed(self._counters):
             readings |= sensor.close(ended)
         kept = {name: readings[name] for name in readings if name in self._names}
-        return Window(ended - self._started, kept, self._cpu_time.cpu_seconds)
+        own = self._cpu_time.cpu_seconds
+        neighbours = None
+        if busy is not None and self._busy is not None:
+            neighbours = max(busy - self._busy - own, 0.0)
+        return Window(ended - self._started, kept, own, neighbours)
 
     def abandon(self) -> None:
         """End a window whose work raised."""
-        for sensor in self._gpu_sensors:
+        for sensor in self._counters:
             sensor.abandon()

@@ -1,20 +1,19 @@
 """Warm-up, rounds and looks, as a generator that asks for calls.
 
-The generator yields each time the work is to be called once, and is sent the units that this call
-did. So one protocol drives plain functions, coroutines and test bodies alike, and a test can drive
+The generator yields each time the work is to be called once, and is sent what this call did, by
+unit. So one protocol drives plain functions, coroutines and test bodies alike, and a test can drive
 it with a virtual clock.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
-from pytest_energy.measure.coverage import Coverage
 from pytest_energy.measure.meter import Meter, Window
-from pytest_energy.sensors.base import Clock
-from pytest_energy.verdict import Verdict
+from pytest_energy.sensors.base import Channel, Clock
 
 __tracebackhide__ = True  # a failing test's traceback ends in the user's lines
 
@@ -27,7 +26,8 @@ WARMUP_SHARE = 0.25
 MARGIN = 1.1
 MAX_CALLS = 10_000_000
 
-Calls = Generator[None, float, "Rounds"]
+#: What one call did, by unit.
+Units = Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -36,25 +36,26 @@ class Round:
 
     window: Window
     calls: int
-    units: float
+    units: Units
     warmup: bool
 
 
-@dataclass(frozen=True)
-class Rounds:
-    """All rounds of one measurement, what they cover, and the verdict once one was reached."""
-
-    rounds: tuple[Round, ...]
-    coverage: Coverage
-    verdict: Verdict | None
+class Judge(Protocol):
+    """Says what is read once warm-up has shown what is in use, and when the rounds are enough."""
 
     @property
-    def measured(self) -> tuple[Round, ...]:
-        return tuple(each for each in self.rounds if not each.warmup)
+    def channels(self) -> tuple[Channel, ...]: ...
 
     @property
-    def calls(self) -> int:
-        return sum(each.calls for each in self.rounds)
+    def window_seconds(self) -> float: ...
+
+    def is_done(self, measured: Sequence[Round], *, final: bool) -> bool:
+        """Whether nothing is left to decide; asked first without any round."""
+
+
+SomeJudge = TypeVar("SomeJudge", bound=Judge)
+Rounds = tuple[Round, ...]
+Calls = Generator[None, Units, tuple[Rounds, SomeJudge]]
 
 
 @dataclass(frozen=True)
@@ -73,10 +74,6 @@ def whole_cycles(calls: int, cycle: int) -> int:
     return math.ceil(calls / cycle) * cycle if cycle <= 2 * calls else calls
 
 
-#: Decide on the measured rounds, given whether these are the last; None to go on.
-Judge = Callable[[Sequence[Round], Coverage, bool], Verdict | None]
-
-
 def run_rounds(
     meter: Meter,
     clock: Clock,
@@ -84,15 +81,14 @@ def run_rounds(
     candidates: Sequence[str],
     warmup_seconds: float,
     cycle: int,
-    decide_coverage: Callable[[], Coverage],
-    judge: Judge,
+    appoint: Callable[[], SomeJudge],
     progress: Callable[[Sequence[Round]], None],
-) -> Calls:
-    """Measure until `judge` decides.
+) -> Calls[SomeJudge]:
+    """Measure until the judge is done: all rounds, and the judge.
 
     candidates: names of the channels that may turn out to be in use. cycle: how many calls see
-    each input once. decide_coverage: asked once, after warm-up, when the devices that the work
-    uses have been seen. progress: told of all rounds so far after each one.
+    each input once. appoint: called once, after warm-up, when the devices that the work uses have
+    been seen. progress: told of all rounds so far after each one.
     """
     started = clock.now()
     rounds: list[Round] = []
@@ -103,35 +99,34 @@ def run_rounds(
         progress(rounds)
         aim = window_seconds
         calls = _calls_for(rounds[-1], aim)
-    coverage = decide_coverage()
-    if coverage.problem:
-        return Rounds(tuple(rounds), coverage, None)
-    names = [channel.name for channel in coverage.channels]
-    calls = _calls_for(rounds[-1], coverage.window_seconds * MARGIN)
+    judge = appoint()
     measured: list[Round] = []
+    if judge.is_done(measured, final=False):
+        return tuple(rounds), judge
+    names = [channel.name for channel in judge.channels]
+    calls = _calls_for(rounds[-1], judge.window_seconds * MARGIN)
     while True:
         before = clock.now()
         calls = whole_cycles(calls, cycle)
-        latest = yield from _round(meter, names, calls, coverage.window_seconds, warmup=False)
+        latest = yield from _round(meter, names, calls, judge.window_seconds, warmup=False)
         took = clock.now() - before
         measured.append(latest)
         progress([*rounds, *measured])
-        calls = max(calls, _calls_for(latest, coverage.window_seconds * MARGIN))
+        calls = max(calls, _calls_for(latest, judge.window_seconds * MARGIN))
         out_of_time = clock.now() - started + took > limits.max_seconds
         final = len(measured) >= limits.max_rounds or out_of_time
-        verdict = judge(measured, coverage, final)
-        if verdict is not None or final:
-            return Rounds((*rounds, *measured), coverage, verdict)
+        if judge.is_done(measured, final=final) or final:
+            return (*rounds, *measured), judge
 
 
 def run_window(
-    meter: Meter, names: Sequence[str], decide_coverage: Callable[[], Coverage], judge: Judge
-) -> Calls:
+    meter: Meter, names: Sequence[str], appoint: Callable[[], SomeJudge]
+) -> Calls[SomeJudge]:
     """One long run, called once: a single round without warm-up."""
     only = yield from _round(meter, names, 1, 0.0, warmup=False)
-    coverage = decide_coverage()
-    verdict = None if coverage.problem else judge([only], coverage, True)
-    return Rounds((only,), coverage, verdict)
+    judge = appoint()
+    judge.is_done([only], final=True)
+    return (only,), judge
 
 
 def _warm(rounds: Sequence[Round], seconds: float, needed: float, limits: Limits) -> bool:
@@ -144,15 +139,16 @@ def _warm(rounds: Sequence[Round], seconds: float, needed: float, limits: Limits
 
 def _round(
     meter: Meter, names: Sequence[str], calls: int, at_least_seconds: float, *, warmup: bool
-) -> Generator[None, float, Round]:
+) -> Generator[None, Units, Round]:
     """One window of `calls` calls, and more where these took less than `at_least_seconds`."""
-    units = 0.0
+    units: dict[str, float] = {}
     done = 0
     meter.open(names)
     try:
         while calls:
             for _ in range(calls):
-                units += yield
+                for unit, number in (yield).items():
+                    units[unit] = units.get(unit, 0.0) + number
             done += calls
             seconds = meter.elapsed()
             calls = _calls_in(at_least_seconds - seconds, seconds / done)

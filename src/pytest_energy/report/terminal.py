@@ -13,7 +13,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from pytest_energy.record import RunRecord, TestRecord
+from pytest_energy.record import ChannelRecord, RunRecord, TestRecord
 from pytest_energy.units import LimitError, figure, parse_limit, watt_hours_per_1000
 
 UNBOUNDED = 10_000  # characters, to learn how wide a table would like to be
@@ -59,9 +59,14 @@ def _table(record: RunRecord) -> Table:
         table.add_column(head, no_wrap=True)
     for column in _columns(record):
         table.add_column(column.head, justify=column.justify, no_wrap=True)
+    table.add_column("limit from", no_wrap=True)
+    several = any(_channels(test) for test in record.tests)
+    if several:
+        table.add_column("channels, Wh/1000", no_wrap=True)
     for test in record.tests:
         figures = [column.cell(test) for column in _columns(record)]
-        table.add_row(_name(test), test.task or "-", *figures)
+        channels = [_channels(test) or "-"] if several else []
+        table.add_row(_name(test), test.task or "-", *figures, _origin(test) or "-", *channels)
     return table
 
 
@@ -85,8 +90,12 @@ def _narrow_table(record: RunRecord, width: int) -> Iterator[RenderableType]:
     yield Text("-" * min(width, sum(widths) + len(widths) - 1), "dim")
     for test, cells in zip(record.tests, rows, strict=True):
         name = _name(test)
-        yield name.append(f"  {test.task}", "dim") if test.task else name
+        for more in filter(None, (test.task, _origin(test))):
+            name.append(f"  {more}", "dim")
+        yield name
         yield line(cells)
+        if channels := _channels(test):
+            yield Text(f"  {channels}", "dim")
 
 
 @dataclass(frozen=True)
@@ -115,6 +124,25 @@ def _name(test: TestRecord) -> Text:
     if test.attempt > 1:
         name += f" (attempt {test.attempt})"
     return Text(name if test.unit == "query" else f"{name} (per {test.unit})", overflow="fold")
+
+
+def _origin(test: TestRecord) -> str:
+    return test.budget.origin if test.budget is not None else ""
+
+
+def _channels(test: TestRecord) -> str:
+    """Every channel with its figure and provenance, where there is more than one."""
+    if len(test.channels) < 2:
+        return ""
+    gated = ", ".join(_channel(each) for each in test.channels if each.gated)
+    others = ", ".join(_channel(each) for each in test.channels if not each.gated)
+    return "; ".join(filter(None, (gated, others and f"not gated: {others}")))
+
+
+def _channel(each: ChannelRecord) -> str:
+    joules = each.joules_per_unit
+    shown = "-" if joules is None else figure(watt_hours_per_1000(joules))
+    return f"{each.name} {shown} {each.provenance}"
 
 
 def _used(test: TestRecord) -> str:
@@ -160,11 +188,10 @@ def _limit(test: TestRecord) -> str:
 def _notes(record: RunRecord) -> list[str]:
     lines = []
     if record.carbon is not None:
-        carbon = record.carbon
-        lines.append(f"carbon: {figure(carbon.grams_per_kwh)} gCO2e/kWh ({carbon.source})")
+        lines.append(f"carbon: {record.carbon.told}")
     for test in record.tests:
         label = test.id.rpartition("::")[2] + (f" {test.name}" if test.name else "")
         if test.verdict in ("unmeasured", "inconclusive"):
             lines.append(f"{label}: {test.reason}")
         lines += [f"{label}: {note}" for note in test.notes]
-    return list(dict.fromkeys(lines))
+    return list(dict.fromkeys([*lines, *record.machine.notes, *record.unused_budgets]))

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 from pytest_energy.sensors.base import Channel, Clock, Sensor, SensorFault
 from pytest_energy.sensors.cpu_time import CpuTime
+from pytest_energy.sensors.powercap import Access
+from pytest_energy.sensors.rapl import RaplProbe
+from pytest_energy.sensors.rapl import probe as probe_rapl
 from pytest_energy.sensors.visible import Allotted, GpuChoice, allotted, listed
 
 if TYPE_CHECKING:
@@ -16,45 +20,81 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Instruments:
-    """The sensors that answered, and what is known about the GPUs.
+class Choice:
+    """What a user chose: GPUs, watts of a busy core for the estimate, where RAPL is looked for."""
 
+    gpus: GpuChoice
+    cpu_watts_per_core: float | Literal["tdp"]
+    powercap_root: Path
+
+
+@dataclass(frozen=True)
+class Instruments:
+    """The sensors that answered, and what is known about the others.
+
+    rapl: what the powercap tree offers.
     nvml: the library, or None where it was not asked for or does not answer; `no_nvml` says why.
     allotted: the boards that CUDA_VISIBLE_DEVICES leaves to this process.
     listed: the boards that --energy-gpus names.
     gpu_faults: why a board has no sensor, by channel name.
-    notes: what a user should know about the instruments, in sentences.
+    gpu_notes: what a user should know about the boards, in sentences.
     """
 
     cpu_time: CpuTime
+    rapl: RaplProbe
     gpu_sensors: tuple[Sensor, ...] = ()
     nvml: Nvml | None = None
     no_nvml: str = ""
     allotted: tuple[Allotted, ...] = ()
     listed: tuple[Allotted, ...] = ()
     gpu_faults: Mapping[str, str] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
+    gpu_notes: tuple[str, ...] = ()
 
     @property
-    def sensors(self) -> tuple[Sensor, ...]:
-        return (*self.gpu_sensors, self.cpu_time)
+    def counters(self) -> tuple[Sensor, ...]:
+        """All but CPU time; those that wait for a tick come first."""
+        rapl = (self.rapl.sensor,) if self.rapl.sensor is not None else ()
+        return (*self.gpu_sensors, *rapl)
 
     @property
     def channels(self) -> tuple[Channel, ...]:
-        return tuple(channel for sensor in self.sensors for channel in sensor.channels)
+        sensors = (*self.counters, self.cpu_time)
+        return tuple(channel for sensor in sensors for channel in sensor.channels)
+
+    @property
+    def candidates(self) -> tuple[Allotted, ...]:
+        """The boards that a test may use."""
+        return tuple(dict.fromkeys((*self.allotted, *self.listed)))
+
+    @property
+    def no_rapl(self) -> str:
+        return self.rapl.problem
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """That the counter is not there is usual; that it is there and can't be used is not."""
+        if self.rapl.access in (Access.DENIED, Access.FAULTY):
+            told = f"the CPU's energy is estimated: {self.no_rapl}; pytest-energy doctor says more"
+            return (*self.gpu_notes, told)
+        return self.gpu_notes
 
     def close(self) -> None:
+        if self.rapl.sensor is not None:
+            self.rapl.sensor.release()
         if self.nvml is not None:
             self.nvml.close()
 
 
-def discover(
-    choice: GpuChoice, cuda_visible_devices: str | None, cpu_watts_per_core: float, clock: Clock
-) -> Instruments:
-    """Probe this machine. Raises ValueError for a GPU that --energy-gpus names and isn't there."""
-    cpu_time = CpuTime(cpu_watts_per_core)
-    if choice.mode == "none":
-        return Instruments(cpu_time, no_nvml="--energy-gpus none leaves all GPUs out")
+def discover(choice: Choice, cuda_visible_devices: str | None, clock: Clock) -> Instruments:
+    """Probe this machine.
+
+    Raises ValueError for a GPU that --energy-gpus names and isn't there, and for a thermal design
+    power that is asked for and isn't known.
+    """
+    cpu_time = CpuTime(_watts_per_core(choice))
+    rapl = probe_rapl(choice.powercap_root, clock)
+    if choice.gpus.mode == "none":
+        return Instruments(cpu_time, rapl, no_nvml="--energy-gpus none leaves all GPUs out")
     # pynvml is imported here, where a marked test runs, and not when pytest starts.
     from pytest_energy.sensors import gpu_energy
     from pytest_energy.sensors.gpu_power import GpuPower
@@ -63,12 +103,12 @@ def discover(
     try:
         nvml = Nvml()
     except SensorFault as fault:
-        if choice.listed:
-            raise ValueError(f"--energy-gpus {','.join(choice.listed)}: {fault}") from None
-        return Instruments(cpu_time, no_nvml=str(fault))
+        if choice.gpus.listed:
+            raise ValueError(f"--energy-gpus {','.join(choice.gpus.listed)}: {fault}") from None
+        return Instruments(cpu_time, rapl, no_nvml=str(fault))
     boards = nvml.boards
     mine = allotted(cuda_visible_devices, boards)
-    named = listed(choice.listed, boards)
+    named = listed(choice.gpus.listed, boards)
     watched = {each.board.index for each in (*mine, *named)}
     candidates = [gpu for gpu in nvml.gpus if gpu.board.index in watched]
     periods, no_counter = gpu_energy.probe(nvml, clock, candidates)
@@ -84,7 +124,15 @@ def discover(
     )
     faults = {gpu.channel: f"{no_counter[gpu]}; {no_power[gpu]}" for gpu in no_power}
     faults |= {f"gpu:{index}": fault for index, fault in nvml.faults.items()}
-    return Instruments(cpu_time, tuple(sensors), nvml, "", mine, named, faults, notes)
+    return Instruments(cpu_time, rapl, tuple(sensors), nvml, "", mine, named, faults, notes)
+
+
+def _watts_per_core(choice: Choice) -> float:
+    if choice.cpu_watts_per_core != "tdp":
+        return choice.cpu_watts_per_core
+    from pytest_energy.sensors.tdp import watts_per_core
+
+    return watts_per_core()
 
 
 def _power_readers(nvml: Nvml, gpus: Sequence[Gpu]) -> tuple[list[PowerReader], dict[Gpu, str]]:

@@ -1,0 +1,165 @@
+"""Which budgets of the file no test uses: a renamed test must not lose its limit in silence."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_energy import marker
+from pytest_energy.budgets.budget import Declaration
+from pytest_energy.budgets.file import BudgetsFile, Entry
+from pytest_energy.budgets.resolve import matched, matches
+from pytest_energy.items import is_measured
+
+_OUTPUT = "energy_unused_budgets"
+
+
+class BudgetUse:
+    """Watches what is collected, and tells which budgets matched no measured test.
+
+    A budget is told of only where nothing could have hidden its test: its test file was collected
+    whole (no -k, -m, ::test, --lf, --deselect), or isn't there any more. One that names no file is
+    told of after a whole run.
+    """
+
+    def __init__(self, config: pytest.Config, file: BudgetsFile) -> None:
+        self._config = config
+        self._file = file
+        self._used: set[str] = set()
+        self._found: dict[str, bool] = {}
+        """Every test that was collected, by id, and whether it is measured."""
+        self._hidden: set[str] = set()
+        """Test files of which tests were left out."""
+        self._collected: set[str] = set()
+        self._whole = True
+        self._by_worker: list[dict[str, str]] = []
+
+    def add(self, item: pytest.Item, declaration: Declaration) -> None:
+        """Take note of the budgets that name this test."""
+        subject = marker.subject_of(item, declaration)
+        self._used |= matched(declaration, subject, self._file)
+
+    def unused(self) -> tuple[str, ...]:
+        """A sentence for each budget that no test uses."""
+        if self._by_worker:
+            first, *others = self._by_worker
+            return tuple(
+                told for origin, told in first.items() if all(origin in each for each in others)
+            )
+        return tuple(self._unused().values())
+
+    def _unused(self) -> dict[str, str]:
+        return {
+            entry.origin: f"{entry.named}: budget that no measured test matches: {self._why(entry)}"
+            for entry in self._file.entries
+            if entry.origin not in self._used and self._could_be_seen(entry)
+        }
+
+    def _could_be_seen(self, entry: Entry) -> bool:
+        if not entry.tests:
+            return self._whole
+        return all(self._is_whole(test.partition("::")[0]) for test in entry.tests)
+
+    def _is_whole(self, file: str) -> bool:
+        if {"*", "?"} & set(file):
+            return self._whole
+        if not (self._config.rootpath / file).exists():
+            return bool(self._collected)
+        return file in self._collected and file not in self._hidden
+
+    def _why(self, entry: Entry) -> str:
+        if not entry.tests:
+            chosen = {"id": entry.id, "task": entry.task, "model": entry.model}
+            named = ", ".join(f"{key}={value!r}" for key, value in chosen.items() if value)
+            return f"no marker has {named}"
+        ids = [each for each in self._found if any(matches(test, each) for test in entry.tests)]
+        if any(not self._found[each] for each in ids):
+            return f"{ids[0]} has no energy_budget marker"
+        if ids:
+            return f"{ids[0]} has another task or model"
+        wanted = entry.tests[0]
+        files = {test.partition("::")[0] for test in entry.tests}
+        gone = [each for each in sorted(files) if not (self._config.rootpath / each).exists()]
+        if gone and not {"*", "?"} & set(gone[0]):
+            return f"there is no file {gone[0]}"
+        near = difflib.get_close_matches(wanted, list(self._found), n=3, cutoff=0.5)
+        hint = f"; did you mean {' or '.join(near)}?" if near else ""
+        return f"there is no test {wanted}{hint}"
+
+    # -- hooks ----------------------------------------------------------------------------------
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        file = report.nodeid.partition("::")[0]
+        if report.failed:
+            self._whole = False
+            self._hidden.add(file)
+        elif file:
+            self._collected.add(file)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        self._found = {item.nodeid: is_measured(item) for item in items}
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        self._hide(set(self._found) - {item.nodeid for item in session.items})
+        self._hide(self._narrowed())
+        if not self._covers_all() or self._config.getoption("lf", False):
+            self._whole = False
+        if self._config.getoption("lf", False):
+            self._hidden |= self._collected
+        for item in session.items:
+            if is_measured(item):
+                try:
+                    declaration = marker.declaration_of(item) or Declaration()
+                except marker.MarkerError:  # its own ERROR comes when it runs
+                    declaration = Declaration()
+                self.add(item, declaration)
+
+    def pytest_sessionfinish(self) -> None:
+        output = getattr(self._config, "workeroutput", None)
+        if output is not None:
+            output[_OUTPUT] = self._unused()
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        output = getattr(node, "workeroutput", None) or {}
+        if _OUTPUT in output:
+            self._by_worker.append(output[_OUTPUT])
+
+    def _hide(self, ids: Iterable[str]) -> None:
+        files = {each.partition("::")[0] for each in ids}
+        self._hidden |= files
+        if files:
+            self._whole = False
+
+    def _narrowed(self) -> list[str]:
+        """Test ids on the command line, below the root folder."""
+        named = []
+        for argument in self._config.args:
+            path, colons, rest = argument.partition("::")
+            if colons:
+                named.append(f"{self._relative(path)}::{rest}")
+        return named
+
+    def _relative(self, path: str) -> str:
+        found = Path(self._config.invocation_params.dir, path).resolve()
+        try:
+            return found.relative_to(self._config.rootpath.resolve()).as_posix()
+        except ValueError:
+            return path
+
+    def _covers_all(self) -> bool:
+        """Whether the command line asks for the root folder, or all of `testpaths`."""
+        asked = {self._relative(each) for each in self._config.args}
+        usual = {
+            self._relative(str(self._config.rootpath / each))
+            for each in self._config.getini("testpaths")
+        }
+        ignored = self._config.getoption("ignore", None) or self._config.getoption(
+            "ignore_glob", None
+        )
+        return not ignored and ("." in asked or (bool(usual) and usual <= asked))

@@ -1,0 +1,274 @@
+"""Which limits stand for a test: its marker's own, then those of the budgets file; pure.
+
+For each quantity and unit ("energy per query", "CPU time per token") the most specific limit
+counts: the marker, the exact test id, a pattern of test ids, task and model, model, task. Of two
+entries that are alike in this, the one for this hardware comes before one for any.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from enum import IntEnum
+from functools import lru_cache
+
+from pytest_energy.budgets.budget import Budget, Declaration, Scope
+from pytest_energy.budgets.file import BudgetsFile, Entry, Hardware
+from pytest_energy.options import BUDGETS_FILE
+from pytest_energy.units import Limit, Quantity
+
+#: Power limits are reported in milliwatts and written in watts.
+SAME_WATTS = 1.0
+
+
+class ResolutionError(ValueError):
+    """A test for which it can't be told which limit stands; the message says why."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What an entry is compared with: a test's id, and what its model may be called.
+
+    models: the marker's model, the parametrize id and its parts, and parameters that are text.
+    """
+
+    test_id: str
+    models: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class MachineClass:
+    """What a hardware table is compared with: the processor, and each GPU the test may use."""
+
+    cpu: str
+    gpus: tuple[tuple[str, float | None], ...] = ()
+    """Name and power limit in watts."""
+
+    def __str__(self) -> str:
+        gpus = ", ".join(name for name, _ in self.gpus) or "no GPU"
+        return f"{self.cpu}, {gpus}"
+
+
+@dataclass(frozen=True)
+class Resolution:
+    """The budgets of one test, one without a limit where there is none; and what it is called."""
+
+    budgets: tuple[Budget, ...]
+    declaration: Declaration
+    notices: tuple[str, ...] = ()
+
+
+class Rank(IntEnum):
+    """How specifically an entry names a test."""
+
+    TASK = 1
+    MODEL = 2
+    TASK_AND_MODEL = 3
+    PATTERN = 4
+    TEST = 5
+    ID = 6
+
+
+def resolve(
+    declaration: Declaration, subject: Subject, machine: MachineClass | None, file: BudgetsFile
+) -> Resolution:
+    """The limits that stand for a test on a machine; None stands for any machine.
+
+    Raises ResolutionError for an id or a task that the file doesn't know, and for two entries of
+    which neither is more specific.
+    """
+    ranked = _ranked(declaration, subject, file)
+    _check_known(declaration, file, bool(ranked))
+    here = [(rank, entry) for rank, entry in ranked if _is_hardware(file, entry.hardware, machine)]
+    here.sort(key=_specificity, reverse=True)
+    nearest = here[0][1] if here else None
+    filled = replace(
+        declaration,
+        task=declaration.task or next((entry.task for _, entry in here if entry.task), None),
+        model=declaration.model or _plain_model(entry for _, entry in here),
+    )
+    budgets = _own(declaration, nearest, file)
+    for limit, origin, entry in _chosen(here, {_key(each.limit) for each in budgets}):
+        scope = declaration.scope or entry.scope
+        budgets.append(_budget(limit, origin, scope, file, entry.message))
+    if budgets:
+        return Resolution(tuple(budgets), filled)
+    unlimited = Budget(
+        None, declaration.origin, declaration.scope or file.defaults.scope or Scope.AUTO
+    )
+    return Resolution((unlimited,), filled, _why_none(declaration, ranked, machine, file))
+
+
+def matched(declaration: Declaration, subject: Subject, file: BudgetsFile) -> frozenset[str]:
+    """The origins of all entries that name a test, whatever the hardware."""
+    return frozenset(entry.origin for _, entry in _ranked(declaration, subject, file))
+
+
+def matches(pattern: str, text: str) -> bool:
+    """Whether a text is a pattern, or fits it; only * and ? are special."""
+    return pattern == text or _compiled(pattern).fullmatch(text) is not None
+
+
+@lru_cache(maxsize=1024)
+def _compiled(pattern: str) -> re.Pattern[str]:
+    parts = {"*": ".*", "?": "."}
+    return re.compile("".join(parts.get(each, re.escape(each)) for each in pattern), re.DOTALL)
+
+
+def _ranked(
+    declaration: Declaration, subject: Subject, file: BudgetsFile
+) -> list[tuple[Rank, Entry]]:
+    if declaration.id is not None:
+        return [(Rank.ID, each) for each in file.entries if each.id == declaration.id]
+    ranks = ((_rank(each, declaration, subject), each) for each in file.entries)
+    return [(rank, entry) for rank, entry in ranks if rank is not None]
+
+
+def _rank(entry: Entry, declaration: Declaration, subject: Subject) -> Rank | None:
+    """How specifically an entry names the test; None where it is for others."""
+    by_test = None
+    if entry.tests:
+        if subject.test_id in entry.tests:
+            by_test = Rank.TEST
+        elif any(matches(each, subject.test_id) for each in entry.tests):
+            by_test = Rank.PATTERN
+        else:
+            return None
+    # An entry that names tests may add what their markers leave open.
+    open_task = by_test is not None and declaration.task is None
+    if entry.task is not None and entry.task != declaration.task and not open_task:
+        return None
+    open_model = by_test is not None and not subject.models
+    if entry.model is not None and not open_model:
+        pattern = entry.model
+        if not any(matches(pattern, each) for each in subject.models):
+            return None
+    if by_test is not None:
+        return by_test
+    if entry.model is not None:
+        return Rank.TASK_AND_MODEL if entry.task is not None else Rank.MODEL
+    return Rank.TASK if entry.task is not None else None
+
+
+def _specificity(ranked: tuple[Rank, Entry]) -> tuple[int, bool]:
+    rank, entry = ranked
+    return rank, entry.hardware is not None
+
+
+def _key(limit: Limit | None) -> tuple[Quantity, str] | None:
+    return None if limit is None else (limit.quantity, limit.unit)
+
+
+def _own(declaration: Declaration, nearest: Entry | None, file: BudgetsFile) -> list[Budget]:
+    """The marker's own limit; what it leaves open comes from the nearest entry."""
+    if declaration.limit is None:
+        return []
+    scope = declaration.scope or (nearest.scope if nearest else None)
+    message = nearest.message if nearest else ""
+    return [_budget(declaration.limit, declaration.origin, scope, file, message)]
+
+
+def _budget(
+    limit: Limit, origin: str, scope: Scope | None, file: BudgetsFile, message: str
+) -> Budget:
+    chosen = scope or file.defaults.scope or Scope.AUTO
+    if limit.quantity is Quantity.CPU_TIME:
+        chosen = Scope.CPU
+    return Budget(limit, origin, chosen, file.defaults.tolerance, message)
+
+
+def _chosen(
+    here: Sequence[tuple[Rank, Entry]], taken: set[tuple[Quantity, str] | None]
+) -> Iterable[tuple[Limit, str, Entry]]:
+    """The most specific limit for each quantity and unit, from entries in that order."""
+    best: dict[tuple[Quantity, str] | None, tuple[tuple[int, bool], Entry]] = {}
+    for ranked in here:
+        entry = ranked[1]
+        for limit, origin in entry.limits:
+            key = _key(limit)
+            if key in taken:
+                continue
+            if key not in best:
+                best[key] = (_specificity(ranked), entry)
+                yield limit, origin, entry
+            elif best[key][0] == _specificity(ranked):
+                raise ResolutionError(
+                    f"two budgets are for this test, and neither is more specific: "
+                    f"{best[key][1].named} and {entry.named} both limit {limit.quantity} per "
+                    f'{limit.unit}; name the test in one of them (tests = "..."), or choose one in '
+                    'the marker: id="..."'
+                )
+
+
+def _check_known(declaration: Declaration, file: BudgetsFile, any_entry: bool) -> None:
+    if any_entry:
+        return
+    if declaration.id is not None:
+        ids = [entry.id for entry in file.entries if entry.id]
+        if not file.shown:
+            raise ResolutionError(
+                f"id={declaration.id!r} names a budget of {BUDGETS_FILE}, and there is none in the "
+                "root folder; write one, or name it with --energy-budgets PATH"
+            )
+        raise ResolutionError(
+            f"id={declaration.id!r} is no budget of {file.shown}{_near(declaration.id, ids)}"
+        )
+    tasks = [entry.task for entry in file.entries if entry.task]
+    task = declaration.task
+    if file.shown and task is not None and declaration.limit is None and task not in tasks:
+        raise ResolutionError(f"task={task!r} is no task of {file.shown}{_near(task, tasks)}")
+
+
+def _near(name: str, known: Sequence[str]) -> str:
+    unique = sorted(dict.fromkeys(known))
+    if not unique:
+        return ", which has none"
+    near = difflib.get_close_matches(name, unique, n=1)
+    hint = f", did you mean {near[0]!r}?" if near else ""
+    return f"{hint} (there are: {', '.join(unique)})"
+
+
+def _plain_model(entries: Iterable[Entry]) -> str | None:
+    """The first model that is a name, not a pattern."""
+    names = (entry.model for entry in entries)
+    return next((name for name in names if name and not {"*", "?"} & set(name)), None)
+
+
+def _why_none(
+    declaration: Declaration,
+    ranked: Sequence[tuple[Rank, Entry]],
+    machine: MachineClass | None,
+    file: BudgetsFile,
+) -> tuple[str, ...]:
+    if ranked:
+        names = ", ".join(f"{entry.hardware} ({entry.origin})" for _, entry in ranked)
+        return (f"its limits are for other hardware only: {names}; this is {machine}",)
+    others = [each for each in file.entries if each.task == declaration.task and each.model]
+    if declaration.task is not None and others:
+        models = ", ".join(f"{each.model} ({each.origin})" for each in others)
+        return (f"the limits of task {declaration.task!r} are for other models only: {models}",)
+    return ()
+
+
+def _is_hardware(file: BudgetsFile, name: str | None, machine: MachineClass | None) -> bool:
+    return name is None or machine is None or fits(file.hardware[name], machine)
+
+
+def fits(hardware: Hardware, machine: MachineClass) -> bool:
+    """Whether a machine is of this class; names are compared without regard to case."""
+    if hardware.cpu is not None and not matches(hardware.cpu.lower(), machine.cpu.lower()):
+        return False
+    if hardware.gpu_count is not None and hardware.gpu_count != len(machine.gpus):
+        return False
+    if hardware.gpu is not None and not (
+        machine.gpus
+        and all(matches(hardware.gpu.lower(), name.lower()) for name, _ in machine.gpus)
+    ):
+        return False
+    watts = hardware.power_limit_watts
+    return watts is None or (
+        bool(machine.gpus)
+        and all(limit is not None and abs(limit - watts) <= SAME_WATTS for _, limit in machine.gpus)
+    )

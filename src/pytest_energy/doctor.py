@@ -1,0 +1,229 @@
+"""What this machine can measure: every instrument read live, and what to do about what is missing.
+
+Nothing here names a host, a user or a path, so that a diagnosis can be pasted in public.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from pytest_energy import machine
+from pytest_energy.budgets.budget import Budget
+from pytest_energy.measure.accelerators import TorchUse
+from pytest_energy.measure.coverage import Coverage, GpusInUse, cover
+from pytest_energy.measure.in_use import find_gpus_in_use, offer_of
+from pytest_energy.measure.meter import Meter, Window
+from pytest_energy.sensors.base import Channel, Clock, Provenance, SensorFault
+from pytest_energy.sensors.cpu_time import ProcessTree
+from pytest_energy.sensors.discover import Instruments
+from pytest_energy.sensors.proc_stat import busy_seconds
+from pytest_energy.units import parse_limit
+
+SECONDS = 2.0
+#: A board's power may exceed its limit for a moment.
+OVER_POWER_LIMIT = 1.2
+#: One core is kept busy while the instruments are read; less than this of it means a crowd.
+BUSY_CORE = 0.5
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One channel over the seconds that were watched, with one core kept busy.
+
+    watts: None where there was no number; `plausible` then says why, as it does for an odd one.
+    update_seconds: how often the instrument refreshes its value, as seen; 0: at every reading.
+    """
+
+    channel: str
+    source: str
+    provenance: str
+    watts: float | None
+    update_seconds: float
+    plausible: str
+
+
+@dataclass(frozen=True)
+class Missing:
+    """An instrument that isn't there or isn't used, why, and what to do about it."""
+
+    what: str
+    why: str
+    remedy: str
+
+
+@dataclass(frozen=True)
+class Gated:
+    """What a limit of scope auto covers: in which case, which channels, with which evidence."""
+
+    case: str
+    scope: str
+    channels: tuple[str, ...]
+    evidence: str
+    tolerance: float
+    problem: str
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What this machine can measure.
+
+    gpus: name and power limit in watts of each board. works: whether anything can be measured or
+    estimated.
+    """
+
+    os: str
+    architecture: str
+    cpu: str
+    cpu_count: int
+    gpus: tuple[tuple[str, float | None], ...]
+    versions: dict[str, str]
+    seconds: float
+    readings: tuple[Reading, ...]
+    neighbour_cores: float | None
+    gpus_in_use: tuple[str, ...]
+    why_in_use: str
+    auto: tuple[Gated, ...]
+    missing: tuple[Missing, ...]
+    left_out: dict[str, str]
+    works: bool
+
+
+def diagnose(
+    instruments: Instruments,
+    mode: str,
+    clock: Clock,
+    spin: Callable[[float], None],
+    seconds: float = SECONDS,
+) -> Diagnosis:
+    """Read all instruments for `seconds`, while `spin` keeps one core busy for as long.
+
+    mode: that of --energy-gpus.
+    """
+    channels = instruments.channels
+    meter = Meter(instruments.counters, instruments.cpu_time, busy_seconds, clock)
+    meter.open([channel.name for channel in channels])
+    spin(seconds)
+    window = meter.close()
+    nvml = instruments.nvml
+    gpus = nvml.gpus if nvml is not None else ()
+    limits = {gpu.channel: gpu.power_limit_watts for gpu in gpus}
+    here = machine.machine([])
+    readings = tuple(_reading(each, window, limits.get(each.name)) for each in channels)
+    in_use = find_gpus_in_use(instruments, mode, TorchUse(), ProcessTree())
+    neighbours = window.neighbour_cpu_seconds
+    return Diagnosis(
+        os=here.os,
+        architecture=here.architecture,
+        cpu=here.cpu,
+        cpu_count=here.cpu_count,
+        gpus=tuple((gpu.name, gpu.power_limit_watts) for gpu in gpus),
+        versions=machine.versions(nvml.driver if nvml is not None else None),
+        seconds=window.seconds,
+        readings=readings,
+        neighbour_cores=None if neighbours is None else neighbours / window.seconds,
+        gpus_in_use=tuple(f"gpu:{each.board.index}" for each in in_use.devices),
+        why_in_use=in_use.problem or in_use.note or in_use.why,
+        auto=tuple(_auto(instruments, in_use)),
+        missing=tuple(_missing(instruments)),
+        left_out=dict(instruments.rapl.left_out),
+        works=any(each.watts is not None for each in readings),
+    )
+
+
+def _reading(channel: Channel, window: Window, limit_watts: float | None) -> Reading:
+    try:
+        watts = window.joules([channel.name]) / window.seconds
+        odd = _odd(channel, watts, limit_watts, window.cpu_seconds / window.seconds)
+    except SensorFault as fault:
+        watts, odd = None, str(fault).removeprefix(f"{channel.name}: ")
+    return Reading(
+        channel.name,
+        channel.source,
+        str(channel.provenance),
+        watts,
+        channel.update_seconds,
+        odd or "yes",
+    )
+
+
+def _odd(channel: Channel, watts: float, limit_watts: float | None, cores: float) -> str:
+    """Why a reading can't be believed, or ""."""
+    if channel.provenance is Provenance.ESTIMATED:
+        if cores < BUSY_CORE:
+            return f"one core was kept busy and {cores:.2f} of it was counted: a crowded machine"
+    elif watts <= 0:
+        return "no: it did not move"
+    elif limit_watts is not None and watts > OVER_POWER_LIMIT * limit_watts:
+        return f"no: the board's power limit is {limit_watts:.0f} W"
+    return ""
+
+
+def _auto(instruments: Instruments, in_use: GpusInUse) -> list[Gated]:
+    """What a limit of scope auto covers as things are, and for a test that uses the GPUs."""
+    cases = [("a test that uses no GPU", GpusInUse())]
+    if instruments.candidates:
+        boards = ", ".join(f"gpu:{each.board.index}" for each in instruments.candidates)
+        cases.append((f"a test that uses {boards}", GpusInUse(instruments.candidates)))
+    if in_use.note:
+        cases = [("any test", in_use)]
+    return [_gated(case, _cover(instruments, used)) for case, used in cases]
+
+
+def _cover(instruments: Instruments, in_use: GpusInUse) -> Coverage:
+    budget = Budget(parse_limit("1 J / query"))
+    return cover(budget, in_use, TorchUse(), offer_of(instruments), require_measured=False)
+
+
+def _gated(case: str, coverage: Coverage) -> Gated:
+    return Gated(
+        case,
+        str(coverage.scope),
+        coverage.gated_names,
+        coverage.method,
+        coverage.tolerance,
+        coverage.problem,
+    )
+
+
+def _missing(instruments: Instruments) -> list[Missing]:
+    found = []
+    if instruments.nvml is None:
+        found.append(Missing("NVIDIA GPUs", instruments.no_nvml, _NO_DRIVER))
+    for name, fault in sorted(instruments.gpu_faults.items()):
+        found.append(Missing(name, f"can't be read: {fault}", _NO_BOARD))
+    for note in instruments.gpu_notes:
+        name, _, why = note.partition(": ")
+        found.append(Missing(f"energy counter of {name}", why, _NO_COUNTER))
+    for device in instruments.candidates:
+        if device.mig is not None and not device.mig.whole:
+            why = "this process may use a slice of it, and its counter is the whole board's"
+            found.append(Missing(f"gpu:{device.board.index}", why, _SLICE))
+    if instruments.rapl.sensor is None:
+        found.append(Missing("CPU counter (RAPL)", instruments.no_rapl, instruments.rapl.remedy))
+        found.append(Missing("measured CPU energy", _estimate(instruments.channels), _PIN))
+    if busy_seconds() is None:
+        found.append(Missing("neighbours", "this system doesn't tell how busy others are", ""))
+    return found
+
+
+def _estimate(channels: Sequence[Channel]) -> str:
+    sources = [each.source for each in channels if each.provenance is Provenance.ESTIMATED]
+    return f"it is an estimate: {sources[0]}" if sources else "there is no estimate either"
+
+
+_NO_DRIVER = (
+    "# On a machine without an NVIDIA GPU there is nothing to do. With one: nvidia-smi must work.\n"
+    "# In a container, the driver's tools have to be let in:\n"
+    "docker run --gpus all -e NVIDIA_DRIVER_CAPABILITIES=compute,utility IMAGE"
+)
+_NO_BOARD = (
+    "# Work on this board is unmeasured. A virtual GPU often has no counter: measure on the host,\n"
+    "# or on a whole board."
+)
+_NO_COUNTER = "# Nothing to do: power is integrated instead. Figures of the two are never compared."
+_SLICE = '# Use the whole board, or limit what the CPU uses: scope="cpu".'
+_PIN = (
+    "# Pin the watts of a busy core of this processor, from its data sheet or a power meter:\n"
+    "pytest --energy-cpu-watts-per-core 6"
+)

@@ -1,0 +1,48 @@
+"""Ask this machine which GPUs are in use; the decision itself is in `coverage`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pytest_energy.measure.accelerators import TorchUse
+from pytest_energy.measure.coverage import GpuFacts, GpusInUse, Offer, gpus_in_use
+from pytest_energy.sensors.cpu_time import ProcessTree
+from pytest_energy.sensors.discover import Instruments
+
+#: The inode of the first PID namespace (PROC_PID_INIT_INO in the kernel): in any other one the
+#: driver's process ids are not ours.
+_FIRST_PID_NAMESPACE = "pid:[4026531836]"
+
+
+def find_gpus_in_use(
+    instruments: Instruments, mode: str, torch: TorchUse, tree: ProcessTree
+) -> GpusInUse:
+    """The boards in use at this moment; `mode` is that of --energy-gpus."""
+    nvml = instruments.nvml
+    return gpus_in_use(
+        GpuFacts(
+            mode=mode,
+            allotted=instruments.allotted,
+            listed=instruments.listed,
+            torch=torch,
+            process_ids={gpu.board.index: nvml.process_ids(gpu) for gpu in nvml.gpus}
+            if nvml is not None
+            else {},
+            our_process_ids=tree.pids(),
+            ids_match=_in_first_pid_namespace(),
+        )
+    )
+
+
+def offer_of(instruments: Instruments) -> Offer:
+    """What can be read here."""
+    return Offer(
+        instruments.channels, instruments.gpu_faults, instruments.no_nvml, instruments.no_rapl
+    )
+
+
+def _in_first_pid_namespace() -> bool:
+    try:
+        return str(Path("/proc/self/ns/pid").readlink()) == _FIRST_PID_NAMESPACE
+    except OSError:
+        return not Path("/proc/self").exists()  # only Linux has such namespaces

@@ -1,0 +1,27 @@
+"""What the figures of a run add up to, in things that people know."""
+
+from __future__ import annotations
+
+import textwrap
+
+from pytest_energy.carbon import PHONE_CHARGE, in_words
+from pytest_energy.record import RunRecord, TestRecord
+
+
+def adds_up(record: RunRecord, width: int) -> list[str]:
+    """Each figure with its limit, then the source, wrapped; nothing without figures."""
+    lines = [_line(test) for test in record.tests if test.joules_per_unit is not None]
+    if not lines:
+        return []
+    each = PHONE_CHARGE
+    lines.append(f"a {each.name} is {each.kwh_each:g} kWh ({each.source})")
+    return [part for line in lines for part in textwrap.wrap(line, width, break_on_hyphens=False)]
+
+
+def _line(test: TestRecord) -> str:
+    assert test.joules_per_unit is not None
+    label = test.id.rpartition("::")[2] + (f" {test.name}" if test.name else "")
+    line = f"{label}: {in_words(test.joules_per_unit, test.unit, PHONE_CHARGE)}"
+    if test.limit_joules_per_unit is not None:
+        line += f"; its limit: {in_words(test.limit_joules_per_unit, test.unit, PHONE_CHARGE)}"
+    return line

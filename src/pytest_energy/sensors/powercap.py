@@ -1,0 +1,307 @@
+"""The powercap tree of Linux: which zones count energy, which are left out, what hides others.
+
+Zones are the packages of a processor and their parts. No text here names a path but DEFAULT_ROOT,
+so that all can be shown in public.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from pathlib import Path
+
+from pytest_energy.sensors.base import Kind
+
+DEFAULT_ROOT = Path("/sys/class/powercap")
+DEVICES = Path("/sys/devices/virtual/powercap")
+"""Where the links in DEFAULT_ROOT lead, and what container runtimes mount something over."""
+
+CONTROL_TYPE = re.compile(r"[\w-]*rapl[\w-]*")
+ZONE = re.compile(r"[\w-]*rapl[\w-]*(:\d+)+")
+PACKAGE = re.compile(r"package-(?P<number>\d+)(-die-\d+)?")
+NAME = re.compile(r"[a-z][a-z0-9_-]*")
+FOLDER_LEVELS = 4
+"""The root, a control type in it, a package in that and its parts."""
+
+GROUP = "energy"
+
+
+class Access(StrEnum):
+    """What this user can have of a powercap tree."""
+
+    READABLE = "readable"
+    ABSENT = "absent"
+    MASKED = "masked"
+    DENIED = "denied"
+    FAULTY = "faulty"
+
+
+@dataclass(frozen=True)
+class Zone:
+    """A zone to count. label: its name for people, unique in the tree; package: its number."""
+
+    id: str
+    folder: Path
+    kind: Kind
+    name: str
+    package: str
+    label: str
+    channel: str
+
+
+_REFUSED = {
+    Access.ABSENT: "no RAPL counters",
+    Access.MASKED: "the RAPL counters are masked",
+    Access.DENIED: "no permission for the RAPL counters",
+    Access.FAULTY: "the RAPL counters can't be trusted",
+}
+
+
+class Refusal(Exception):
+    """The counters can't be had; in which way, and what was seen."""
+
+    def __init__(self, access: Access, seen: str) -> None:
+        super().__init__(f"{_REFUSED[access]}: {seen}")
+        self.access = access
+
+
+@dataclass(frozen=True)
+class _Folder:
+    path: Path
+    entries: frozenset[str]
+
+
+@dataclass(frozen=True)
+class _Tree:
+    """zones: their folders by id. dangling: links to zones that lead nowhere. bare: empty folders
+    that should hold zones."""
+
+    zones: Mapping[str, _Folder]
+    dangling: frozenset[str]
+    bare: tuple[Path, ...]
+
+
+def zones_to_count(root: Path, left_out: dict[str, str]) -> list[Zone]:
+    """Packages and their memory. Raises Refusal where there are none or some are hidden."""
+    place = _place(root)
+    try:
+        tree = _scan(root)
+    except (FileNotFoundError, NotADirectoryError):
+        if root.is_symlink() and CONTROL_TYPE.fullmatch(root.name):
+            raise Refusal(Access.MASKED, f"{place} is a link that leads nowhere") from None
+        raise Refusal(Access.ABSENT, f"{place} isn't there") from None
+    except PermissionError:
+        raise Refusal(Access.DENIED, f"this user may not look into {place}") from None
+    except OSError as error:
+        raise Refusal(Access.FAULTY, f"{place} can't be listed: {why_not(error)}") from None
+    hidden = set(tree.dangling)
+    hidden |= {zone for zone, folder in tree.zones.items() if "energy_uj" not in folder.entries}
+    if mattering := sorted(filter(_matters, hidden)):
+        raise Refusal(
+            Access.MASKED, f"the counters of {', '.join(mattering)} are hidden, as in a container"
+        )
+    names = {zone: text_of(folder.path / "name") for zone, folder in tree.zones.items()}
+    found: list[Zone] = []
+    for zone, name in names.items():
+        if not NAME.fullmatch(name):
+            raise Refusal(Access.FAULTY, f"the name of {zone} reads {shown(name)}")
+        above = names.get(zone.rpartition(":")[0], "")
+        if reason := _reason_to_leave_out(zone, name, above):
+            left_out[f"{name} ({zone})"] = reason
+        else:
+            found.append(_zone(zone, tree.zones[zone].path, name, above))
+    if not any(zone.kind is Kind.CPU for zone in found):
+        if _covered(root, tree.bare):
+            raise Refusal(Access.MASKED, f"something is mounted over {place}, as in a container")
+        raise Refusal(Access.ABSENT, f"{place} holds no RAPL package")
+    return _with_unique_labels(found)
+
+
+def _scan(root: Path) -> _Tree:
+    """The zones at and below `root`, each once: links may show one in several places.
+
+    Nothing but control types and zones is entered, and nothing deeper than a zone can be, since
+    other links in these folders lead back up.
+    """
+    zones: dict[str, _Folder] = {}
+    links: set[str] = set()
+    bare: list[Path] = []
+    level = [root]
+    for _ in range(FOLDER_LEVELS):
+        deeper: list[Path] = []
+        for folder in level:
+            if folder.name in zones:
+                continue
+            entries = frozenset(each.name for each in folder.iterdir())
+            if ZONE.fullmatch(folder.name) and folder != root:
+                zones[folder.name] = _Folder(folder, entries)
+            elif not entries:
+                bare.append(folder)
+            for name in sorted(entries):
+                path = folder / name
+                if name in zones or not (ZONE.fullmatch(name) or CONTROL_TYPE.fullmatch(name)):
+                    continue
+                if path.is_dir():
+                    deeper.append(path)
+                elif path.is_symlink():
+                    links.add(name)
+        level = deeper
+    in_order = sorted(zones, key=lambda zone: [int(part) for part in zone.split(":")[1:]])
+    return _Tree(
+        {zone: zones[zone] for zone in in_order}, frozenset(links - zones.keys()), tuple(bare)
+    )
+
+
+def _matters(zone: str) -> bool:
+    """Whether this zone or control type may hold counters that aren't found elsewhere."""
+    return not zone.partition(":")[0].endswith("-mmio")
+
+
+def _reason_to_leave_out(zone: str, name: str, above: str) -> str:
+    if not _matters(zone):
+        return "counts the energy of the package again"
+    if name == "psys":
+        return "contains the packages"
+    if name == "dram":
+        return ""
+    if zone.count(":") > 1:
+        return f"is inside {above or 'its package'}"
+    return "" if PACKAGE.fullmatch(name) else "is neither a package nor memory"
+
+
+def _zone(zone: str, folder: Path, name: str, above: str) -> Zone:
+    package = PACKAGE.fullmatch(above if name == "dram" else name)
+    number = package["number"] if package else zone
+    if name != "dram":
+        return Zone(zone, folder, Kind.CPU, name, number, name, f"cpu:{name}")
+    label = f"dram of {above}" if package else f"dram ({zone})"
+    channel = f"dram:{above.removeprefix('package-') if package else zone}"
+    return Zone(zone, folder, Kind.DRAM, name, number, label, channel)
+
+
+def _with_unique_labels(zones: Sequence[Zone]) -> list[Zone]:
+    """Zones of one name are told apart by their ids."""
+    labels = [zone.label for zone in zones]
+    return [
+        zone if labels.count(zone.label) == 1 else replace(zone, label=f"{zone.label} ({zone.id})")
+        for zone in zones
+    ]
+
+
+def _covered(root: Path, bare: Sequence[Path]) -> bool:
+    """Whether a mount at or below the root explains why a folder is empty."""
+    mounts = _mount_points()
+    if root == DEFAULT_ROOT and DEVICES in mounts:
+        return True
+    top = root.resolve()
+    return any(
+        folder.resolve().is_relative_to(mount)
+        for mount in mounts
+        if mount.is_relative_to(top)
+        for folder in bare
+    )
+
+
+def _mount_points() -> set[Path]:
+    try:
+        lines = Path("/proc/self/mountinfo").read_bytes().splitlines()
+    except OSError:
+        return set()
+    # Spaces and the like are written as three octal digits; see proc_pid_mountinfo(5).
+    return {
+        Path(os.fsdecode(re.sub(rb"\\(\d{3})", lambda code: bytes([int(code[1], 8)]), path)))
+        for path in (line.split()[4] for line in lines)
+    }
+
+
+def text_of(path: Path) -> str:
+    """Empty where it can't be read."""
+    try:
+        return path.read_bytes().decode("ascii", "replace").strip()
+    except OSError:
+        return ""
+
+
+def number(text: bytes) -> int | None:
+    """A count as the kernel writes it; int() would take signs and underscores too."""
+    digits = text.strip()
+    return int(digits) if digits.isdigit() else None
+
+
+def shown(text: bytes | str) -> str:
+    return ascii(text[:40]).removeprefix("b")
+
+
+def why_not(error: OSError) -> str:
+    # str(error) would name the path.
+    return os.strerror(error.errno) if error.errno else type(error).__name__
+
+
+def cannot_read(zone: Zone, file: str, error: OSError) -> str:
+    return f"{file} of {zone.label} can't be read: {why_not(error)}"
+
+
+def _place(root: Path) -> str:
+    named = "the folder that energy_powercap_root names"
+    return str(DEFAULT_ROOT) if root == DEFAULT_ROOT else named
+
+
+def remedy_for(refusal: Refusal, root: Path, counted: Sequence[Zone]) -> str:
+    match refusal.access:
+        case Access.ABSENT:
+            return _load_the_module(root)
+        case Access.MASKED:
+            return _show_to_the_container()
+        case Access.DENIED:
+            return _let_a_group_read(root, counted)
+        case _:
+            return (
+                "# A fault of the kernel, the firmware or a virtual machine, which no setting "
+                "mends.\n# Until it is gone, the CPU's energy is estimated."
+            )
+
+
+def _load_the_module(root: Path) -> str:
+    check = "# Check that energy_powercap_root names the folder intel-rapl or the one above it.\n"
+    return ("" if root == DEFAULT_ROOT else check) + (
+        "# Virtual machines and ARM processors have no such counters.\n"
+        "# An Intel or AMD machine of your own may lack only the module that shows them:\n"
+        "sudo modprobe intel_rapl_msr"
+    )
+
+
+def _show_to_the_container() -> str:
+    # Not `systempaths=unconfined`: AppArmor would still deny the usual path, and it bares /proc.
+    return (
+        "# Container runtimes hide these counters, because who reads them can spy on other work\n"
+        "# on the machine by its power (CVE-2020-8694). Run the tests on the host, or show the\n"
+        "# counters to a container that you trust, under another path (podman: the same):\n"
+        "docker run -v /sys/devices/virtual/powercap:/powercap:ro IMAGE "
+        "pytest -o energy_powercap_root=/powercap"
+    )
+
+
+def _let_a_group_read(root: Path, counted: Sequence[Zone]) -> str:
+    if not counted:
+        return _show_to_the_container() if root == DEFAULT_ROOT else ""
+    custom = root != DEFAULT_ROOT
+    spelled = '"$POWERCAP_ROOT"' if custom else str(DEFAULT_ROOT)
+    files = " ".join(f"{spelled}/{zone.folder.relative_to(root)}/energy_uj" for zone in counted)
+    variable = "# POWERCAP_ROOT stands for the folder that energy_powercap_root names.\n"
+    return (
+        f"# Let the group {GROUP!r} read the counters, join it, and log in again. Its members can\n"
+        "# spy on other work on the machine by its power (CVE-2020-8694).\n"
+        f"{variable if custom else ''}"
+        f"sudo groupadd -f {GROUP}\n"
+        f'sudo usermod -aG {GROUP} "$USER"\n'
+        f"sudo chgrp {GROUP} {files}\n"
+        f"sudo chmod g+r {files}\n"
+        "# To keep it when the machine starts again:\n"
+        f"printf 'z \"%s\" 0440 root {GROUP} -\\n' {files} | "
+        "sudo tee /etc/tmpfiles.d/pytest-energy.conf\n"
+        "# In a container, do this on the host; where AppArmor still denies the usual path, mount\n"
+        f"# {DEVICES} under another one and name that in energy_powercap_root."
+    )
