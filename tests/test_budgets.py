@@ -381,3 +381,63 @@ def test_workers_tell_the_controller(budgets: BudgetsPytester) -> None:
     assert budgets.run(GOOD, TWO, "-n2").ret == 0
     assert budgets.inner.record()["unused_budgets"] == []
     assert {each[:2] for each in budgets.limits()} == {("test_it", "5"), ("test_other", None)}
+
+
+def test_a_file_without_marked_tests_loads_nothing_heavy(budgets: BudgetsPytester) -> None:
+    heavy = ["torch", "codecarbon", "pynvml", "numpy", "pandas", "rich", "typer", "filelock"]
+    source = f"import sys\n\ndef test_it():\n    assert not set({heavy}) & set(sys.modules)\n"
+    budgets.path.write_text(GOOD, encoding="utf-8")
+    budgets.inner.write(source)
+    result = budgets.inner.run_process("--energy-country=USA", "--energy-region=CA")
+    result.assert_outcomes(passed=1)
+
+
+def test_a_country_is_read_without_codecarbon_itself(budgets: BudgetsPytester) -> None:
+    source = """
+        import sys
+
+        @budget("1 kgCO2e / query")
+        def test_it():
+            spin()
+            assert not {"codecarbon", "pandas", "numpy"} & set(sys.modules)
+        """
+    budgets.inner.write(source)
+    result = budgets.inner.run_process("--energy-country=USA", "--energy-region=CA")
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["carbon: 179.064206313 gCO2e/kWh (CodeCarbon *California*"])
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--energy-country=FRA", "--energy-carbon-intensity=3 gCO2e/kWh"], "*keep one of them*"),
+        (["--energy-country=Frankreich"], "--energy-country: *Frankreich*"),
+        (["--energy-country=USA", "--energy-region=us-east-1"], "--energy-country: *us-east-1*"),
+        (["--energy-region=california"], "--energy-region: *name the country*"),
+    ],
+)
+def test_a_place_that_cannot_be_told_ends_the_run(
+    budgets: BudgetsPytester, options: list[str], told: str
+) -> None:
+    budgets.inner.write(IT)
+    result = budgets.inner.run(*options)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"*{told}"])
+
+
+def test_a_region_goes_with_its_country_and_options_come_before_the_file(
+    budgets: BudgetsPytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = GOOD + '[carbon]\nintensity = "300 gCO2e/kWh"\nsource = "ours"\nyear = 2024\npue = 2\n'
+    budgets.inner.pytester.makeini("[pytest]\nenergy_country = USA\nenergy_region = texas\n")
+
+    def told(*options: str) -> str:
+        budgets.run(text, IT, *options)
+        return str(budgets.inner.record()["carbon"]["told"])
+
+    assert "Texas" in told()
+    assert "California" in told("--energy-region=california")
+    monkeypatch.setenv("PYTEST_ENERGY_COUNTRY", "DEU")
+    assert "Germany" in told()
+    assert "x PUE 2" in told()
+    assert "40 gCO2e/kWh" in told("--energy-carbon-intensity=40 gCO2e/kWh")
