@@ -19,6 +19,7 @@ from pytest_energy.carbon import (
     equivalent,
     in_words,
     parse_intensity,
+    readable_units,
 )
 from pytest_energy.units import JOULES_PER_KWH
 
@@ -131,12 +132,13 @@ ONE = Equivalence("phone charge", "phone charges", 1 / JOULES_PER_KWH, "for test
     ],
 )
 def test_an_equivalence_in_words(joules_per_unit: float, unit: str, words: str) -> None:
-    assert in_words(joules_per_unit, unit, ONE) == words
+    assert in_words(joules_per_unit, unit, readable_units(joules_per_unit, ONE), ONE) == words
 
 
 @given(st.floats(min_value=1e-9, max_value=1e12))
 def test_the_words_tell_the_amount(joules_per_unit: float) -> None:
-    words = in_words(joules_per_unit, "query", PHONE_CHARGE).replace(",", "")
+    units = readable_units(joules_per_unit, PHONE_CHARGE)
+    words = in_words(joules_per_unit, "query", units, PHONE_CHARGE).replace(",", "")
     amount, count = re.fullmatch(r"(\S+) phone charges? per (\d+) queries", words).groups()  # type: ignore[union-attr]
     joules = float(amount) * PHONE_CHARGE.kwh_each * JOULES_PER_KWH / int(count)
     assert joules == pytest.approx(joules_per_unit, rel=0.006)

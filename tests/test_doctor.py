@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from fake_powercap import Layout, Zone, running
-from pytest_energy.doctor import Diagnosis, Gated, Missing, Reading
+from pytest_energy.doctor import Board, Diagnosis, Gated, Missing, Reading
 from pytest_energy.report.doctor import render_diagnosis
 
 BOARDS = """\
@@ -122,10 +122,60 @@ def test_settings_are_those_of_pytest_in_this_folder(doctor: Doctor) -> None:
     )
     (reading,) = doctor.found()["readings"]
     assert "x 9 W a core" in reading["source"]
-    doctor.ini("energy_gpus = all of them\n")
-    answer = doctor.run()
+    doctor.ini("energy_gpus = all of them\nenergy_powercap_root = gone\n")
+    answer = doctor.run("--json")
     assert answer.returncode == 2
-    assert "energy_gpus in pytest.ini: 'all of them'" in answer.stderr
+    told = json.loads(answer.stdout)["missing"][0]
+    assert told["what"] == "settings"
+    assert "energy_gpus in pytest.ini: 'all of them'" in told["why"]
+
+
+@pytest.mark.parametrize(
+    "conftest",
+    [
+        "print('HELLO')",
+        "import warnings\nwarnings.warn('x')",
+        "import sys\nprint('bye', flush=True)\nsys.exit(7)",
+        "raise RuntimeError('broken')",
+    ],
+)
+def test_a_conftest_that_prints_or_fails_does_not_spoil_it(doctor: Doctor, conftest: str) -> None:
+    doctor.ini("filterwarnings = error\n")
+    (doctor.folder / "conftest.py").write_text(conftest + "\n", encoding="utf-8")
+    answer = doctor.run("--json")
+    found = json.loads(answer.stdout)
+    works = "HELLO" in conftest
+    assert answer.returncode == (0 if works else 2)
+    assert [each["what"] for each in found["missing"]].count("settings") == (not works)
+
+
+def test_what_it_says_of_limits_is_what_pytest_does(doctor: Doctor) -> None:
+    (doctor.folder / "energy-budgets.toml").write_text(
+        "schema = 1\n[defaults]\ntolerance = 0.07\n", encoding="utf-8"
+    )
+    doctor.ini("energy_powercap_root = gone\n")
+    assert doctor.found()["auto"][0]["tolerance"] == 0.07
+    doctor.environment["PYTEST_ENERGY_REQUIRE"] = "measured"
+    assert "asks for a counter" in doctor.found()["auto"][0]["problem"]
+
+
+@pytest.mark.realtime
+def test_slices_and_lost_boards_are_told_without_their_ids(
+    doctor: Doctor, gpu_env: Callable[[str], dict[str, str]]
+) -> None:
+    slices = "gpu uuid=GPU-aaaa watts=80 mig=enabled\nmig gpu=0 uuid=MIG-secret slices=3\n"
+    doctor.environment |= gpu_env(slices)
+    answer = doctor.run("--json")
+    assert "secret" not in answer.stdout
+    assert "a MIG slice of gpu:0" in answer.stdout
+    doctor.environment["PYTEST_ENERGY_GPUS"] = "GPU-zzz"
+    answer = doctor.run("--json")
+    assert answer.returncode == 2
+    assert "aaaa" not in answer.stdout
+    doctor.environment.pop("PYTEST_ENERGY_GPUS")
+    lost = "gpu uuid=GPU-aaaa name=A\ngpu uuid=GPU-bbbb name=B watts=70\n"
+    doctor.environment |= gpu_env(lost + "fault function=nvmlDeviceGetHandleByIndex gpu=0 error=15")
+    assert doctor.found()["gpus"] == [{"channel": "gpu:1", "name": "B", "power_limit_watts": 400.0}]
 
 
 DIAGNOSIS = Diagnosis(
@@ -133,7 +183,7 @@ DIAGNOSIS = Diagnosis(
     architecture="x86_64",
     cpu="Xeon",
     cpu_count=8,
-    gpus=(("A100", 400.0),),
+    gpus=(Board("gpu:0", "A100", 400.0),),
     versions={"python": "3.12"},
     seconds=2.0,
     readings=(
@@ -153,7 +203,7 @@ DIAGNOSIS = Diagnosis(
 
 def test_a_diagnosis_as_text() -> None:
     text = render_diagnosis(DIAGNOSIS, 60)
-    assert "gpu:0            no reading  measured   refreshed every 100 ms" in text
+    assert "gpu:0            no reading  measured   refreshed every\n" in text
     assert "any test: unmeasured, because gpu:0 can't be read: x" in text
     assert "    sudo a-long-command " + "x" * 90 + "\n" in text  # a command is never wrapped
     assert text.endswith("Nothing can be measured or estimated here.\n")

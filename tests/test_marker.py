@@ -98,8 +98,8 @@ def test_a_marker_that_pytest_cannot_call_is_an_error(energy_pytester: EnergyPyt
     result.assert_outcomes(errors=2)
     result.stdout.fnmatch_lines(
         [
-            "*a marker on a doctest can't be measured*",
-            "*a marker on a unittest.TestCase method can't be measured*",
+            "*a doctest can't be measured*",
+            "*a unittest.TestCase method can't be measured*",
         ]
     )
 

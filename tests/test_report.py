@@ -112,6 +112,18 @@ def test_what_a_figure_and_its_limit_add_up_to() -> None:
 
 def test_verbose_runs_tell_what_it_adds_up_to(energy_pytester: EnergyPytester) -> None:
     energy_pytester.write("@budget('2 kJ / query')\ndef test_it():\n    spin()\n")
-    told = ["test_it: * phone charges per 1,000,000 queries; its limit: 25.3 phone*"]
+    told = ["test_it: * phone charges per 1,000,000 queries; its limit: * phone*"]
     energy_pytester.run("-v").stdout.fnmatch_lines(told)
     energy_pytester.run().stdout.no_fnmatch_line("*phone charges*")
+
+
+def test_a_figure_and_its_limit_are_told_on_one_scale() -> None:
+    test = replace(TEST, joules_per_unit=1e-6, limit_joules_per_unit=100.0)
+    (line, _) = adds_up(replace(RECORD, tests=(test,)), 300)
+    assert line.count("per 1,000,000,000 queries") == 2
+
+
+def test_a_limit_in_carbon_is_told_from_one_in_energy() -> None:
+    limit = replace(TEST.budget, limit="0.5 gCO2e / query")  # type: ignore[type-var]
+    text = render(replace(RECORD, tests=(TEST, replace(TEST, budget=limit))), 80, colour=False)
+    assert text.count(f"{TEST.id} (carbon limit)") == 1

@@ -175,8 +175,19 @@ def test_limits_for_other_hardware_only_are_no_budget_with_a_notice() -> None:
     found = resolved(file(replace(BY_TASK, hardware="a100")), TASK)
     assert [each.limit for each in found.budgets] == [None]
     (notice,) = found.notices
+    assert "its limits of energy per query are for other hardware only" in notice
     assert "a100 (energy-budgets.toml:6)" in notice
     assert "Intel(R) Core(TM) i7-1185G7, no GPU" in notice
+
+
+def test_a_limit_for_other_hardware_is_told_beside_one_for_any() -> None:
+    limits = file(
+        replace(BY_TASK, hardware="a100"), entry(9, "35 mJ / token", task="chat"), BY_TEST
+    )
+    assert resolved(limits, TASK).notices == ()
+    found = resolved(file(*limits.entries[:2]), TASK)
+    assert origins(found) == ["9"]
+    assert "energy per query are for other hardware only: a100" in found.notices[0]
 
 
 def test_limits_for_other_models_only_are_no_budget_with_a_notice() -> None:
@@ -199,15 +210,35 @@ def test_an_unknown_task_without_a_limit_of_its_own_is_told() -> None:
         resolved(file(BY_TASK), Declaration(task="chatt"))
     with pytest.raises(ResolutionError, match=r"which has none"):
         resolved(file(BY_MODEL), Declaration(task="chat"), models=())
-    own = Declaration(parse_limit("1 J / query"), "m:1", task="chatt")
-    assert origins(resolved(file(BY_TASK), own)) == ["1"]
-    assert not resolved(BudgetsFile(), Declaration(task="chatt")).budgets[0].limit
+    found = resolved(BudgetsFile(), Declaration(task="chatt"))
+    assert not found.budgets[0].limit
+    assert "there is no energy-budgets.toml" in found.notices[0]
+
+
+def test_a_slip_of_the_pen_in_a_task_is_told_though_other_entries_fit() -> None:
+    limits = file(BY_TASK, BY_PATTERN)
+    with pytest.raises(ResolutionError, match="did you mean 'chat'"):
+        resolved(limits, Declaration(task="chatt"))
+    with pytest.raises(ResolutionError, match="did you mean 'chat'"):
+        resolved(limits, Declaration(parse_limit("1 J / query"), "m:1", task="chatt"))
+    with pytest.raises(ResolutionError, match="is no task"):
+        resolved(limits, Declaration(task="zebra"))
+    assert origins(resolved(limits, Declaration(parse_limit("1 J / query"), "m:1", task="zebra")))
+    assert origins(resolved(file(BY_PATTERN), Declaration(task="zebra"))) == ["3"]
+
+
+def test_a_pattern_with_many_stars_is_quick() -> None:
+    assert not matches("*a" * 10 + "*x", "tests/" + "a" * 40)
 
 
 def test_entries_are_matched_whatever_the_hardware() -> None:
     limits = file(replace(BY_TASK, hardware="a100"), BY_MODEL, BY_ID)
     found = matched(TASK, Subject(TEST, frozenset({"gpt2"})), limits)
-    assert found == {BY_TASK.origin, BY_MODEL.origin}
+    assert found == {(BY_TASK.origin, ""), (BY_MODEL.origin, "")}
+    limits = file(replace(BY_TEST, tests=("gone", TEST, "*gpt2]")), replace(BY_ID, tests=("a",)))
+    subject = Subject(TEST, frozenset({"gpt2"}))
+    assert matched(TASK, subject, limits) == {(BY_TEST.origin, TEST), (BY_TEST.origin, "*gpt2]")}
+    assert matched(Declaration(id="x"), subject, limits) == {(BY_ID.origin, "a")}
 
 
 @given(st.text(st.characters(exclude_characters="*?")), st.text(), st.text())

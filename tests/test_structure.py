@@ -14,7 +14,16 @@ from pytest_energy.plugin import MARKER
 
 PACKAGE = Path(pytest_energy.__file__).parent
 HEAVY = ["torch", "codecarbon", "pynvml", "numpy", "rich", "typer", "pandas", "filelock"]
-KNOW_PYTEST = {"plugin", "hooks", "reporting", "budget_use", "settings", "marker", "fixture"}
+KNOW_PYTEST = {
+    "plugin",
+    "hooks",
+    "reporting",
+    "budget_use",
+    "settings",
+    "settings_here",
+    "marker",
+    "fixture",
+}
 
 #: From top to bottom; a module may import what stands below its own row.
 ROWS = [
@@ -23,6 +32,7 @@ ROWS = [
     ["progress", "reporting"],
     ["budget_use"],
     ["cli"],
+    ["settings_here"],
     ["report.doctor"],
     ["doctor"],
     ["fixture", "marker", "settings"],

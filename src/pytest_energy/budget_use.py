@@ -13,7 +13,7 @@ from pytest_energy import marker
 from pytest_energy.budgets.budget import Declaration
 from pytest_energy.budgets.file import BudgetsFile, Entry
 from pytest_energy.budgets.resolve import matched, matches
-from pytest_energy.items import is_measured
+from pytest_energy.items import is_measured, test_id
 
 _OUTPUT = "energy_unused_budgets"
 
@@ -29,13 +29,15 @@ class BudgetUse:
     def __init__(self, config: pytest.Config, file: BudgetsFile) -> None:
         self._config = config
         self._file = file
-        self._used: set[str] = set()
+        self._used: set[tuple[str, str]] = set()
+        """Entries by origin, each with the pattern of its `tests` that fitted, or ""."""
         self._found: dict[str, bool] = {}
         """Every test that was collected, by id, and whether it is measured."""
         self._hidden: set[str] = set()
         """Test files of which tests were left out."""
         self._collected: set[str] = set()
         self._whole = True
+        self._finished = False
         self._by_worker: list[dict[str, str]] = []
 
     def add(self, item: pytest.Item, declaration: Declaration) -> None:
@@ -47,48 +49,46 @@ class BudgetUse:
         """A sentence for each budget that no test uses."""
         if self._by_worker:
             first, *others = self._by_worker
-            return tuple(
-                told for origin, told in first.items() if all(origin in each for each in others)
-            )
-        return tuple(self._unused().values())
+            return tuple(told for key, told in first.items() if all(key in each for each in others))
+        return tuple(self._unused().values()) if self._finished else ()
 
     def _unused(self) -> dict[str, str]:
         return {
-            entry.origin: f"{entry.named}: budget that no measured test matches: {self._why(entry)}"
+            f"{entry.origin} {test}": f"{entry.named}: budget that no measured test matches: "
+            + (self._why(test) if test else self._why_nobody(entry))
             for entry in self._file.entries
-            if entry.origin not in self._used and self._could_be_seen(entry)
+            for test in entry.tests or ("",)
+            if (entry.origin, test) not in self._used and self._could_be_seen(test)
         }
 
-    def _could_be_seen(self, entry: Entry) -> bool:
-        if not entry.tests:
-            return self._whole
-        return all(self._is_whole(test.partition("::")[0]) for test in entry.tests)
-
-    def _is_whole(self, file: str) -> bool:
-        if {"*", "?"} & set(file):
+    def _could_be_seen(self, test: str) -> bool:
+        file = test.partition("::")[0]
+        if not file or {"*", "?"} & set(file):
             return self._whole
         if not (self._config.rootpath / file).exists():
             return bool(self._collected)
-        return file in self._collected and file not in self._hidden
+        return file not in self._hidden if file in self._collected else self._whole
 
-    def _why(self, entry: Entry) -> str:
-        if not entry.tests:
-            chosen = {"id": entry.id, "task": entry.task, "model": entry.model}
-            named = ", ".join(f"{key}={value!r}" for key, value in chosen.items() if value)
-            return f"no marker has {named}"
-        ids = [each for each in self._found if any(matches(test, each) for test in entry.tests)]
-        if any(not self._found[each] for each in ids):
-            return f"{ids[0]} has no energy_budget marker"
+    def _why_nobody(self, entry: Entry) -> str:
+        chosen = {"id": entry.id, "task": entry.task, "model": entry.model}
+        named = ", ".join(f"{key}={value!r}" for key, value in chosen.items() if value)
+        return f"no marker has {named}"
+
+    def _why(self, test: str) -> str:
+        ids = [each for each in self._found if matches(test, each)]
+        if unmarked := [each for each in ids if not self._found[each]]:
+            return f"{unmarked[0]} has no energy_budget marker"
         if ids:
             return f"{ids[0]} has another task or model"
-        wanted = entry.tests[0]
-        files = {test.partition("::")[0] for test in entry.tests}
-        gone = [each for each in sorted(files) if not (self._config.rootpath / each).exists()]
-        if gone and not {"*", "?"} & set(gone[0]):
-            return f"there is no file {gone[0]}"
-        near = difflib.get_close_matches(wanted, list(self._found), n=3, cutoff=0.5)
+        file = test.partition("::")[0]
+        is_pattern = {"*", "?"} & set(file)
+        if not is_pattern and not (self._config.rootpath / file).exists():
+            return f"there is no file {file}"
+        if not is_pattern and file not in self._collected:
+            return f"no test was collected from {file}"
+        near = difflib.get_close_matches(test, list(self._found), n=3, cutoff=0.5)
         hint = f"; did you mean {' or '.join(near)}?" if near else ""
-        return f"there is no test {wanted}{hint}"
+        return f"there is no test {test}{hint}"
 
     # -- hooks ----------------------------------------------------------------------------------
 
@@ -102,10 +102,11 @@ class BudgetUse:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        self._found = {item.nodeid: is_measured(item) for item in items}
+        self._found = {test_id(item): is_measured(item) for item in items}
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        self._hide(set(self._found) - {item.nodeid for item in session.items})
+        self._finished = True
+        self._hide(set(self._found) - {test_id(item) for item in session.items})
         self._hide(self._narrowed())
         if not self._covers_all() or self._config.getoption("lf", False):
             self._whole = False
@@ -121,7 +122,7 @@ class BudgetUse:
 
     def pytest_sessionfinish(self) -> None:
         output = getattr(self._config, "workeroutput", None)
-        if output is not None:
+        if output is not None and self._finished:
             output[_OUTPUT] = self._unused()
 
     @pytest.hookimpl(optionalhook=True)
@@ -155,11 +156,13 @@ class BudgetUse:
     def _covers_all(self) -> bool:
         """Whether the command line asks for the root folder, or all of `testpaths`."""
         asked = {self._relative(each) for each in self._config.args}
+        root = self._config.rootpath
         usual = {
-            self._relative(str(self._config.rootpath / each))
-            for each in self._config.getini("testpaths")
+            self._relative(str(found))
+            for pattern in self._config.getini("testpaths")
+            for found in root.glob(pattern)
         }
-        ignored = self._config.getoption("ignore", None) or self._config.getoption(
-            "ignore_glob", None
-        )
-        return not ignored and ("." in asked or (bool(usual) and usual <= asked))
+        option = self._config.option
+        if getattr(option, "ignore", None) or getattr(option, "ignore_glob", None):
+            return False
+        return "." in asked or (bool(usual) and usual <= asked)

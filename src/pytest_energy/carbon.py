@@ -123,14 +123,16 @@ def equivalent(joules: float, each: Equivalence) -> float:
     return joules / (each.kwh_each * JOULES_PER_KWH)
 
 
-def in_words(joules_per_unit: float, unit: str, each: Equivalence) -> str:
-    """For example "0.270 phone charges per 1,000 queries".
-
-    `unit` is singular. Of what costs little, up to a trillion are counted, to show 0.01 or more.
-    """
+def readable_units(joules_per_unit: float, each: Equivalence) -> int:
+    """Of how many units to tell: 1,000, or as many more as show 0.01 or more; at most 10^12."""
     units = 1000
     while 0 < equivalent(joules_per_unit * units, each) < 0.01 and units < 10**12:
         units *= 1000
+    return units
+
+
+def in_words(joules_per_unit: float, unit: str, units: int, each: Equivalence) -> str:
+    """For example "0.270 phone charges per 1,000 queries"; `unit` is singular."""
     amount = figure(equivalent(joules_per_unit * units, each))
     whole, point, rest = amount.partition(".")
     if whole.isdigit():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -23,9 +24,15 @@ app = typer.Typer(
 budgets = typer.Typer(help=f"The limits in {BUDGETS_FILE}.", no_args_is_help=True)
 app.add_typer(budgets, name="budgets")
 
-RecordPath = Annotated[Path, typer.Argument(metavar="RECORD", help="a file of --energy-json")]
+# `readable`: that a file can't be read is told by whoever reads it.
+RecordPath = Annotated[
+    Path, typer.Argument(metavar="RECORD", help="a file of --energy-json", readable=False)
+]
+RecordPaths = Annotated[
+    list[Path], typer.Argument(metavar="RECORD...", help="files of --energy-json", readable=False)
+]
 BudgetsPath = Annotated[
-    Path, typer.Option("--file", metavar="PATH", help="the file of limits", show_default=True)
+    Path, typer.Option("--file", metavar="PATH", help="the file of limits", readable=False)
 ]
 
 
@@ -79,39 +86,61 @@ def carbon(
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
     seconds: Annotated[
-        float, typer.Option(metavar="SECONDS", min=0.2, help="how long to read")
+        float, typer.Option(metavar="SECONDS", min=0.2, max=600, help="how long to read")
     ] = 2.0,
 ) -> None:
     """Read every instrument of this machine, and say what is missing and what to do about it.
 
     The output names no host, user or path, so it can be pasted in public. The settings are those
     that pytest would take in this folder. Exit status 1: nothing can be measured or estimated.
+    Exit status 2: the settings can't be used, and the usual ones were taken.
     """
     import os
 
-    from pytest_energy.doctor import diagnose
+    from pytest_energy.doctor import Rules, diagnose
+    from pytest_energy.measure.lock import machine_lock
     from pytest_energy.report.doctor import render_diagnosis
     from pytest_energy.sensors.base import Clock
     from pytest_energy.sensors.discover import Choice, discover
-    from pytest_energy.settings import settings_here
+    from pytest_energy.settings import Settings
+    from pytest_energy.settings_here import settings_here
 
     clock = Clock(time.perf_counter, time.sleep)
+    problems = []
     try:
         settings = settings_here()
-        choice = Choice(settings.gpus, settings.cpu_watts_per_core, settings.powercap_root)
-        instruments = discover(choice, os.environ.get("CUDA_VISIBLE_DEVICES"), clock)
     except ValueError as error:
-        _stop("doctor", error)
-    try:
-        found = diagnose(instruments, settings.gpus.mode, clock, _spin, seconds)
-    finally:
-        instruments.close()
+        problems.append(f"left aside, because they can't be used: {error}")
+        settings = Settings()
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    with machine_lock():  # a measured test doesn't want a busy core beside it
+        choice = Choice(settings.gpus, settings.cpu_watts_per_core, settings.powercap_root)
+        try:
+            instruments = discover(choice, visible, clock)
+        except ValueError as error:
+            problems.append(f"left aside, because they can't be used: {_public(error)}")
+            usual = Settings()
+            choice = Choice(usual.gpus, usual.cpu_watts_per_core, settings.powercap_root)
+            instruments = discover(choice, visible, clock)
+        defaults = settings.budgets.defaults
+        rules = Rules(
+            choice.gpus.mode,
+            settings.require_measured,
+            defaults.scope or Rules.scope,
+            defaults.tolerance,
+        )
+        try:
+            found = diagnose(instruments, rules, clock, _spin, seconds, problems)
+        finally:
+            instruments.close()
     if as_json:
         typer.echo(json.dumps(asdict(found), indent=1))
     else:
         typer.echo(render_diagnosis(found, Console().width), nl=False)
     if not found.works:
         raise typer.Exit(1)
+    if problems:
+        raise typer.Exit(2)
 
 
 @budgets.command()
@@ -128,9 +157,7 @@ def check(path: BudgetsPath = Path(BUDGETS_FILE)) -> None:
 
 @budgets.command()
 def suggest(
-    paths: Annotated[
-        list[Path], typer.Argument(metavar="RECORD...", help="files of --energy-json")
-    ],
+    paths: RecordPaths,
     path: BudgetsPath = Path(BUDGETS_FILE),
 ) -> None:
     """Write a limit for each measured test without one, with headroom from the spread."""
@@ -141,7 +168,7 @@ def suggest(
         text = ""
         if path.exists():
             read_budgets(path, str(path))
-            text = path.read_bytes().decode("utf-8-sig")
+            text = path.read_bytes().decode("utf-8")
         found = suggest_limits([record.read(each) for each in paths], text, str(path))
         if found.written:
             record.write_text(path, found.text)
@@ -152,6 +179,11 @@ def suggest(
     for line in found.told:
         typer.echo(line)
     typer.echo(f"{path}: {_many(found.written, 'budget')} written")
+
+
+def _public(error: ValueError) -> str:
+    """A message without the UUIDs of boards, which may be this machine's alone."""
+    return re.sub(r"(GPU|MIG)-[\w/-]+", r"\1-...", str(error))
 
 
 def _spin(seconds: float) -> None:

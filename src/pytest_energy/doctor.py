@@ -9,14 +9,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from pytest_energy import machine
-from pytest_energy.budgets.budget import Budget
+from pytest_energy.budgets.budget import Budget, Scope
 from pytest_energy.measure.accelerators import TorchUse
-from pytest_energy.measure.coverage import Coverage, GpusInUse, cover
+from pytest_energy.measure.coverage import GpusInUse, cover
 from pytest_energy.measure.in_use import find_gpus_in_use, offer_of
 from pytest_energy.measure.meter import Meter, Window
 from pytest_energy.sensors.base import Channel, Clock, Provenance, SensorFault
 from pytest_energy.sensors.cpu_time import ProcessTree
-from pytest_energy.sensors.discover import Instruments
+from pytest_energy.sensors.discover import GPUS_LEFT_OUT, Instruments
 from pytest_energy.sensors.proc_stat import busy_seconds
 from pytest_energy.units import parse_limit
 
@@ -65,18 +65,33 @@ class Gated:
 
 
 @dataclass(frozen=True)
-class Diagnosis:
-    """What this machine can measure.
+class Board:
+    """A GPU that NVML lists."""
 
-    gpus: name and power limit in watts of each board. works: whether anything can be measured or
-    estimated.
-    """
+    channel: str
+    name: str
+    power_limit_watts: float | None
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What the user's settings say of limits: the mode of --energy-gpus, and the defaults."""
+
+    gpus: str = "auto"
+    require_measured: bool = False
+    scope: Scope = Scope.AUTO
+    tolerance: float | None = None
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What this machine can measure. works: whether anything can be measured or estimated."""
 
     os: str
     architecture: str
     cpu: str
     cpu_count: int
-    gpus: tuple[tuple[str, float | None], ...]
+    gpus: tuple[Board, ...]
     versions: dict[str, str]
     seconds: float
     readings: tuple[Reading, ...]
@@ -91,14 +106,15 @@ class Diagnosis:
 
 def diagnose(
     instruments: Instruments,
-    mode: str,
+    rules: Rules,
     clock: Clock,
     spin: Callable[[float], None],
     seconds: float = SECONDS,
+    problems: Sequence[str] = (),
 ) -> Diagnosis:
     """Read all instruments for `seconds`, while `spin` keeps one core busy for as long.
 
-    mode: that of --energy-gpus.
+    problems: why settings of the user are left aside.
     """
     channels = instruments.channels
     meter = Meter(instruments.counters, instruments.cpu_time, busy_seconds, clock)
@@ -106,26 +122,29 @@ def diagnose(
     spin(seconds)
     window = meter.close()
     nvml = instruments.nvml
-    gpus = nvml.gpus if nvml is not None else ()
-    limits = {gpu.channel: gpu.power_limit_watts for gpu in gpus}
+    boards = [
+        Board(gpu.channel, gpu.name, gpu.power_limit_watts)
+        for gpu in (nvml.gpus if nvml is not None else ())
+    ]
+    limits = {board.channel: board.power_limit_watts for board in boards}
     here = machine.machine([])
-    readings = tuple(_reading(each, window, limits.get(each.name)) for each in channels)
-    in_use = find_gpus_in_use(instruments, mode, TorchUse(), ProcessTree())
+    in_use = find_gpus_in_use(instruments, rules.gpus, TorchUse(), ProcessTree())
     neighbours = window.neighbour_cpu_seconds
+    readings = tuple(_reading(each, window, limits.get(each.name)) for each in channels)
     return Diagnosis(
         os=here.os,
         architecture=here.architecture,
         cpu=here.cpu,
         cpu_count=here.cpu_count,
-        gpus=tuple((gpu.name, gpu.power_limit_watts) for gpu in gpus),
+        gpus=tuple(boards),
         versions=machine.versions(nvml.driver if nvml is not None else None),
         seconds=window.seconds,
         readings=readings,
         neighbour_cores=None if neighbours is None else neighbours / window.seconds,
         gpus_in_use=tuple(f"gpu:{each.board.index}" for each in in_use.devices),
         why_in_use=in_use.problem or in_use.note or in_use.why,
-        auto=tuple(_auto(instruments, in_use)),
-        missing=tuple(_missing(instruments)),
+        auto=tuple(_auto(instruments, in_use, rules)),
+        missing=(*(Missing("settings", each, "") for each in problems), *_missing(instruments)),
         left_out=dict(instruments.rapl.left_out),
         works=any(each.watts is not None for each in readings),
     )
@@ -159,29 +178,32 @@ def _odd(channel: Channel, watts: float, limit_watts: float | None, cores: float
     return ""
 
 
-def _auto(instruments: Instruments, in_use: GpusInUse) -> list[Gated]:
-    """What a limit of scope auto covers as things are, and for a test that uses the GPUs."""
-    cases = [("a test that uses no GPU", GpusInUse())]
+def _auto(instruments: Instruments, in_use: GpusInUse, rules: Rules) -> list[Gated]:
+    """What a limit covers as things are, and for a test that uses the GPUs."""
+    cases = [("a test that uses no GPU", GpusInUse(why=in_use.why))]
     if instruments.candidates:
         boards = ", ".join(f"gpu:{each.board.index}" for each in instruments.candidates)
         cases.append((f"a test that uses {boards}", GpusInUse(instruments.candidates)))
-    if in_use.note:
+    if in_use.devices:  # named by the user, or counted because nothing tells
         cases = [("any test", in_use)]
-    return [_gated(case, _cover(instruments, used)) for case, used in cases]
+    return [_gated(case, used, instruments, rules) for case, used in cases]
 
 
-def _cover(instruments: Instruments, in_use: GpusInUse) -> Coverage:
-    budget = Budget(parse_limit("1 J / query"))
-    return cover(budget, in_use, TorchUse(), offer_of(instruments), require_measured=False)
-
-
-def _gated(case: str, coverage: Coverage) -> Gated:
+def _gated(case: str, in_use: GpusInUse, instruments: Instruments, rules: Rules) -> Gated:
+    budget = Budget(parse_limit("1 J / query"), scope=rules.scope)
+    coverage = cover(
+        budget,
+        in_use,
+        TorchUse(),
+        offer_of(instruments),
+        require_measured=rules.require_measured,
+    )
     return Gated(
         case,
         str(coverage.scope),
         coverage.gated_names,
         coverage.method,
-        coverage.tolerance,
+        coverage.tolerance if rules.tolerance is None else rules.tolerance,
         coverage.problem,
     )
 
@@ -189,7 +211,8 @@ def _gated(case: str, coverage: Coverage) -> Gated:
 def _missing(instruments: Instruments) -> list[Missing]:
     found = []
     if instruments.nvml is None:
-        found.append(Missing("NVIDIA GPUs", instruments.no_nvml, _NO_DRIVER))
+        remedy = "" if instruments.no_nvml == GPUS_LEFT_OUT else _NO_DRIVER
+        found.append(Missing("NVIDIA GPUs", instruments.no_nvml, remedy))
     for name, fault in sorted(instruments.gpu_faults.items()):
         found.append(Missing(name, f"can't be read: {fault}", _NO_BOARD))
     for note in instruments.gpu_notes:

@@ -53,6 +53,11 @@ class Energy:
         """The measurements that were begun, None for the one without a name."""
         self.notes: dict[str | None, list[str]] = {}
         """Sentences for the summary, by measurement."""
+        self._ended = False
+
+    def end(self) -> None:
+        """The test's body has ended; what would be measured from now on, nobody judges."""
+        self._ended = True
 
     def measure(
         self,
@@ -209,6 +214,11 @@ class Energy:
             )
 
     def _claim(self, name: str | None) -> None:
+        if self._ended:
+            raise EnergyUsageError(
+                "the body of the test has ended, and its verdict was given; measure in the body: "
+                f"{_EXAMPLE}"
+            )
         if name in self.names:
             again = "a second measurement" if name is None else f"a second measurement {name!r}"
             raise EnergyUsageError(

@@ -7,17 +7,17 @@ import inspect
 import time
 import unittest
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 
 from pytest_energy import marker
 from pytest_energy.budget_use import BudgetUse
-from pytest_energy.budgets.budget import DEFAULT_UNIT, Declaration, base_limit
+from pytest_energy.budgets.budget import DEFAULT_UNIT, Budget, Declaration, base_limit
 from pytest_energy.budgets.resolve import Resolution, resolve
-from pytest_energy.items import asks_for_fixture
+from pytest_energy.items import asks_for_fixture, test_id
 from pytest_energy.progress import ProgressLine
 from pytest_energy.reporting import Reporting
 from pytest_energy.settings import Settings
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from pytest_energy.measure.gate import Gate
     from pytest_energy.measure.judgement import Job
     from pytest_energy.record import TestRecord
+
+
+Result = TypeVar("Result")
 
 
 # pytest.fail.Exception is public, but hidden from mypy by the way pytest attaches it.
@@ -44,6 +47,8 @@ class _Test:
 
     resolution: Resolution
     attempt: int
+    uses_fixture: bool
+    """Whether the test says itself what is measured; else its body is."""
     energy: Energy | None = None
     records: list[TestRecord] = field(default_factory=list)
     looping: bool = False
@@ -82,34 +87,53 @@ class EnergyHooks:
         """Read the marker and find the instruments, once a run; a mistake fails the test."""
         if item.stash.get(_TEST, None) is not None:
             return
-        mistake = ""
-        try:
-            item.stash[_TEST] = self._prepare(item)
-        except ValueError as error:
-            mistake = str(error)
-        if mistake:
-            pytest.fail(mistake, pytrace=False)
+        declaration = self._without_traceback(marker.declaration_of, item)
+        if declaration is not None or asks_for_fixture(item):
+            self._begin(item, declaration or Declaration(), uses_fixture=asks_for_fixture(item))
 
-    def _prepare(self, item: pytest.Item) -> _Test | None:
-        """What a measured test needs; None for all others. Raises ValueError for a bad marker."""
-        declaration = marker.declaration_of(item)
-        has_fixture = asks_for_fixture(item)
-        if declaration is None:
-            if not has_fixture:
-                return None
-            declaration = Declaration()
-        self._budget_use.add(item, declaration)
-        found = self._resolve(item, declaration)
-        if not has_fixture:
-            marker.check_counted(declaration, found.budgets)
+    def energy_fixture(self, item: pytest.Item) -> Energy:
+        """The fixture's value; it may have been asked for by request.getfixturevalue."""
+        from pytest_energy.fixture import EnergyUsageError
+
+        test = item.stash.get(_TEST, None)
+        if test is None:
+            test = self._begin(item, Declaration(), uses_fixture=True)
+        declaration = test.resolution.declaration
+        if test.looping or (not test.uses_fixture and declaration.count is not None):
+            raise EnergyUsageError(
+                "the body of a test without the energy fixture is measured as a whole; to measure "
+                "a part of it, ask for the fixture as an argument: def test_it(energy, ...):"
+            )
+        test.uses_fixture = True
+        return self._energy_of(item, test)
+
+    def _begin(self, item: pytest.Item, declaration: Declaration, *, uses_fixture: bool) -> _Test:
+        """Find the limits of a test that is to be measured; a mistake fails it."""
+        found = self._without_traceback(self._resolve, item, declaration)
+        if not uses_fixture:
+            self._without_traceback(marker.check_counted, declaration, found.budgets)
         # A rerun's properties replace those of the run before.
         item.user_properties[:] = [each for each in item.user_properties if not _is_ours(each)]
         attempt = self._attempts[item.nodeid] = self._attempts.get(item.nodeid, 0) + 1
-        return _Test(found, attempt)
+        test = item.stash[_TEST] = _Test(found, attempt, uses_fixture)
+        return test
+
+    def _without_traceback(self, function: Callable[..., Result], *arguments: Any) -> Result:
+        """Call it; the reader of its ValueError is the test's author, who needs no traceback."""
+        mistake = ""
+        try:
+            return function(*arguments)
+        except ValueError as error:
+            mistake = str(error)
+        pytest.fail(mistake, pytrace=False)
 
     def _resolve(self, item: pytest.Item, declaration: Declaration) -> Resolution:
         """The limits that stand for a test. Raises ValueError where that can't be told."""
-        machine = None if self._settings.disable else self._open_gate().machine_class
+        marker.check_measurable(item)
+        self._budget_use.add(item, declaration)
+        if self._settings.disable:
+            return Resolution((Budget(),), declaration)
+        machine = self._open_gate().machine_class
         subject = marker.subject_of(item, declaration)
         try:
             found = resolve(declaration, subject, machine, self._settings.budgets)
@@ -123,20 +147,6 @@ class EnergyHooks:
             except ValueError as error:
                 raise ValueError(f"energy_budget ({budget.origin}): {error}") from None
         return found
-
-    def energy_fixture(self, item: pytest.Item) -> Energy:
-        """The fixture's value."""
-        test = item.stash.get(_TEST, None)
-        if test is None:  # asked for by request.getfixturevalue in a test without a marker
-            test = item.stash[_TEST] = _Test(self._resolve(item, Declaration()), 1)
-        if test.looping:
-            from pytest_energy.fixture import EnergyUsageError
-
-            raise EnergyUsageError(
-                "the body of a test without the energy fixture is measured as a whole; to measure "
-                "a part of it, ask for the fixture as an argument: def test_it(energy, ...):"
-            )
-        return self._energy_of(item, test)
 
     def _energy_of(self, item: pytest.Item, test: _Test) -> Energy:
         """One for each run of a test."""
@@ -155,42 +165,45 @@ class EnergyHooks:
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_pyfunc_call(self, pyfuncitem: pytest.Function) -> Generator[None, Any, Any]:
         test = pyfuncitem.stash.get(_TEST, None)
-        if test is None or self._settings.disable:
-            try:
-                return (yield)
-            finally:
-                # The body may have asked for the fixture by request.getfixturevalue.
-                if (asked := pyfuncitem.stash.get(_TEST, None)) is not None:
-                    asked.ended = True
-        has_fixture = asks_for_fixture(pyfuncitem)
-        test.looping = not has_fixture
+        body: AbstractContextManager[None] = nullcontext()
+        if test is not None and not test.uses_fixture and not self._settings.disable:
+            body = _looping(pyfuncitem, self._energy_of(pyfuncitem, test), test)
+        error: BaseException | None = None
         try:
-            if test.looping:
-                with _looping(pyfuncitem, self._energy_of(pyfuncitem, test), test.resolution):
-                    result = yield
-            else:
+            with body:
                 result = yield
-        except (pytest.skip.Exception, unittest.SkipTest):
-            self._fail_if_red(pyfuncitem, test)  # a skip hides no verdict reached before it
-            raise
-        except BaseException as error:
-            self._complete(pyfuncitem, test, f"the test ended in {type(error).__name__}")
-            if not isinstance(error, Exception | pytest.fail.Exception):
-                self._reporting.add(self._plain(test))  # an interrupt brings no report
+        except BaseException as raised:
+            error = raised
             raise
         finally:
-            test.ended = True
-            test.looping = False
-        if has_fixture and not self._energy_of(pyfuncitem, test).names:
+            # The body may have asked for the fixture by request.getfixturevalue.
+            test = pyfuncitem.stash.get(_TEST, None)
+            if test is not None:
+                test.ended = True
+                self._end(pyfuncitem, test, error)
+        return result
+
+    def _end(self, item: pytest.Item, test: _Test, error: BaseException | None) -> None:
+        """Complete the records once the body has ended, and raise where one is red."""
+        energy = self._energy_of(item, test)
+        energy.end()
+        if self._settings.disable:
+            return
+        if error is None and test.uses_fixture and not energy.names:
             reason = "the test asks for the energy fixture and measured nothing with it"
-            self._complete(pyfuncitem, test, reason)
+            self._complete(item, test, reason)
             raise EnergyUnused(
                 f"energy: unmeasured: {reason}; add energy.measure(lambda: model(TEXTS), count=32)",
                 pytrace=False,
             )
-        self._complete(pyfuncitem, test, "its measurement did not run to the end")
-        self._fail_if_red(pyfuncitem, test)
-        return result
+        if error is None:
+            self._complete(item, test, "its measurement did not run to the end")
+        elif not isinstance(error, (pytest.skip.Exception, unittest.SkipTest)):
+            self._complete(item, test, f"the test ended in {type(error).__name__}")
+            if not isinstance(error, Exception | pytest.fail.Exception):
+                self._reporting.add(self._plain(test))  # an interrupt brings no report
+            return
+        self._fail_if_red(item, test)  # a skip hides no verdict reached before it
 
     def _fail_if_red(self, item: pytest.Item, test: _Test) -> None:
         for record in test.records:
@@ -299,11 +312,12 @@ class EnergyHooks:
 
 
 @contextmanager
-def _looping(item: pytest.Function, energy: Energy, found: Resolution) -> Iterator[None]:
+def _looping(item: pytest.Function, energy: Energy, test: _Test) -> Iterator[None]:
     """While this holds, the test's body is the work: calling it runs the whole protocol."""
     from pytest_energy.fixture import counting
 
     body: Callable[..., Any] = item.obj
+    found = test.resolution
     counts = counting(found.declaration.count, found.budgets)
 
     if inspect.iscoroutinefunction(body):
@@ -321,10 +335,12 @@ def _looping(item: pytest.Function, energy: Energy, found: Resolution) -> Iterat
             return energy.measure(functools.partial(body, **arguments), **counts)
 
     item.obj = loop
+    test.looping = True
     try:
         yield
     finally:
         item.obj = body
+        test.looping = False
 
 
 def _job(item: pytest.Item, test: _Test, name: str | None, units: Sequence[str], cycle: int) -> Job:
@@ -332,7 +348,7 @@ def _job(item: pytest.Item, test: _Test, name: str | None, units: Sequence[str],
 
     found = test.resolution
     return Job(
-        item.nodeid,
+        test_id(item),
         found.declaration,
         found.budgets,
         tuple(units),
@@ -361,7 +377,8 @@ def _told(record: TestRecord) -> str:
     reason = record.reason
     if record.verdict not in ("fail", "inconclusive", "close"):
         reason = f"{record.verdict}: {reason}"
-    message = record.budget.message if record.budget is not None else ""
+    is_over = record.verdict in ("fail", "inconclusive")
+    message = record.budget.message if record.budget is not None and is_over else ""
     return f"energy: {named}{reason}" + (f"\n{message}" if message else "")
 
 

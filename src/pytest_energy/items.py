@@ -21,3 +21,16 @@ def asks_for_fixture(item: Any) -> bool:
         return False
     definitions = item._fixtureinfo.name2fixturedefs.get(FIXTURE, ())
     return bool(definitions) and definitions[-1].func.__module__ == "pytest_energy.plugin"
+
+
+def test_id(item: Any) -> str:
+    """An item's node id, without the group that pytest-xdist adds to it (--dist loadgroup)."""
+    groups = [
+        str(mark.args[0] if mark.args else mark.kwargs.get("name", "default"))
+        for mark in item.iter_markers("xdist_group")
+    ]
+    known: str = item.nodeid
+    for group in (*groups, "_".join(groups), "_".join(reversed(groups))):
+        if group and known.endswith(f"@{group}") and hasattr(item.config, "workerinput"):
+            return known.removesuffix(f"@{group}")
+    return known

@@ -15,7 +15,7 @@ import pytest
 from pytest_energy.budgets.budget import ONE_PER_CALL, Budget, Declaration, Scope
 from pytest_energy.budgets.resolve import Subject
 from pytest_energy.items import MARKER as NAME
-from pytest_energy.items import asks_for_fixture
+from pytest_energy.items import asks_for_fixture, test_id
 from pytest_energy.units import LimitError, Quantity, parse_limit
 
 EXAMPLE = f'@pytest.mark.{NAME}("2.1 Wh / 1000 queries", count=32)'
@@ -121,11 +121,7 @@ def declaration_of(item: pytest.Item) -> Declaration | None:
     origin = _origin(node, item, mark)
     try:
         declaration = _called(mark)
-        if not isinstance(item, pytest.Function) or _is_unittest(item):
-            raise MarkerError(
-                f"a marker on {_kind(item)} can't be measured, because pytest does not call it as "
-                f"a function; write a plain function: {EXAMPLE} above def test_...():"
-            )
+        check_measurable(item)
         if asks_for_fixture(item) and declaration.count is not None:
             raise MarkerError(
                 f"count={declaration.count} in the marker of a test that asks for the energy "
@@ -137,15 +133,26 @@ def declaration_of(item: pytest.Item) -> Declaration | None:
     return replace(declaration, origin=origin)
 
 
+def check_measurable(item: pytest.Item) -> None:
+    """Raises MarkerError for what pytest doesn't call as a function."""
+    if not isinstance(item, pytest.Function) or _is_unittest(item):
+        raise MarkerError(
+            f"{_kind(item)} can't be measured, because pytest does not call it as a function; "
+            f"write a plain function: {EXAMPLE} above def test_...():"
+        )
+
+
 def subject_of(item: pytest.Item, declaration: Declaration) -> Subject:
     """What the entries of a budgets file are compared with."""
-    models = {declaration.model} if declaration.model else set()
+    if declaration.model:
+        return Subject(test_id(item), frozenset({declaration.model}))
+    models: set[str] = set()
     callspec = getattr(item, "callspec", None)
     if callspec is not None:
         # The parts of an id can't be told by its dashes, which models have in their names.
         models |= {callspec.id, *(str(each) for each in getattr(callspec, "_idlist", ()))}
         models |= {each for each in callspec.params.values() if isinstance(each, str)}
-    return Subject(item.nodeid, frozenset(models))
+    return Subject(test_id(item), frozenset(models))
 
 
 def _called(mark: pytest.Mark) -> Declaration:
@@ -177,6 +184,14 @@ def check_counted(declaration: Declaration, budgets: Sequence[Budget]) -> None:
 
     Raises MarkerError for a limit whose units nobody counts.
     """
+    counted = {"call" if each.unit in ONE_PER_CALL else each.unit for each in budgets}
+    if len(counted) > 1:
+        origins = " and ".join(f"{each.unit} ({each.origin})" for each in budgets)
+        raise MarkerError(
+            f"energy_budget: the limits of this test are per {origins}, and one count can't count "
+            "both: count in the test with the energy fixture, "
+            "energy.measure(call, count=32, tokens=count_tokens)"
+        )
     for budget in budgets:
         if declaration.count is None and budget.unit not in ONE_PER_CALL and budget.limit:
             text = budget.limit.text
@@ -186,14 +201,6 @@ def check_counted(declaration: Declaration, budgets: Sequence[Budget]) -> None:
                 f'@pytest.mark.{NAME}("{text}", count=128), '
                 "or count in the test with the energy fixture"
             )
-    counted = {"call" if each.unit in ONE_PER_CALL else each.unit for each in budgets}
-    if len(counted) > 1:
-        origins = " and ".join(f"{each.unit} ({each.origin})" for each in budgets)
-        raise MarkerError(
-            f"energy_budget: the limits of this test are per {origins}, and one count can't count "
-            "both: count in the test with the energy fixture, "
-            "energy.measure(call, count=32, tokens=count_tokens)"
-        )
 
 
 def _is_unittest(item: pytest.Function) -> bool:

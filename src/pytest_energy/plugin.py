@@ -73,7 +73,8 @@ def _is_anything_set(config: pytest.Config) -> bool:
 
 
 def _has_budgets_file(config: pytest.Config) -> bool:
-    return os.path.lexists(config.rootpath / BUDGETS_FILE)
+    folders = (config.rootpath, config.invocation_params.dir)
+    return any(os.path.lexists(folder / BUDGETS_FILE) for folder in folders)
 
 
 def _hooks(config: pytest.Config) -> EnergyHooks:

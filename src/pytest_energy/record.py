@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from pathlib import Path
@@ -53,11 +54,15 @@ class RoundRecord:
 
 @dataclass(frozen=True)
 class BudgetRecord:
-    """A limit as its author wrote it, where, and what they want to be said when it is exceeded."""
+    """A limit as its author wrote it, where, and what they want to be said when it is exceeded.
+
+    tolerance: the fraction over the limit that another session could explain, as it was judged.
+    """
 
     limit: str
     origin: str
     message: str = ""
+    tolerance: float | None = None
 
 
 @dataclass(frozen=True)
@@ -222,16 +227,19 @@ def _value(hint: Any, data: object, where: str) -> Any:
 
 def write(record: RunRecord, path: Path) -> None:
     """Write the record at full precision, all or nothing. Raises OSError."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     write_text(path, json.dumps(to_plain(record), indent=1, allow_nan=False) + "\n")
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file, all or nothing. Raises OSError."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(f".{path.name}.{os.getpid()}")
+    """Write a file, all or nothing, with the permissions that it has. Raises OSError."""
+    target = path.resolve()  # a link stays a link
+    scratch = target.with_name(f".{target.name}.{os.getpid()}")
     try:
         scratch.write_bytes(text.encode("utf-8"))
-        scratch.replace(path)
+        if target.exists():
+            shutil.copymode(target, scratch)
+        scratch.replace(target)
     finally:
         scratch.unlink(missing_ok=True)
 

@@ -99,7 +99,6 @@ _PARSERS: Mapping[str, Callable[[str], Any]] = {
     "fail_on": _fail_on,
     "require": _require,
     "cpu_watts_per_core": _watts,
-    "powercap_root": Path,
 }
 
 
@@ -120,6 +119,8 @@ def read_settings(config: pytest.Config, environment: Mapping[str, str] = os.env
             values[option.name] = _PARSERS[option.name](found.value.strip())
         except ValueError as error:
             mistakes.append(f"{found.origin}: {error}")
+    if (root := given(_option("powercap_root"), config, environment)) is not None:
+        values["powercap_root"] = _path(config, root)
     intensity = _intensity(config, environment, budgets, mistakes)
     json_path = _json_path(config, mistakes)
     if mistakes:
@@ -138,47 +139,20 @@ def read_settings(config: pytest.Config, environment: Mapping[str, str] = os.env
     )
 
 
-def settings_here() -> Settings:
-    """The settings that pytest would take in this folder, without collecting anything.
-
-    Raises ValueError for settings that can't be used.
-    """
-    reader = _Reader()
-    status = pytest.main(["-p", "energy"], plugins=[reader])
-    if reader.mistake:
-        raise ValueError(reader.mistake)
-    if reader.settings is None:
-        raise ValueError(f"pytest can't start in this folder (exit status {int(status)})")
-    return reader.settings
-
-
-class _Reader:
-    """Takes the settings from pytest as soon as it knows them, and ends it there."""
-
-    settings: Settings | None = None
-    mistake = ""
-
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_cmdline_main(self, config: pytest.Config) -> int:
-        try:
-            self.settings = read_settings(config)
-        except pytest.UsageError as error:
-            self.mistake = str(error)
-        return 0
-
-
 def _budgets(
     config: pytest.Config, environment: Mapping[str, str], mistakes: list[str]
 ) -> BudgetsFile:
     """The budgets file that is named, or the one in the root folder, or none."""
     found = given(_option("budgets"), config, environment)
-    path = config.rootpath / BUDGETS_FILE
-    if found is not None:
-        # An ini file means its own folder, a command line the folder it is typed in.
-        in_ini = found.origin.startswith("energy_")
-        base = config.inipath.parent if in_ini and config.inipath else config.invocation_params.dir
-        path = Path(base, found.value)
-    elif not os.path.lexists(path):
+    path = config.rootpath / BUDGETS_FILE if found is None else _path(config, found)
+    if found is None and not os.path.lexists(path):
+        if lost := _elsewhere(config):
+            mistakes.append(
+                f"{lost}/{BUDGETS_FILE} isn't read, because pytest has taken another folder for "
+                "its root. It takes existing paths behind options for test files: join them to "
+                f"their options (--energy-json=PATH), add --rootdir={lost}, or name the file with "
+                f"--energy-budgets={lost}/{BUDGETS_FILE}"
+            )
         return BudgetsFile()
     try:
         shown = path.resolve().relative_to(config.rootpath.resolve()).as_posix()
@@ -187,8 +161,29 @@ def _budgets(
     try:
         return read_budgets(path, shown)
     except BudgetsFileError as error:
-        mistakes.append(str(error))
+        asked = f"{found.origin}: " if found is not None else ""
+        mistakes += [f"{asked}{line}" for line in str(error).splitlines()]
         return BudgetsFile()
+
+
+def _elsewhere(config: pytest.Config) -> str:
+    """The folder of a budgets file beside the tests or where the command runs, or ""."""
+    here = config.invocation_params.dir
+    asked = [Path(here, each.partition("::")[0]) for each in config.args]
+    for start in (here, *asked):
+        for folder in (start, *start.parents):
+            if os.path.lexists(folder / BUDGETS_FILE):
+                return os.path.relpath(folder, here)
+            if folder in (here, config.rootpath):
+                break
+    return ""
+
+
+def _path(config: pytest.Config, found: Given) -> Path:
+    """An ini file means its own folder, a command line the folder it is typed in."""
+    in_ini = found.origin.startswith("energy_") and config.inipath is not None
+    base = config.inipath.parent if in_ini and config.inipath else config.invocation_params.dir
+    return Path(base, found.value)
 
 
 def _intensity(
@@ -212,7 +207,7 @@ def _intensity(
         here = pinned or country
         if here is None:
             continue
-        if pinned and (other := country or region_here):
+        if pinned and (other := country or region):
             mistakes.append(
                 f"{pinned.origin} and {other.origin} both say how much carbon is in a kWh; "
                 "keep one of them"
@@ -220,7 +215,8 @@ def _intensity(
         try:
             found = _pinned(pinned) if pinned else _of_place(here.value, region)
         except ValueError as error:
-            mistakes.append(f"{here.origin}: {error}")
+            place = region if region and not pinned else here
+            mistakes.append(f"{place.origin}: {error}")
         break
     else:
         found = budgets.intensity

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import posixpath
 import re
 from collections.abc import Callable, Iterable
 from enum import StrEnum
@@ -52,19 +53,36 @@ def text(value: object) -> str:
     return value
 
 
-def texts(value: object) -> tuple[str, ...]:
+def test_ids(value: object) -> tuple[str, ...]:
+    """Ids as pytest prints them, or patterns of such ids."""
     if isinstance(value, str):
-        return (text(value),)
+        return (_test_id(value),)
     if not isinstance(value, list):
         raise ValueError("it is neither a text nor a list of texts")
     if not value:
         raise ValueError("the list is empty")
+    mistakes = []
     for number, each in enumerate(value, start=1):
         try:
-            text(each)
+            _test_id(each)
         except ValueError as error:
-            raise ValueError(f"item {number}: {error}") from None
+            mistakes.append(f"item {number}: {error}")
+    if mistakes:
+        raise ValueError("; ".join(mistakes))
     return tuple(value)
+
+
+def _test_id(value: object) -> str:
+    given = text(value)
+    path, colons, _ = given.partition("::")
+    usual = posixpath.normpath(path)
+    if path != usual or path.startswith(("/", "..")) or "\\" in path:
+        raise ValueError(
+            "pytest prints ids with a path from its root folder, with single slashes and no dots"
+        )
+    if not colons and not {"*", "?"} & set(given):
+        raise ValueError(f"it names no test, only a file; for all in it write {given}::*")
+    return given
 
 
 def one_of(choices: type[Choice]) -> Callable[[object], Choice]:

@@ -74,7 +74,7 @@ TABLES: Mapping[str, Mapping[str, Key]] = {
     },
     BUDGET: {
         "id": Key(checks.text, 'id = "answers"'),
-        "tests": Key(checks.texts, 'tests = "tests/test_chat.py::test_answer"'),
+        "tests": Key(checks.test_ids, 'tests = "tests/test_chat.py::test_answer"'),
         "task": Key(checks.text, 'task = "text-generation"'),
         "model": Key(checks.text, 'model = "gpt2"'),
         "hardware": Key(checks.text, 'hardware = "a100"'),

@@ -8,11 +8,10 @@ entries that are alike in this, the one for this hardware comes before one for a
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
-from functools import lru_cache
+from fnmatch import fnmatchcase
 
 from pytest_energy.budgets.budget import Budget, Declaration, Scope
 from pytest_energy.budgets.file import BudgetsFile, Entry, Hardware
@@ -72,16 +71,17 @@ class Rank(IntEnum):
 
 
 def resolve(
-    declaration: Declaration, subject: Subject, machine: MachineClass | None, file: BudgetsFile
+    declaration: Declaration, subject: Subject, machine: MachineClass, file: BudgetsFile
 ) -> Resolution:
-    """The limits that stand for a test on a machine; None stands for any machine.
+    """The limits that stand for a test on a machine.
 
     Raises ResolutionError for an id or a task that the file doesn't know, and for two entries of
     which neither is more specific.
     """
     ranked = _ranked(declaration, subject, file)
     _check_known(declaration, file, bool(ranked))
-    here = [(rank, entry) for rank, entry in ranked if _is_hardware(file, entry.hardware, machine)]
+    here = [each for each in ranked if _is_hardware(file, each[1].hardware, machine)]
+    elsewhere = [each[1] for each in ranked if each not in here]
     here.sort(key=_specificity, reverse=True)
     nearest = here[0][1] if here else None
     filled = replace(
@@ -93,28 +93,31 @@ def resolve(
     for limit, origin, entry in _chosen(here, {_key(each.limit) for each in budgets}):
         scope = declaration.scope or entry.scope
         budgets.append(_budget(limit, origin, scope, file, entry.message))
+    notices = _not_here(elsewhere, {_key(each.limit) for each in budgets}, machine)
     if budgets:
-        return Resolution(tuple(budgets), filled)
-    unlimited = Budget(
-        None, declaration.origin, declaration.scope or file.defaults.scope or Scope.AUTO
-    )
-    return Resolution((unlimited,), filled, _why_none(declaration, ranked, machine, file))
+        return Resolution(tuple(budgets), filled, notices)
+    scope = declaration.scope or file.defaults.scope or Scope.AUTO
+    unlimited = Budget(None, declaration.origin, scope)
+    return Resolution((unlimited,), filled, notices or _why_none(declaration, file))
 
 
-def matched(declaration: Declaration, subject: Subject, file: BudgetsFile) -> frozenset[str]:
-    """The origins of all entries that name a test, whatever the hardware."""
-    return frozenset(entry.origin for _, entry in _ranked(declaration, subject, file))
+def matched(
+    declaration: Declaration, subject: Subject, file: BudgetsFile
+) -> frozenset[tuple[str, str]]:
+    """The entries that name a test, whatever the hardware, by origin, each with the patterns of its
+    `tests` that fit, or "" where it has none.
+    """
+    found: set[tuple[str, str]] = set()
+    for rank, entry in _ranked(declaration, subject, file):
+        chosen = rank is Rank.ID
+        fit = [each for each in entry.tests if chosen or matches(each, subject.test_id)]
+        found |= {(entry.origin, each) for each in fit or [""]}
+    return frozenset(found)
 
 
 def matches(pattern: str, text: str) -> bool:
     """Whether a text is a pattern, or fits it; only * and ? are special."""
-    return pattern == text or _compiled(pattern).fullmatch(text) is not None
-
-
-@lru_cache(maxsize=1024)
-def _compiled(pattern: str) -> re.Pattern[str]:
-    parts = {"*": ".*", "?": "."}
-    return re.compile("".join(parts.get(each, re.escape(each)) for each in pattern), re.DOTALL)
+    return pattern == text or fnmatchcase(text, pattern.replace("[", "[[]"))
 
 
 def _ranked(
@@ -197,15 +200,13 @@ def _chosen(
                 raise ResolutionError(
                     f"two budgets are for this test, and neither is more specific: "
                     f"{best[key][1].named} and {entry.named} both limit {limit.quantity} per "
-                    f'{limit.unit}; name the test in one of them (tests = "..."), or choose one in '
-                    'the marker: id="..."'
+                    f"{limit.unit}; keep one, or make one more specific: tests with the exact id, "
+                    "hardware, or an id that the marker chooses"
                 )
 
 
 def _check_known(declaration: Declaration, file: BudgetsFile, any_entry: bool) -> None:
-    if any_entry:
-        return
-    if declaration.id is not None:
+    if declaration.id is not None and not any_entry:
         ids = [entry.id for entry in file.entries if entry.id]
         if not file.shown:
             raise ResolutionError(
@@ -215,9 +216,14 @@ def _check_known(declaration: Declaration, file: BudgetsFile, any_entry: bool) -
         raise ResolutionError(
             f"id={declaration.id!r} is no budget of {file.shown}{_near(declaration.id, ids)}"
         )
-    tasks = [entry.task for entry in file.entries if entry.task]
     task = declaration.task
-    if file.shown and task is not None and declaration.limit is None and task not in tasks:
+    tasks = [entry.task for entry in file.entries if entry.task]
+    if not file.shown or task is None or task in tasks or declaration.id is not None:
+        return
+    # A marker with a limit of its own, or a file without tasks, may use a task as a name alone; but
+    # not one that looks like a slip of the pen.
+    is_name = declaration.limit is not None or (any_entry and not tasks)
+    if not is_name or difflib.get_close_matches(task, tasks, n=1, cutoff=0.8):
         raise ResolutionError(f"task={task!r} is no task of {file.shown}{_near(task, tasks)}")
 
 
@@ -236,24 +242,39 @@ def _plain_model(entries: Iterable[Entry]) -> str | None:
     return next((name for name in names if name and not {"*", "?"} & set(name)), None)
 
 
-def _why_none(
-    declaration: Declaration,
-    ranked: Sequence[tuple[Rank, Entry]],
-    machine: MachineClass | None,
-    file: BudgetsFile,
+def _not_here(
+    elsewhere: Sequence[Entry],
+    limited: set[tuple[Quantity, str] | None],
+    machine: MachineClass,
 ) -> tuple[str, ...]:
-    if ranked:
-        names = ", ".join(f"{entry.hardware} ({entry.origin})" for _, entry in ranked)
-        return (f"its limits are for other hardware only: {names}; this is {machine}",)
+    """A word where nothing takes the place of limits that are for other hardware."""
+    missing = {
+        f"{limit.quantity} per {limit.unit}": f"{entry.hardware} ({origin})"
+        for entry in elsewhere
+        for limit, origin in entry.limits
+        if _key(limit) not in limited
+    }
+    if not missing:
+        return ()
+    names = ", ".join(dict.fromkeys(missing.values()))
+    what = " and ".join(missing)
+    return (f"its limits of {what} are for other hardware only: {names}; this is {machine}",)
+
+
+def _why_none(declaration: Declaration, file: BudgetsFile) -> tuple[str, ...]:
+    if declaration.task is None and declaration.model is None:
+        return ()
+    if not file.shown:
+        return (f"there is no {BUDGETS_FILE} in pytest's root folder that could have a limit",)
     others = [each for each in file.entries if each.task == declaration.task and each.model]
-    if declaration.task is not None and others:
-        models = ", ".join(f"{each.model} ({each.origin})" for each in others)
-        return (f"the limits of task {declaration.task!r} are for other models only: {models}",)
-    return ()
+    if declaration.task is None or not others:
+        return ()
+    models = ", ".join(f"{each.model} ({each.origin})" for each in others)
+    return (f"the limits of task {declaration.task!r} are for other models only: {models}",)
 
 
-def _is_hardware(file: BudgetsFile, name: str | None, machine: MachineClass | None) -> bool:
-    return name is None or machine is None or fits(file.hardware[name], machine)
+def _is_hardware(file: BudgetsFile, name: str | None, machine: MachineClass) -> bool:
+    return name is None or fits(file.hardware[name], machine)
 
 
 def fits(hardware: Hardware, machine: MachineClass) -> bool:

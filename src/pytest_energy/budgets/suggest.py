@@ -208,7 +208,8 @@ def _standing(test: TestRecord, file: BudgetsFile) -> str:
     """The file's limit for a test, which it may have got since the test was measured, or ""."""
     parameters = test.id.partition("[")[2].removesuffix("]")
     subject = Subject(test.id, frozenset(filter(None, (test.model, parameters))))
-    named = matched(Declaration(task=test.task, model=test.model), subject, file)
+    declaration = Declaration(task=test.task, model=test.model)
+    named = {origin for origin, _ in matched(declaration, subject, file)}
     for entry in sorted(file.entries, key=lambda each: test.id not in each.tests):
         if test.id not in entry.tests and entry.origin not in named:
             continue

@@ -158,7 +158,7 @@ def cover(
         problem = _missing(scope, in_use, gated, offer)
     enough = (Provenance.MEASURED, CPU_TIME_METHOD)
     if not problem and require_measured and budget.limit is not None and method not in enough:
-        names = ", ".join(channel.name for channel in gated)
+        names = ", ".join(each.name for each in gated if str(each.provenance) == method)
         why = f" ({offer.no_rapl})" if offer.no_rapl and gated == best_cpu else ""
         problem = f"--energy-require measured asks for a counter, and {names} is {method}{why}"
     shown = tuple(channel for channel in (*gpu, *cpu) if channel not in gated)
@@ -203,8 +203,8 @@ def _unseen(
     for device in in_use.devices:
         if device.mig is not None and not device.mig.whole:
             return (
-                f"{device.mig.uuid} is a slice of gpu:{device.board.index}, "
-                "whose counter holds the whole board's energy"
+                f"a MIG slice of gpu:{device.board.index} was used, "
+                "and the counter holds the whole board's energy"
             )
     for name in used:
         if name in offer.gpu_faults:

@@ -135,9 +135,9 @@ def problem_of(judgement: Judgement, final: bool) -> str:
         if each.units.get(judgement.unit, 0.0) <= 0:
             return "no units were counted: the count of the work's results was 0"
         for channel in coverage.gated:
-            if each.window.seconds < _shortest(channel):
+            if each.window.seconds < channel.shortest_seconds:
                 return (
-                    f"{channel.name} needs a window of {channel.window_seconds:g} s "
+                    f"{channel.name} needs a window of {channel.shortest_seconds:.3g} s "
                     f"({channel.source}), and the work took {each.window.seconds:.2f} s"
                 )
         try:
@@ -147,11 +147,6 @@ def problem_of(judgement: Judgement, final: bool) -> str:
         except SensorFault as fault:
             return str(fault)
     return _idle(measured, coverage) if final or len(measured) >= MIN_ROUNDS else ""
-
-
-def _shortest(channel: Channel) -> float:
-    """The shortest window whose figure means something: counters are read on their own ticks."""
-    return channel.window_seconds if channel.provenance is Provenance.INTEGRATED else 0.0
 
 
 def _idle(measured: Sequence[Round], coverage: Coverage) -> str:
@@ -218,7 +213,7 @@ def test_record(
             _channel(judgement, channel, channel in coverage.gated) for channel in coverage.channels
         ),
         rounds=tuple(_round(each, coverage, unit) for each in (*warmup, *measured)),
-        budget=_budget(budget),
+        budget=_budget(judgement),
         limit_joules_per_unit=None if budget.counts_cpu_time else limit,
         used=compared.centre / limit if compared and limit else None,
         verdict=str(verdict),
@@ -235,10 +230,12 @@ def test_record(
     )
 
 
-def _budget(budget: Budget) -> BudgetRecord | None:
+def _budget(judgement: Judgement) -> BudgetRecord | None:
+    budget = judgement.budget
     if budget.limit is None:
         return None
-    return BudgetRecord(budget.limit.text, budget.origin, budget.message)
+    tolerance = judgement.tolerance if judgement.coverage.method else None
+    return BudgetRecord(budget.limit.text, budget.origin, budget.message, tolerance)
 
 
 def _cpu_seconds(judgement: Judgement) -> float | None:
@@ -357,6 +354,13 @@ def _reason(
             return f"{shown} is under {against} by {by} {spread}, {evidence}"
         case Verdict.CLOSE:
             return f"{shown} is close to {against}: {side} by {by} {spread}, {evidence}"
+        case _ if compared.interval and compared.interval[0] > limit:
+            return (
+                f"{shown} is over {against} by {by} {spread}, {evidence}: within the tolerance of "
+                f"{judgement.tolerance:.0%} that another session could explain, and more than the "
+                "10 % that is close; a counter instead of an estimate, or more room in the limit, "
+                "would tell"
+            )
         case _:
             return (
                 f"{shown} can't be told from {against}: {side} by {by} {spread}, {evidence}; "

@@ -20,9 +20,10 @@ def render_diagnosis(found: Diagnosis, width: int) -> str:
 
 def _lines(found: Diagnosis, width: int) -> Iterator[str]:
     yield f"{found.cpu}, {found.cpu_count} cores, {found.os} {found.architecture}"
-    for index, (name, watts) in enumerate(found.gpus):
+    for board in found.gpus:
+        watts = board.power_limit_watts
         limit = f", power limit {watts:g} W" if watts is not None else ""
-        yield f"gpu:{index} {name}{limit}"
+        yield f"{board.channel} {board.name}{limit}"
     yield from _wrapped(", ".join(f"{name} {told}" for name, told in found.versions.items()), width)
     yield ""
     yield f"Instruments, read for {found.seconds:.1f} s with one core kept busy:"
@@ -55,7 +56,8 @@ def _lines(found: Diagnosis, width: int) -> Iterator[str]:
 
 def _reading(each: Reading, width: int) -> Iterator[str]:
     watts = "no reading" if each.watts is None else f"{figure(each.watts)} W"
-    yield f"  {each.channel:<16} {watts:>10}  {each.provenance:<10} {_update(each)}"
+    line = f"{each.channel:<16} {watts:>10}  {each.provenance:<10} {_update(each)}"
+    yield from _wrapped(line, width, "  ", "    ") if len(line) > width - 2 else [f"  {line}"]
     yield from _wrapped(f"{each.source}; plausible: {each.plausible}", width, " " * 4, " " * 4)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 
-from pytest_energy.carbon import PHONE_CHARGE, in_words
+from pytest_energy.carbon import PHONE_CHARGE, in_words, readable_units
 from pytest_energy.record import RunRecord, TestRecord
 
 
@@ -21,7 +21,11 @@ def adds_up(record: RunRecord, width: int) -> list[str]:
 def _line(test: TestRecord) -> str:
     assert test.joules_per_unit is not None
     label = test.id.rpartition("::")[2] + (f" {test.name}" if test.name else "")
-    line = f"{label}: {in_words(test.joules_per_unit, test.unit, PHONE_CHARGE)}"
-    if test.limit_joules_per_unit is not None:
-        line += f"; its limit: {in_words(test.limit_joules_per_unit, test.unit, PHONE_CHARGE)}"
+    limit = test.limit_joules_per_unit
+    # One scale for both, or a figure far under its limit would look larger.
+    least = test.joules_per_unit if limit is None else min(test.joules_per_unit, limit)
+    units = readable_units(least, PHONE_CHARGE)
+    line = f"{label}: {in_words(test.joules_per_unit, test.unit, units, PHONE_CHARGE)}"
+    if limit is not None:
+        line += f"; its limit: {in_words(limit, test.unit, units, PHONE_CHARGE)}"
     return line

@@ -123,7 +123,10 @@ def _name(test: TestRecord) -> Text:
     name = test.id if test.name is None else f"{test.id} {test.name}"
     if test.attempt > 1:
         name += f" (attempt {test.attempt})"
-    return Text(name if test.unit == "query" else f"{name} (per {test.unit})", overflow="fold")
+    about = [] if test.unit == "query" else [f"per {test.unit}"]
+    if test.budget is not None and "CO2e" in test.budget.limit:
+        about.append("carbon limit")
+    return Text(f"{name} ({', '.join(about)})" if about else name, overflow="fold")
 
 
 def _origin(test: TestRecord) -> str:

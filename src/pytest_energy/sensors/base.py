@@ -30,7 +30,8 @@ class Channel:
 
     name: "gpu:0", "cpu:process". source: the instrument, in words for people.
     update_seconds: how often the instrument refreshes its value, as seen (0: at every reading).
-    window_seconds: the shortest window in which the channel's joules can be trusted.
+    window_seconds: how long a round's window is at least.
+    shortest_seconds: a shorter window has no figure, because the instrument can't resolve it.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Channel:
     provenance: Provenance
     update_seconds: float
     window_seconds: float
+    shortest_seconds: float = 0.0
 
 
 class SensorFault(Exception):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from pytest_energy.sensors.base import Channel, Clock, Sensor, SensorFault
 from pytest_energy.sensors.cpu_time import CpuTime
-from pytest_energy.sensors.powercap import Access
+from pytest_energy.sensors.powercap import DEFAULT_ROOT, Access
 from pytest_energy.sensors.rapl import RaplProbe
 from pytest_energy.sensors.rapl import probe as probe_rapl
 from pytest_energy.sensors.visible import Allotted, GpuChoice, allotted, listed
@@ -17,6 +17,9 @@ from pytest_energy.sensors.visible import Allotted, GpuChoice, allotted, listed
 if TYPE_CHECKING:
     from pytest_energy.sensors.gpu_power import PowerReader
     from pytest_energy.sensors.nvml import Gpu, Nvml
+
+
+GPUS_LEFT_OUT = "--energy-gpus none leaves all GPUs out"
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,7 @@ class Instruments:
     listed: the boards that --energy-gpus names.
     gpu_faults: why a board has no sensor, by channel name.
     gpu_notes: what a user should know about the boards, in sentences.
+    rapl_was_asked_for: whether the user named the place of the tree.
     """
 
     cpu_time: CpuTime
@@ -49,6 +53,7 @@ class Instruments:
     listed: tuple[Allotted, ...] = ()
     gpu_faults: Mapping[str, str] = field(default_factory=dict)
     gpu_notes: tuple[str, ...] = ()
+    rapl_was_asked_for: bool = False
 
     @property
     def counters(self) -> tuple[Sensor, ...]:
@@ -72,8 +77,11 @@ class Instruments:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """That the counter is not there is usual; that it is there and can't be used is not."""
-        if self.rapl.access in (Access.DENIED, Access.FAULTY):
+        """That the counter is not there is usual, unless its place was named."""
+        unusual = {Access.DENIED, Access.FAULTY}
+        if self.rapl_was_asked_for:
+            unusual |= {Access.ABSENT, Access.MASKED}
+        if self.rapl.access in unusual:
             told = f"the CPU's energy is estimated: {self.no_rapl}; pytest-energy doctor says more"
             return (*self.gpu_notes, told)
         return self.gpu_notes
@@ -93,8 +101,11 @@ def discover(choice: Choice, cuda_visible_devices: str | None, clock: Clock) -> 
     """
     cpu_time = CpuTime(_watts_per_core(choice))
     rapl = probe_rapl(choice.powercap_root, clock)
+    without_gpus = Instruments(
+        cpu_time, rapl, rapl_was_asked_for=choice.powercap_root != DEFAULT_ROOT
+    )
     if choice.gpus.mode == "none":
-        return Instruments(cpu_time, rapl, no_nvml="--energy-gpus none leaves all GPUs out")
+        return replace(without_gpus, no_nvml=GPUS_LEFT_OUT)
     # pynvml is imported here, where a marked test runs, and not when pytest starts.
     from pytest_energy.sensors import gpu_energy
     from pytest_energy.sensors.gpu_power import GpuPower
@@ -105,7 +116,7 @@ def discover(choice: Choice, cuda_visible_devices: str | None, clock: Clock) -> 
     except SensorFault as fault:
         if choice.gpus.listed:
             raise ValueError(f"--energy-gpus {','.join(choice.gpus.listed)}: {fault}") from None
-        return Instruments(cpu_time, rapl, no_nvml=str(fault))
+        return replace(without_gpus, no_nvml=str(fault))
     boards = nvml.boards
     mine = allotted(cuda_visible_devices, boards)
     named = listed(choice.gpus.listed, boards)
@@ -118,13 +129,20 @@ def discover(choice: Choice, cuda_visible_devices: str | None, clock: Clock) -> 
         sensors.append(gpu_energy.GpuEnergy(nvml, clock, periods))
     if readers:
         sensors.append(GpuPower(readers, clock))
-    notes = tuple(
-        f"{reader.gpu.channel}: power is integrated, because {no_counter[reader.gpu]}"
-        for reader in readers
-    )
     faults = {gpu.channel: f"{no_counter[gpu]}; {no_power[gpu]}" for gpu in no_power}
     faults |= {f"gpu:{index}": fault for index, fault in nvml.faults.items()}
-    return Instruments(cpu_time, rapl, tuple(sensors), nvml, "", mine, named, faults, notes)
+    return replace(
+        without_gpus,
+        gpu_sensors=tuple(sensors),
+        nvml=nvml,
+        allotted=mine,
+        listed=named,
+        gpu_faults=faults,
+        gpu_notes=tuple(
+            f"{reader.gpu.channel}: power is integrated, because {no_counter[reader.gpu]}"
+            for reader in readers
+        ),
+    )
 
 
 def _watts_per_core(choice: Choice) -> float:

@@ -63,9 +63,11 @@ class GpuPower(Sensor):
                 source=f"NVML {'' if reader.instant else '1 s average '}power of {reader.gpu.name}",
                 provenance=Provenance.INTEGRATED,
                 update_seconds=UPDATE_SECONDS,
-                window_seconds=WINDOW_SECONDS if reader.instant else AVERAGED_WINDOW_SECONDS,
+                window_seconds=seconds,
+                shortest_seconds=seconds,
             )
             for reader in self._readers
+            for seconds in (WINDOW_SECONDS if reader.instant else AVERAGED_WINDOW_SECONDS,)
         )
 
     def open(self, names: frozenset[str]) -> None:

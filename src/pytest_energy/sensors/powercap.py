@@ -6,11 +6,14 @@ so that all can be shown in public.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
+import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from io import FileIO
 from pathlib import Path
 
 from pytest_energy.sensors.base import Kind
@@ -92,6 +95,8 @@ def zones_to_count(root: Path, left_out: dict[str, str]) -> list[Zone]:
     except (FileNotFoundError, NotADirectoryError):
         if root.is_symlink() and CONTROL_TYPE.fullmatch(root.name):
             raise Refusal(Access.MASKED, f"{place} is a link that leads nowhere") from None
+        if _under_a_mask(root):
+            raise Refusal(Access.MASKED, f"something hides {place}, as in a container") from None
         raise Refusal(Access.ABSENT, f"{place} isn't there") from None
     except PermissionError:
         raise Refusal(Access.DENIED, f"this user may not look into {place}") from None
@@ -103,7 +108,7 @@ def zones_to_count(root: Path, left_out: dict[str, str]) -> list[Zone]:
         raise Refusal(
             Access.MASKED, f"the counters of {', '.join(mattering)} are hidden, as in a container"
         )
-    names = {zone: text_of(folder.path / "name") for zone, folder in tree.zones.items()}
+    names = {zone: _name(zone, folder.path) for zone, folder in tree.zones.items()}
     found: list[Zone] = []
     for zone, name in names.items():
         if not NAME.fullmatch(name):
@@ -118,6 +123,17 @@ def zones_to_count(root: Path, left_out: dict[str, str]) -> list[Zone]:
             raise Refusal(Access.MASKED, f"something is mounted over {place}, as in a container")
         raise Refusal(Access.ABSENT, f"{place} holds no RAPL package")
     return _with_unique_labels(found)
+
+
+def _name(zone: str, folder: Path) -> str:
+    try:
+        return read_file(folder / "name").decode("ascii", "replace").strip()
+    except PermissionError:
+        raise Refusal(Access.DENIED, f"this user may not read the name of {zone}") from None
+    except HiddenFile:
+        raise Refusal(Access.MASKED, f"the name of {zone} is hidden, as in a container") from None
+    except OSError:
+        return ""
 
 
 def _scan(root: Path) -> _Tree:
@@ -193,7 +209,7 @@ def _with_unique_labels(zones: Sequence[Zone]) -> list[Zone]:
 
 def _covered(root: Path, bare: Sequence[Path]) -> bool:
     """Whether a mount at or below the root explains why a folder is empty."""
-    mounts = _mount_points()
+    mounts = _mounts()
     if root == DEFAULT_ROOT and DEVICES in mounts:
         return True
     top = root.resolve()
@@ -205,22 +221,54 @@ def _covered(root: Path, bare: Sequence[Path]) -> bool:
     )
 
 
-def _mount_points() -> set[Path]:
+def _under_a_mask(root: Path) -> bool:
+    """Whether a folder of /sys isn't there because a runtime has put an empty one above it."""
+    mounts = _mounts()
+    above = [each for each in (root, *root.parents) if each in mounts]
+    return root.is_relative_to("/sys") and bool(above) and mounts[above[0]] == "tmpfs"
+
+
+def _mounts() -> dict[Path, str]:
+    """Mount points and their file systems."""
     try:
         lines = Path("/proc/self/mountinfo").read_bytes().splitlines()
     except OSError:
-        return set()
-    # Spaces and the like are written as three octal digits; see proc_pid_mountinfo(5).
-    return {
-        Path(os.fsdecode(re.sub(rb"\\(\d{3})", lambda code: bytes([int(code[1], 8)]), path)))
-        for path in (line.split()[4] for line in lines)
-    }
+        return {}
+    found = {}
+    for line in lines:
+        fields, _, more = line.partition(b" - ")
+        # Spaces and the like are written as three octal digits; see proc_pid_mountinfo(5).
+        point = re.sub(rb"\\(\d{3})", lambda code: bytes([int(code[1], 8)]), fields.split()[4])
+        found[Path(os.fsdecode(point))] = os.fsdecode(more.split(b" ")[0])
+    return found
+
+
+class HiddenFile(OSError):
+    """A device such as /dev/null in the place of a file: how container runtimes hide one."""
+
+
+def open_file(path: Path) -> FileIO:
+    """Open a file of a zone. Raises OSError; a pipe or a device isn't waited for."""
+    file = FileIO(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)))
+    mode = os.fstat(file.fileno()).st_mode
+    if stat.S_ISREG(mode):
+        return file
+    file.close()
+    if stat.S_ISCHR(mode):
+        raise HiddenFile
+    raise OSError(errno.EINVAL, "not a regular file")
+
+
+def read_file(path: Path) -> bytes:
+    """The beginning of a file of a zone. Raises OSError."""
+    with open_file(path) as file:
+        return file.read(256)
 
 
 def text_of(path: Path) -> str:
     """Empty where it can't be read."""
     try:
-        return path.read_bytes().decode("ascii", "replace").strip()
+        return read_file(path).decode("ascii", "replace").strip()
     except OSError:
         return ""
 
@@ -285,9 +333,18 @@ def _show_to_the_container() -> str:
 
 
 def _let_a_group_read(root: Path, counted: Sequence[Zone]) -> str:
-    if not counted:
-        return _show_to_the_container() if root == DEFAULT_ROOT else ""
     custom = root != DEFAULT_ROOT
+    if not counted and not custom:
+        return _show_to_the_container()
+    if not counted:
+        return (
+            f"# Let the group {GROUP!r} look into the folder, join it, and log in again.\n"
+            "# POWERCAP_ROOT stands for the folder that energy_powercap_root names.\n"
+            f"sudo groupadd -f {GROUP}\n"
+            f'sudo usermod -aG {GROUP} "$USER"\n'
+            f'sudo chgrp -R {GROUP} "$POWERCAP_ROOT"\n'
+            'sudo chmod -R g+rX "$POWERCAP_ROOT"'
+        )
     spelled = '"$POWERCAP_ROOT"' if custom else str(DEFAULT_ROOT)
     files = " ".join(f"{spelled}/{zone.folder.relative_to(root)}/energy_uj" for zone in counted)
     variable = "# POWERCAP_ROOT stands for the folder that energy_powercap_root names.\n"

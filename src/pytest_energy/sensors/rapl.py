@@ -26,10 +26,13 @@ from pytest_energy.sensors.base import (
 )
 from pytest_energy.sensors.powercap import (
     Access,
+    HiddenFile,
     Refusal,
     Zone,
     cannot_read,
     number,
+    open_file,
+    read_file,
     remedy_for,
     shown,
     text_of,
@@ -41,6 +44,8 @@ PROBE_REFRESHES = 5
 PROBE_SECONDS = 1.0
 MIN_WINDOW_SECONDS = 0.2
 WINDOW_PERIODS = 100
+#: In fewer, the moment of a refresh alone is 5 % of the figure.
+SHORTEST_PERIODS = 20
 STILL_PERIODS = 20
 
 MAX_PLAUSIBLE_WATTS = 1000.0
@@ -105,9 +110,35 @@ class Rapl(Sensor):
     def close(self, ended: float) -> Mapping[str, Reading]:
         # In reverse, so that each window lies within that of the counter before it.
         closing = {domain: self._point(domain) for domain in reversed(self._opening)}
+        dead = self._dead(closing)
+        readings: dict[str, Reading] = {}
+        for domain, opened in self._opening.items():
+            found = _joules(domain, opened, closing[domain])
+            is_fault = isinstance(found, SensorFault)
+            readings[domain.channel.name] = found if is_fault else dead.get(domain, found)
+        return readings
+
+    def _dead(self, closing: Mapping[_Domain, _Point | SensorFault]) -> dict[_Domain, SensorFault]:
+        """The counters that are no longer refreshed: they may have stopped during the work."""
+        waiting = {domain: each for domain, each in closing.items() if isinstance(each, _Point)}
+        began = self._clock.now()
+        while waiting:
+            for domain, each in tuple(waiting.items()):
+                now = self._point(domain)
+                if isinstance(now, SensorFault) or now.microjoules != each.microjoules:
+                    del waiting[domain]
+            seconds = self._clock.now() - began
+            patience = {domain: STILL_PERIODS * domain.channel.update_seconds for domain in waiting}
+            if all(seconds > each for each in patience.values()):
+                break
+            self._clock.sleep(POLL_SECONDS)
         return {
-            domain.channel.name: _joules(domain, opened, closing[domain])
-            for domain, opened in self._opening.items()
+            domain: SensorFault(
+                f"the energy counter of {domain.counter.zone.label} stood still for "
+                f"{seconds:.2f} s after the work, though it is refreshed every "
+                f"{domain.channel.update_seconds * 1000:.3g} ms: it may have stopped before"
+            )
+            for domain in waiting
         }
 
     def abandon(self) -> None:
@@ -231,7 +262,7 @@ def _open(zones: Sequence[Zone], files: ExitStack) -> list[_Counter]:
     faults: list[str] = []
     for zone in zones:
         try:
-            file = files.enter_context(FileIO(zone.folder / "energy_uj"))
+            file = files.enter_context(open_file(zone.folder / "energy_uj"))
             if not os.pread(file.fileno(), 1, 0):
                 masked.append(zone.label)  # /dev/null is mounted over it
                 continue
@@ -240,6 +271,8 @@ def _open(zones: Sequence[Zone], files: ExitStack) -> list[_Counter]:
             counters.append(counter)
         except PermissionError:
             denied.append(zone.label)
+        except HiddenFile:
+            masked.append(zone.label)
         except FileNotFoundError:
             masked.append(zone.label)
         except OSError as error:
@@ -338,6 +371,7 @@ def _domains(kept: Sequence[_Seen]) -> list[_Domain]:
             provenance=Provenance.MEASURED,
             update_seconds=period,
             window_seconds=max(MIN_WINDOW_SECONDS, WINDOW_PERIODS * period),
+            shortest_seconds=SHORTEST_PERIODS * period,
         )
         domains.append(_Domain(channel, each.counter, _ceiling(zone)))
     return domains
@@ -347,9 +381,11 @@ def _domains(kept: Sequence[_Seen]) -> list[_Domain]:
 
 
 def _range(zone: Zone) -> int:
-    """Raises SensorFault."""
+    """Raises SensorFault, or PermissionError."""
     try:
-        text = (zone.folder / "max_energy_range_uj").read_bytes()
+        text = read_file(zone.folder / "max_energy_range_uj")
+    except PermissionError:
+        raise
     except OSError as error:
         raise SensorFault(cannot_read(zone, "max_energy_range_uj", error)) from None
     if not (value := number(text)):
