@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from pytest_energy.sensors.cpu_time import CHANNEL, CpuTime
+from pytest_energy.sensors.cpu_time import CHANNEL, CpuTime, ProcessTree
 
 BURN = "import time\nend = time.process_time() + {}\nwhile time.process_time() < end: pass\n"
 NAMES = frozenset({CHANNEL})
@@ -106,3 +110,38 @@ def test_a_grandchild_whose_parent_has_ended_is_still_ours() -> None:
     finally:
         os.kill(grandchild, 9)
     assert sensor.cpu_seconds == pytest.approx(used, abs=0.05)
+
+
+@pytest.fixture
+def somebody_else() -> Iterator[int]:
+    """A busy process that isn't in our tree, because its parent has ended."""
+    code = "import time\nend = time.monotonic() + 60\nwhile time.monotonic() < end: pass"
+    script = f"'{sys.executable}' -c '{code}' >/dev/null 2>&1 & echo $!"
+    answer = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True)
+    pid = int(answer.stdout)
+    yield pid
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+
+
+def joules_beside(sensor: CpuTime, seconds: float) -> float:
+    sensor.open(NAMES)
+    time.sleep(seconds)  # the other process works meanwhile
+    joules = sensor.close(0.0)[CHANNEL]
+    assert isinstance(joules, float)
+    return joules
+
+
+def test_a_listed_process_counts_and_its_end_is_a_fault(somebody_else: int) -> None:
+    assert joules_beside(CpuTime(10.0), 0.5) < 0.5
+    sensor = CpuTime(10.0, ProcessTree([somebody_else]))
+    assert str(somebody_else) in sensor.channels[0].source
+    assert joules_beside(sensor, 0.5) > 1.0
+    sensor.open(NAMES)
+    os.kill(somebody_else, signal.SIGKILL)
+    while Path(f"/proc/{somebody_else}").exists():
+        time.sleep(0.01)
+    fault = sensor.close(0.0)[CHANNEL]
+    assert str(fault) == f"process {somebody_else} of --energy-pids has ended"
+    with pytest.raises(ValueError, match=f"no process {somebody_else} on this machine"):
+        ProcessTree([somebody_else])

@@ -76,7 +76,7 @@ assert nvmlDeviceGetIndex(nvmlDeviceGetHandleByUUID("GPU-b")) == 1
 assert nvmlDeviceGetName(a) == "Fake A100" and nvmlDeviceGetUUID(b) == "GPU-b"
 assert nvmlDeviceGetArchitecture(b) == 9 and nvmlDeviceGetEnforcedPowerLimit(a) == 300_000
 assert error(nvmlDeviceGetHandleByUUID, "GPU-c") == 6 and error(nvmlDeviceGetHandleByIndex, 2) == 2
-assert error(nvmlDeviceGetTemperature, a, 0) == NVML_ERROR_FUNCTION_NOT_FOUND
+assert error(nvmlDeviceGetFanSpeed, a) == NVML_ERROR_FUNCTION_NOT_FOUND
 before = counter(a)
 nvmlShutdown(); assert counter(a) >= before
 nvmlShutdown(); assert error(counter, a) == error(nvmlShutdown) == 1

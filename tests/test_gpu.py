@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from conftest import EnergyPytester
+from pytest_energy.measure.in_use import in_first_pid_namespace
 
 pytestmark = pytest.mark.realtime
 
@@ -87,7 +91,8 @@ IT = "@budget('{limit}')\ndef test_it():\n    infer()\n"
 
 
 def test_the_counter_is_read_within_one_percent_of_the_truth(gpu: GpuBench) -> None:
-    result = gpu.run([COUNTER, OURS], IT.format(limit="6 J / query"), *PRECISE)
+    hot = f"{COUNTER} celsius=61 throttled=5"  # idle clocks, and the power cap
+    result = gpu.run([hot, OURS], IT.format(limit="6 J / query"), *PRECISE)
     result.assert_outcomes(failed=1)
     test = gpu.test()
     assert test["joules_per_unit"] == pytest.approx(gpu.true_joules(), rel=0.01)
@@ -98,7 +103,21 @@ def test_the_counter_is_read_within_one_percent_of_the_truth(gpu: GpuBench) -> N
     ]
     measured = [each for each in test["rounds"] if not each["warmup"]]
     assert all(each["seconds"] >= 1.0 for each in measured)
-    result.stdout.fnmatch_lines(["energy: 12.* J / query is over *, gpu:0, measured"])
+    found = test["explanation"]
+    assert found["mean_watts"] == pytest.approx(295, abs=5)
+    assert found["net_joules_per_unit"] == pytest.approx(10.0, abs=0.3)  # 250 W over idle, 40 ms
+    assert found["gpus_before"] == [
+        {
+            "channel": "gpu:0",
+            "celsius": 61,
+            "megahertz": 1410,
+            "power_limit_watts": 400.0,
+            "throttled": ["power cap"],
+        }
+    ]
+    result.stdout.fnmatch_lines(
+        ["energy: 12.* J / query is over *, gpu:0, measured; 4?.* ms a query at 2??*"]
+    )
 
 
 def test_a_quick_counter_needs_no_waiting(gpu: GpuBench) -> None:
@@ -375,3 +394,49 @@ def test_machine_and_driver_are_in_the_record(
     assert record["machine"]["gpus"] == [
         {"name": "Fake-A100", "uuid": "GPU-aaaa", "power_limit_watts": 300.0}
     ]
+
+
+@pytest.fixture
+def stranger() -> int:
+    """The id of a process that isn't in the measured test's tree."""
+    return os.getppid()
+
+
+def test_a_fail_beside_a_stranger_is_inconclusive_and_a_pass_stands(
+    gpu: GpuBench, stranger: int
+) -> None:
+    scenario = [COUNTER, OURS, f"process gpu=0 pid={stranger} type=compute"]
+    result = gpu.run(scenario, IT.format(limit="6 J / query"))
+    result.assert_outcomes(failed=1)
+    test = gpu.test()
+    if in_first_pid_namespace():
+        assert test["verdict"] == "inconclusive"
+        assert f"(process {stranger}) on gpu:0 added joules" in test["reason"]
+        assert len(test["strangers"]) == 1
+    else:  # a container: whose these processes are isn't known, which changes nothing
+        assert test["verdict"] == "fail"
+        assert any("whether others used gpu:0 is unknown" in note for note in test["notes"])
+    gpu.run(scenario, IT.format(limit="60 J / query")).assert_outcomes(passed=1)
+    desktop = [COUNTER, OURS, f"process gpu=0 pid={stranger} type=graphics"]
+    gpu.run(desktop, IT.format(limit="6 J / query")).assert_outcomes(failed=1)
+    assert (gpu.test()["verdict"], gpu.test()["strangers"]) == ("fail", [])
+
+
+def test_a_listed_server_is_no_stranger_and_its_cpu_time_counts(gpu: GpuBench) -> None:
+    code = "while True: sum(range(10000))"
+    with subprocess.Popen([sys.executable, "-c", code]) as server:
+        try:
+            result = gpu.run(
+                [COUNTER, f"process gpu=0 pid={server.pid} type=compute"],
+                "@budget('60 J / query')\ndef test_it():\n    infer()\n",
+                f"--energy-pids={server.pid}",
+            )
+        finally:
+            server.kill()
+    result.assert_outcomes(passed=1)
+    test = gpu.test()
+    assert (test["scope"], test["strangers"]) == ("gpu", [])
+    (cpu,) = [each for each in test["channels"] if each["name"] == "cpu:process"]
+    assert cpu["source"].startswith(f"CPU time of the process tree and of process {server.pid} x")
+    # It kept a core busy for the 40 ms of each query, as far as it got one.
+    assert test["cpu_seconds_per_unit"] > 0.01

@@ -24,7 +24,8 @@ def test_over_the_limit_the_build_fails_with_a_sentence(
     assert sentence is not None
     assert re.fullmatch(
         r"energy: 8\.\d\d mJ / query is over the limit of 1\.00 mJ / query \(test_it\.py:4\) by "
-        r"7\d\d % \(interval [78]\.\d\d\.\.8\.\d\d\), cpu:process, estimated",
+        r"7\d\d % \(interval [78]\.\d\d\.\.8\.\d\d\), cpu:process, estimated; "
+        r"\d\.\d\d ms a query at [34]\.\d\d W",
         sentence[0],
     )
     result.stdout.fnmatch_lines(["FAILED test_it.py::test_it - energy: 8.*"])

@@ -10,7 +10,8 @@ from typer.testing import CliRunner
 
 from conftest import EnergyPytester
 from pytest_energy.cli import app
-from pytest_energy.record import write
+from pytest_energy.record import Explanation, GpuStateRecord, write
+from pytest_energy.report.details import details
 from pytest_energy.report.equivalents import adds_up
 from pytest_energy.report.terminal import render
 from records import NEW, RECORD, TEST, UNMEASURED
@@ -127,3 +128,34 @@ def test_a_limit_in_carbon_is_told_from_one_in_energy() -> None:
     limit = replace(TEST.budget, limit="0.5 gCO2e / query")  # type: ignore[type-var]
     text = render(replace(RECORD, tests=(TEST, replace(TEST, budget=limit))), 80, colour=False)
     assert text.count(f"{TEST.id} (carbon limit)") == 1
+
+
+EXPLAINED = replace(
+    TEST,
+    explanation=Explanation(
+        seconds=1.1,
+        units={"query": 10.0, "token": 4096.0},
+        units_per_second=25.0,
+        mean_watts=307.8,
+        net_joules_per_unit=10.0,
+        involuntary_switches_per_unit=0.1,
+        gpus_before=(GpuStateRecord("gpu:0", 41, 1410, 400.0),),
+        gpus_after=(GpuStateRecord("gpu:0", 62, None, 400.0, ("power cap",)),),
+    ),
+)
+
+
+def test_what_makes_a_figure_and_how_sure_it_is() -> None:
+    assert details(replace(RECORD, tests=(EXPLAINED, UNMEASURED)), 120) == [
+        f"{TEST.id} (per query)",
+        "  made of: 40.0 ms a query at 308 W",
+        "  repeatability: 3.35..3.49 Wh/1000, in which the centre of these rounds lies",
+        "  absolute accuracy: about 5 %: the gain of the counter, the same in every run on this "
+        "hardware",
+        "  gross 3.42 Wh/1000, which is judged; 2.78 net of what is drawn when idle",
+        "  counted: 10 queries, 4,096 tokens in 1.10 s",
+        "  gpu:0: 41 -> 62 C, 1410 -> ? MHz, 400 -> 400 W limit, throttled: power cap",
+        "  involuntary context switches: 0.100 a query",
+    ]
+    narrow = details(replace(RECORD, tests=(EXPLAINED,)), 60)
+    assert all(len(line) <= 60 for line in narrow)

@@ -43,7 +43,7 @@ class VirtualBoard:
     idle_watts: float = 50.0
     decay: float = 0.0
     seed: int = 1
-    working: float = 0.0
+    readings: int = 0
     _changes: list[tuple[float, float, float]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -64,6 +64,7 @@ class VirtualBoard:
         self._change(self.idle_watts, watts - self.idle_watts if self.decay else 0.0)
 
     def joules(self) -> float:
+        self.readings += 1
         self._publish()
         return self._published
 

@@ -45,10 +45,14 @@ def main() -> None:
 def show(
     path: RecordPath,
     verbose: Annotated[
-        bool, typer.Option("--verbose", "-v", help="also what the figures add up to")
+        bool,
+        typer.Option(
+            "--verbose", "-v", help="also what makes the figures, and what they add up to"
+        ),
     ] = False,
 ) -> None:
     """Print the table of a run record."""
+    from pytest_energy.report.details import details
     from pytest_energy.report.equivalents import adds_up
     from pytest_energy.report.terminal import render
 
@@ -58,7 +62,8 @@ def show(
     except record.RecordError as error:
         _stop("show", error)
     typer.echo(render(found, console.width, colour=console.is_terminal), nl=False)
-    for line in adds_up(found, console.width) if verbose else ():
+    width = console.width
+    for line in [*details(found, width), *adds_up(found, width)] if verbose else ():
         typer.echo(line)
 
 
@@ -101,7 +106,7 @@ def doctor(
     from pytest_energy.measure.lock import machine_lock
     from pytest_energy.report.doctor import render_diagnosis
     from pytest_energy.sensors.base import Clock
-    from pytest_energy.sensors.discover import Choice, discover
+    from pytest_energy.sensors.discover import discover
     from pytest_energy.settings import Settings
     from pytest_energy.settings_here import settings_here
 
@@ -114,17 +119,15 @@ def doctor(
         settings = Settings()
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     with machine_lock():  # a measured test doesn't want a busy core beside it
-        choice = Choice(settings.gpus, settings.cpu_watts_per_core, settings.powercap_root)
         try:
-            instruments = discover(choice, visible, clock)
+            instruments = discover(settings.choice, visible, clock)
         except ValueError as error:
             problems.append(f"left aside, because they can't be used: {_public(error)}")
-            usual = Settings()
-            choice = Choice(usual.gpus, usual.cpu_watts_per_core, settings.powercap_root)
-            instruments = discover(choice, visible, clock)
+            settings = Settings(powercap_root=settings.powercap_root)
+            instruments = discover(settings.choice, visible, clock)
         defaults = settings.budgets.defaults
         rules = Rules(
-            choice.gpus.mode,
+            settings.gpus.mode,
             settings.require_measured,
             defaults.scope or Rules.scope,
             defaults.tolerance,

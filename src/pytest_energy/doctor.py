@@ -15,7 +15,6 @@ from pytest_energy.measure.coverage import GpusInUse, cover
 from pytest_energy.measure.in_use import find_gpus_in_use, offer_of
 from pytest_energy.measure.meter import Meter, Window
 from pytest_energy.sensors.base import Channel, Clock, Provenance, SensorFault
-from pytest_energy.sensors.cpu_time import ProcessTree
 from pytest_energy.sensors.discover import GPUS_LEFT_OUT, Instruments
 from pytest_energy.sensors.proc_stat import busy_seconds
 from pytest_energy.units import parse_limit
@@ -128,7 +127,7 @@ def diagnose(
     ]
     limits = {board.channel: board.power_limit_watts for board in boards}
     here = machine.machine([])
-    in_use = find_gpus_in_use(instruments, rules.gpus, TorchUse(), ProcessTree())
+    in_use = find_gpus_in_use(instruments, rules.gpus, TorchUse())
     neighbours = window.neighbour_cpu_seconds
     readings = tuple(_reading(each, window, limits.get(each.name)) for each in channels)
     return Diagnosis(
@@ -217,7 +216,8 @@ def _missing(instruments: Instruments) -> list[Missing]:
         found.append(Missing(name, f"can't be read: {fault}", _NO_BOARD))
     for note in instruments.gpu_notes:
         name, _, why = note.partition(": ")
-        found.append(Missing(f"energy counter of {name}", why, _NO_COUNTER))
+        remedy = _NO_COUNTER if "integrated" in why else ""
+        found.append(Missing(f"energy counter of {name}", why, remedy))
     for device in instruments.candidates:
         if device.mig is not None and not device.mig.whole:
             why = "this process may use a slice of it, and its counter is the whole board's"

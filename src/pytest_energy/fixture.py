@@ -179,16 +179,14 @@ class Energy:
     def _counts(
         self, count: Count | None, tokens: Count | None, images: Count | None
     ) -> dict[str, Count]:
-        """The units that are judged, and how each is counted."""
+        """How units are counted: those of the limits, and what the caller counts beside them."""
         given = {"token": tokens, "image": images}
         for argument, value in (("count", count), ("tokens", tokens), ("images", images)):
             _check_count(argument, value)
+        more = {unit: value for unit, value in given.items() if value is not None}
         if all(budget.limit is None for budget in self._budgets):
-            if count is None:
-                unit = next((each for each, value in given.items() if value is not None), None)
-                if unit is not None:
-                    return {unit: given[unit] or 1}
-            return {DEFAULT_UNIT: count or 1}
+            # The first is the unit of a test without a limit.
+            return more if more and count is None else {DEFAULT_UNIT: count or 1, **more}
         found: dict[str, Count] = {}
         for budget in self._budgets:
             counted = given.get(budget.unit, count)
@@ -202,7 +200,7 @@ class Energy:
                 )
             found[budget.unit] = counted
         self._check_one_count([each for each in self._budgets if each.unit not in given])
-        return found
+        return {**more, **found}
 
     def _check_one_count(self, budgets: Sequence[Budget]) -> None:
         """`count` counts one kind of unit, however many words there are for a call."""

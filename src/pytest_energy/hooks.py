@@ -225,12 +225,11 @@ class EnergyHooks:
             from pytest_energy.measure.gate import Gate, GateSettings
             from pytest_energy.measure.protocol import Limits
             from pytest_energy.sensors.base import Clock
-            from pytest_energy.sensors.discover import Choice
 
             settings = self._settings
             self._gate = Gate(
                 GateSettings(
-                    Choice(settings.gpus, settings.cpu_watts_per_core, settings.powercap_root),
+                    settings.choice,
                     Limits(settings.max_rounds, settings.max_seconds),
                     settings.intensity,
                     settings.require_measured,

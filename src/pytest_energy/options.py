@@ -32,6 +32,7 @@ class Option(NamedTuple):
 
 OPTIONS = (
     Option("gpus", "GPUS", "GPUs that count: auto, all, none, or INDEX,UUID"),
+    Option("pids", "PID,PID", "processes of a server under test, whose CPU time counts too"),
     Option("max_rounds", "N", "rounds a test at most (20)"),
     Option("max_seconds", "SECONDS", "seconds a test takes (60); one round at least"),
     Option("fail_on", "VERDICTS", "verdicts that fail (fail,unmeasured,inconclusive)"),

@@ -26,7 +26,11 @@ class RecordError(ValueError):
 
 @dataclass(frozen=True)
 class ChannelRecord:
-    """One channel of one test; joules_per_unit is the centre of its measured rounds."""
+    """One channel of one test; joules_per_unit is the centre of its measured rounds.
+
+    idle_watts: what the channel showed before anything was measured, None where it has no watts of
+    its own.
+    """
 
     name: str
     kind: str
@@ -34,6 +38,40 @@ class ChannelRecord:
     provenance: str
     gated: bool
     joules_per_unit: float | None
+    idle_watts: float | None = None
+
+
+@dataclass(frozen=True)
+class GpuStateRecord:
+    """A board at one moment; None for what the driver doesn't tell. throttled: reasons in words."""
+
+    channel: str
+    celsius: int | None
+    megahertz: int | None
+    power_limit_watts: float | None
+    throttled: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What makes a figure: time, power, and how the machine was meanwhile.
+
+    seconds: of the measured rounds. units: what was counted in them, by unit. mean_watts: of the
+    gated channels, gross. net_joules_per_unit: without what the gated channels draw when idle, None
+    where that isn't known. involuntary_switches_per_unit: how often the test had to leave a core.
+    gpus_before, gpus_after: the gated boards around the rounds. drift_per_round: the trend across
+    the rounds as a fraction of the figure, None where there is none.
+    """
+
+    seconds: float
+    units: Mapping[str, float]
+    units_per_second: float
+    mean_watts: float
+    net_joules_per_unit: float | None = None
+    involuntary_switches_per_unit: float | None = None
+    gpus_before: tuple[GpuStateRecord, ...] = ()
+    gpus_after: tuple[GpuStateRecord, ...] = ()
+    drift_per_round: float | None = None
 
 
 @dataclass(frozen=True)
@@ -74,7 +112,8 @@ class TestRecord:
     joules_per_unit and interval hold the gated channels; None where nothing was measured.
     limit_joules_per_unit: the limit in joules; None for a limit in CPU time.
     used: the figure as a fraction of the limit. neighbour_cores: cores that other processes kept
-    busy, None where nothing tells. notes: sentences for the summary.
+    busy, None where nothing tells. strangers: other processes that computed on the gated GPUs.
+    notes: sentences for the summary.
     """
 
     __test__ = False  # pytest would collect the class by its name
@@ -101,6 +140,8 @@ class TestRecord:
     attempt: int
     notes: tuple[str, ...] = ()
     neighbour_cores: float | None = None
+    strangers: tuple[str, ...] = ()
+    explanation: Explanation | None = None
 
 
 @dataclass(frozen=True)

@@ -79,13 +79,15 @@ class Reporting:
             tests = "1 test" if disabled == 1 else f"{disabled} tests"
             terminalreporter.line(f"--energy-disable: {tests} ran once, unmeasured")
         if record and record.tests:
+            from pytest_energy.report.details import details
             from pytest_energy.report.equivalents import adds_up
             from pytest_energy.report.terminal import render
 
             writer = terminalreporter._tw
             writer.write(render(record, writer.fullwidth, colour=writer.hasmarkup))
             if terminalreporter.verbosity > 0:
-                for line in adds_up(record, writer.fullwidth):
+                width = writer.fullwidth
+                for line in [*details(record, width), *adds_up(record, width)]:
                     terminalreporter.line(line)
         else:
             for line in unused:

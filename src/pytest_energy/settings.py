@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
@@ -17,6 +17,9 @@ from pytest_energy.sensors.powercap import DEFAULT_ROOT
 from pytest_energy.sensors.visible import GpuChoice
 from pytest_energy.verdict import MAX_ROUNDS, RED, Verdict
 
+if TYPE_CHECKING:
+    from pytest_energy.sensors.discover import Choice
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -25,6 +28,7 @@ class Settings:
     disable: bool = False
     json_path: Path | None = None
     gpus: GpuChoice = field(default_factory=GpuChoice)
+    pids: tuple[int, ...] = ()
     max_rounds: int = MAX_ROUNDS
     max_seconds: float = 60.0
     fail_on: frozenset[Verdict] = RED
@@ -34,6 +38,13 @@ class Settings:
     powercap_root: Path = DEFAULT_ROOT
     strict: bool = False
     budgets: BudgetsFile = field(default_factory=BudgetsFile)
+
+    @property
+    def choice(self) -> Choice:
+        """What is to be measured, and with what."""
+        from pytest_energy.sensors.discover import Choice
+
+        return Choice(self.gpus, self.cpu_watts_per_core, self.powercap_root, self.pids)
 
 
 def _gpus(text: str) -> GpuChoice:
@@ -47,6 +58,13 @@ def _gpus(text: str) -> GpuChoice:
                 'write auto, all, none, or a list such as "0,1" or "GPU-8f6c2a5e" (nvidia-smi -L)'
             )
     return GpuChoice("auto", listed)
+
+
+def _pids(text: str) -> tuple[int, ...]:
+    words = [word.strip() for word in text.split(",")]
+    if not all(word.isdecimal() and int(word) > 0 for word in words):
+        raise ValueError(f"{text!r} is no list of process ids; for example 4711 or 4711,4712")
+    return tuple(dict.fromkeys(int(word) for word in words))
 
 
 def _max_rounds(text: str) -> int:
@@ -94,6 +112,7 @@ def _watts(text: str) -> float | Literal["tdp"]:
 
 _PARSERS: Mapping[str, Callable[[str], Any]] = {
     "gpus": _gpus,
+    "pids": _pids,
     "max_rounds": _max_rounds,
     "max_seconds": _positive("60"),
     "fail_on": _fail_on,

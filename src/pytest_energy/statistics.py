@@ -56,6 +56,22 @@ def robust_centre(values: Sequence[float]) -> Centre:
     return Centre(fmean(kept), (n - 1) * spread / (h * (h - 1)), h - 1)
 
 
+def drift(values: Sequence[float], probability: float = 0.995) -> float:
+    """The slope of a straight line through the values, one step apart; 0 where it may be chance.
+
+    By least squares, tested with Student's t on both sides. Needs five values or more, else 0.
+    """
+    n = len(values)
+    if n < 5:
+        return 0.0
+    middle, mean = (n - 1) / 2, fmean(values)
+    spread = sum((i - middle) ** 2 for i in range(n))
+    slope = sum((i - middle) * (value - mean) for i, value in enumerate(values)) / spread
+    rest = sum((value - mean - slope * (i - middle)) ** 2 for i, value in enumerate(values))
+    error = math.sqrt(max(rest / (n - 2), SD_FLOOR**2) / spread)
+    return slope if abs(slope) > t_quantile(probability, n - 2) * error else 0.0
+
+
 @lru_cache(maxsize=256)
 def t_quantile(probability: float, degrees_of_freedom: int) -> float:
     """The quantile of Student's t for whole degrees of freedom; exact, by bisection.

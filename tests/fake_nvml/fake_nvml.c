@@ -56,6 +56,8 @@ static const char *const functions[] = {
     "nvmlDeviceGetUUID", "nvmlDeviceGetName", "nvmlDeviceGetArchitecture",
     "nvmlDeviceGetTotalEnergyConsumption", "nvmlDeviceGetPowerUsage", "nvmlDeviceGetFieldValues",
     "nvmlDeviceGetEnforcedPowerLimit", "nvmlDeviceGetPowerManagementLimit",
+    "nvmlDeviceGetTemperature", "nvmlDeviceGetClockInfo",
+    "nvmlDeviceGetCurrentClocksThrottleReasons",
     "nvmlDeviceGetComputeRunningProcesses_v3", "nvmlDeviceGetGraphicsRunningProcesses_v3",
     "nvmlDeviceGetMigMode", "nvmlDeviceGetMaxMigDeviceCount", "nvmlDeviceGetAttributes_v2",
     "nvmlDeviceGetMigDeviceHandleByIndex", "nvmlDeviceGetDeviceHandleFromMigDeviceHandle",
@@ -72,7 +74,8 @@ enum { MIG_UNSUPPORTED = -1, MIG_DISABLED = -2, MIG_ENABLED = -3 };
 /* The numbers of a gpu statement, and their defaults. */
 #define SETTINGS(X)                                                                                \
     X(watts, 50) X(limit_w, 400) X(decay_ms, 0) X(period_ms, 100) X(jitter_ms, 0) X(phase_ms, 0)   \
-    X(latency_us, 0) X(average_ms, 0) X(power_period_ms, 0)
+    X(latency_us, 0) X(average_ms, 0) X(power_period_ms, 0) X(celsius, 40) X(sm_mhz, 1410)         \
+    X(throttled, 0)
 #define DECLARE(key, fallback) double key;
 
 /* From t until the next segment: P(u) = watts + excess * exp(-(u - t) / decay). */
@@ -555,6 +558,23 @@ NVML nvmlDeviceGetMigDeviceHandleByIndex(nvmlDevice_t device, unsigned index, nv
     return leave(SUCCESS);
 }
 
+/* One sensor (0, the board's) and one clock (1, that of its multiprocessors). */
+NVML nvmlDeviceGetTemperature(nvmlDevice_t device, unsigned sensor, unsigned *out)
+{
+    ENTER(device, BOARD, out != NULL && sensor == 0);
+    *out = (unsigned)device->board->celsius;
+    return leave(SUCCESS);
+}
+
+NVML nvmlDeviceGetClockInfo(nvmlDevice_t device, unsigned clock, unsigned *out)
+{
+    ENTER(device, BOARD, out != NULL && clock == 1);
+    *out = (unsigned)device->board->sm_mhz;
+    return leave(SUCCESS);
+}
+
+GETTER(nvmlDeviceGetCurrentClocksThrottleReasons, BOARD, unsigned long long, SUCCESS,
+       (unsigned long long)device->board->throttled)
 GETTER(nvmlDeviceGetIndex, BOARD_OR_MIG, unsigned, SUCCESS,
        device->mig < 0 ? (unsigned)(device->board - boards) : (unsigned)device->mig)
 GETTER(nvmlDeviceGetArchitecture, BOARD_OR_MIG, unsigned, SUCCESS, device->board->arch)

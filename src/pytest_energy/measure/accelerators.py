@@ -38,6 +38,12 @@ def torch_use() -> TorchUse:
     return TorchUse(cuda, tuple(elsewhere))
 
 
+def torch_threads() -> int:
+    """How many threads torch computes with on the CPU; 0 where it isn't loaded."""
+    torch = sys.modules.get("torch")
+    return int(torch.get_num_threads()) if torch is not None else 0
+
+
 def synchronise() -> None:
     """Wait for work already given to devices that have a context, so that it is in the window."""
     torch = sys.modules.get("torch")

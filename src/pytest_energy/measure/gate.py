@@ -14,6 +14,7 @@ from pytest_energy.budgets.resolve import MachineClass
 from pytest_energy.carbon import Intensity
 from pytest_energy.measure.accelerators import torch_use
 from pytest_energy.measure.coverage import Coverage, cover
+from pytest_energy.measure.explain import Surroundings
 from pytest_energy.measure.in_use import find_gpus_in_use, offer_of
 from pytest_energy.measure.judgement import Bench, Job, Judgement, test_record
 from pytest_energy.measure.lock import machine_lock
@@ -27,9 +28,9 @@ from pytest_energy.measure.protocol import (
     run_rounds,
     run_window,
 )
+from pytest_energy.measure.watch import Watch
 from pytest_energy.record import GpuRecord, MachineRecord, TestRecord
 from pytest_energy.sensors.base import Clock, Kind, Provenance
-from pytest_energy.sensors.cpu_time import ProcessTree
 from pytest_energy.sensors.discover import Choice, Instruments, discover
 from pytest_energy.sensors.proc_stat import busy_seconds
 
@@ -67,7 +68,6 @@ class Gate:
     def __init__(self, settings: GateSettings, clock: Clock) -> None:
         self._settings = settings
         self._clock = clock
-        self._tree = ProcessTree()
         self._busy = False
         try:
             self._lock = machine_lock()
@@ -120,6 +120,12 @@ class Gate:
         `progress` is told of all rounds so far after each one. Gives a record for each budget.
         """
         channels = self.instruments.channels
+        watch = Watch(self.instruments)
+
+        def after_round(rounds: Sequence[Round]) -> None:
+            watch.look()
+            progress(rounds)
+
         with self._exclusively():
             rounds, bench = yield from run_rounds(
                 self._meter,
@@ -129,16 +135,19 @@ class Gate:
                 self._warmup_seconds(job),
                 job.cycle,
                 lambda: self._appoint(job),
-                progress,
+                after_round,
             )
-        return self._records(job, bench, [each for each in rounds if each.warmup])
+        warmup = [each for each in rounds if each.warmup]
+        return self._records(job, bench, warmup, watch.end())
 
     def window(self, job: Job) -> Generator[None, Units, tuple[TestRecord, ...]]:
         """One long run: yields once for the work, and is sent what it did."""
         names = [channel.name for channel in self.instruments.channels]
+        watch = Watch(self.instruments)
+        watch.look()
         with self._exclusively():
             _, bench = yield from run_window(self._meter, names, lambda: self._appoint(job))
-        return self._records(job, bench, ())
+        return self._records(job, bench, (), watch.end())
 
     def unmeasured(self, job: Job, reason: str) -> tuple[TestRecord, ...]:
         """The records of a test that ended before there was anything to judge."""
@@ -151,6 +160,7 @@ class Gate:
                 )
             ),
             (),
+            Surroundings(),
         )
 
     def _warmup_seconds(self, job: Job) -> float:
@@ -177,10 +187,11 @@ class Gate:
         base = None if limit is None else base_limit(limit, self._settings.intensity)
         return Judgement(budget, job.unit_of(budget), coverage, base)
 
-    def _records(self, job: Job, bench: Bench, warmup: Sequence[Round]) -> tuple[TestRecord, ...]:
-        return tuple(
-            test_record(job, each, warmup, self._settings.intensity) for each in bench.judgements
-        )
+    def _records(
+        self, job: Job, bench: Bench, warmup: Sequence[Round], around: Surroundings
+    ) -> tuple[TestRecord, ...]:
+        intensity = self._settings.intensity
+        return tuple(test_record(job, each, warmup, around, intensity) for each in bench.judgements)
 
     @contextmanager
     def _exclusively(self) -> Iterator[None]:
@@ -197,7 +208,7 @@ class Gate:
     def _coverages(self, budgets: Sequence[Budget]) -> list[Coverage]:
         torch = torch_use()
         mode = self._settings.choice.gpus.mode
-        in_use = find_gpus_in_use(self.instruments, mode, torch, self._tree)
+        in_use = find_gpus_in_use(self.instruments, mode, torch)
         offer = offer_of(self.instruments)
         required = self._settings.require_measured
         return [cover(each, in_use, torch, offer, require_measured=required) for each in budgets]

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from pytest_energy.measure.accelerators import TorchUse
 from pytest_energy.measure.coverage import GpuFacts, GpusInUse, Offer, gpus_in_use
-from pytest_energy.sensors.cpu_time import ProcessTree
 from pytest_energy.sensors.discover import Instruments
 
 #: The inode of the first PID namespace (PROC_PID_INIT_INO in the kernel): in any other one the
@@ -14,9 +13,7 @@ from pytest_energy.sensors.discover import Instruments
 _FIRST_PID_NAMESPACE = "pid:[4026531836]"
 
 
-def find_gpus_in_use(
-    instruments: Instruments, mode: str, torch: TorchUse, tree: ProcessTree
-) -> GpusInUse:
+def find_gpus_in_use(instruments: Instruments, mode: str, torch: TorchUse) -> GpusInUse:
     """The boards in use at this moment; `mode` is that of --energy-gpus."""
     nvml = instruments.nvml
     return gpus_in_use(
@@ -28,8 +25,8 @@ def find_gpus_in_use(
             process_ids={gpu.board.index: nvml.process_ids(gpu) for gpu in nvml.gpus}
             if nvml is not None
             else {},
-            our_process_ids=tree.pids(),
-            ids_match=_in_first_pid_namespace(),
+            our_process_ids=instruments.tree.pids(),
+            ids_match=in_first_pid_namespace(),
         )
     )
 
@@ -41,7 +38,8 @@ def offer_of(instruments: Instruments) -> Offer:
     )
 
 
-def _in_first_pid_namespace() -> bool:
+def in_first_pid_namespace() -> bool:
+    """Whether the driver numbers processes as we do."""
     try:
         return str(Path("/proc/self/ns/pid").readlink()) == _FIRST_PID_NAMESPACE
     except OSError:

@@ -14,15 +14,19 @@ from pytest_energy.budgets.budget import (
     suggestion,
 )
 from pytest_energy.carbon import Intensity
+from pytest_energy.measure.accelerators import torch_threads
 from pytest_energy.measure.coverage import Coverage
+from pytest_energy.measure.explain import Surroundings, explain, is_crowded
 from pytest_energy.measure.protocol import Round
 from pytest_energy.record import (
     CPU_TIME_METHOD,
     BudgetRecord,
     ChannelRecord,
+    Explanation,
     RoundRecord,
     TestRecord,
 )
+from pytest_energy.report.details import made_of
 from pytest_energy.sensors.base import Channel, Kind, Provenance, SensorFault
 from pytest_energy.units import figure, plural, watt_hours_per_1000
 from pytest_energy.verdict import LOOKS, MIN_ROUNDS, Estimate, Verdict, estimate, look
@@ -188,13 +192,28 @@ def _joules_per_unit(judgement: Judgement, channels: Sequence[Channel]) -> list[
 
 
 def test_record(
-    job: Job, judgement: Judgement, warmup: Sequence[Round], intensity: Intensity | None
+    job: Job,
+    judgement: Judgement,
+    warmup: Sequence[Round],
+    around: Surroundings,
+    intensity: Intensity | None,
 ) -> TestRecord:
-    """The record of one measurement against one of its budgets."""
+    """The record of one measurement against one of its budgets.
+
+    What others add to a figure only makes it larger: a pass stands, and a fail is inconclusive.
+    """
     declaration, budget, coverage = job.declaration, judgement.budget, judgement.coverage
     measured, unit, limit = judgement.measured, judgement.unit, judgement.limit
     problem = problem_of(judgement, True)
     verdict = Verdict.UNMEASURED if problem else judgement.verdict or Verdict.UNMEASURED
+    strangers = around.strangers_on(coverage.gated_names)
+    doubt = "" if problem else _doubt(judgement, strangers)
+    if verdict is Verdict.FAIL and doubt:
+        verdict = Verdict.INCONCLUSIVE
+    explanation = None
+    if not problem:
+        values = _values(judgement)
+        explanation = explain(measured, unit, values, coverage.gated, around)
     joules = None if problem else estimate(_joules_per_unit(judgement, coverage.gated))
     compared = None if problem else estimate(_values(judgement))
     return TestRecord(
@@ -217,16 +236,66 @@ def test_record(
         limit_joules_per_unit=None if budget.counts_cpu_time else limit,
         used=compared.centre / limit if compared and limit else None,
         verdict=str(verdict),
-        reason=problem or _reason(verdict, judgement, compared, intensity),
+        reason=problem or _reason(verdict, judgement, compared, explanation, doubt, intensity),
         method=coverage.method,
         attempt=job.attempt,
         neighbour_cores=_neighbour_cores(measured),
+        strangers=strangers,
+        explanation=explanation,
         notes=(
             *job.notices,
             *coverage.notes,
             *_neighbours(measured, coverage),
+            *(f"{each} added its joules to this figure" for each in strangers),
+            *around.unknown_on(coverage.gated_names),
+            *_crowd(judgement),
+            *_drift(explanation),
             *_suggested(declaration, judgement, joules),
         ),
+    )
+
+
+def _doubt(judgement: Judgement, strangers: Sequence[str]) -> str:
+    """Why a figure may be larger than the work's own, or ""."""
+    if strangers:
+        return (
+            f"{strangers[0]} added joules, so it can't be told whose they are: measure without it"
+        )
+    # CPU time grows in a crowd, most of all that of threads which spin while they wait.
+    if judgement.limit is None or not _counts_cpu_time(judgement.coverage):
+        return ""
+    least = min(_values(judgement)) / judgement.limit
+    if is_crowded(judgement.measured) and least <= 1 + judgement.tolerance:
+        return f"the machine was crowded, and its least round is at {least:.0%} of the limit"
+    return ""
+
+
+def _counts_cpu_time(coverage: Coverage) -> bool:
+    return coverage.method in (CPU_TIME_METHOD, Provenance.ESTIMATED)
+
+
+def _crowd(judgement: Judgement) -> tuple[str, ...]:
+    """What helps on a crowded machine."""
+    if not _counts_cpu_time(judgement.coverage) or not is_crowded(judgement.measured):
+        return ()
+    threads = torch_threads()
+    remedy = "run it beside less"
+    if threads > 1:
+        remedy = (
+            f"torch uses {threads} threads: torch.set_num_threads(1), or OMP_WAIT_POLICY=PASSIVE "
+            "in the environment before torch is imported, keeps its CPU time steady"
+        )
+    return (f"the machine is crowded, which makes CPU time grow; {remedy}",)
+
+
+def _drift(explanation: Explanation | None) -> tuple[str, ...]:
+    slope = explanation.drift_per_round if explanation is not None else None
+    if slope is None:
+        return ()
+    way = "rises" if slope > 0 else "falls"
+    return (
+        f"the figure {way} by {abs(slope):.1%} from round to round: the machine warms up, or "
+        "memory grows",
     )
 
 
@@ -281,6 +350,7 @@ def _channel(judgement: Judgement, channel: Channel, gated: bool) -> ChannelReco
         provenance=str(channel.provenance),
         gated=gated,
         joules_per_unit=joules,
+        idle_watts=channel.idle_watts,
     )
 
 
@@ -318,6 +388,8 @@ def _reason(
     verdict: Verdict,
     judgement: Judgement,
     compared: Estimate | None,
+    explanation: Explanation | None,
+    doubt: str,
     intensity: Intensity | None,
 ) -> str:
     assert compared is not None
@@ -347,13 +419,16 @@ def _reason(
     over = compared.centre / limit - 1
     by = f"{abs(over):.0%}".replace("%", " %")
     side = "over" if over > 0 else "under"
+    made = f"; {made_of(explanation, judgement.unit)}" if explanation is not None else ""
     match verdict:
         case Verdict.FAIL:
-            return f"{shown} is over {against} by {by} {spread}, {evidence}"
+            return f"{shown} is over {against} by {by} {spread}, {evidence}{made}"
         case Verdict.PASS:
             return f"{shown} is under {against} by {by} {spread}, {evidence}"
         case Verdict.CLOSE:
             return f"{shown} is close to {against}: {side} by {by} {spread}, {evidence}"
+        case _ if doubt and over > 0:
+            return f"{shown} is over {against} by {by} {spread}, {evidence}; but {doubt}"
         case _ if compared.interval and compared.interval[0] > limit:
             return (
                 f"{shown} is over {against} by {by} {spread}, {evidence}: within the tolerance of "

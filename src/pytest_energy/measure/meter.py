@@ -16,13 +16,14 @@ class Window:
 
     seconds: of the work alone. readings: joules, or why there is no number, by channel name.
     cpu_seconds: of the process tree. neighbour_cpu_seconds: of all other processes on the machine,
-    or None where nothing tells.
+    or None where nothing tells. involuntary_switches: how often this process had to leave a core.
     """
 
     seconds: float
     readings: Mapping[str, Reading]
     cpu_seconds: float
     neighbour_cpu_seconds: float | None = None
+    involuntary_switches: int | None = None
 
     def joules(self, names: Sequence[str]) -> float:
         """The sum over these channels. Raises SensorFault where one has no number."""
@@ -84,7 +85,8 @@ class Meter:
         neighbours = None
         if busy is not None and self._busy is not None:
             neighbours = max(busy - self._busy - own, 0.0)
-        return Window(ended - self._started, kept, own, neighbours)
+        switches = self._cpu_time.involuntary_switches
+        return Window(ended - self._started, kept, own, neighbours, switches)
 
     def abandon(self) -> None:
         """End a window whose work raised."""

@@ -32,6 +32,8 @@ class Channel:
     update_seconds: how often the instrument refreshes its value, as seen (0: at every reading).
     window_seconds: how long a round's window is at least.
     shortest_seconds: a shorter window has no figure, because the instrument can't resolve it.
+    idle_watts: what it showed while it was probed, before anything was measured; None where it has
+    no power of its own, or none was seen.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Channel:
     update_seconds: float
     window_seconds: float
     shortest_seconds: float = 0.0
+    idle_watts: float | None = None
 
 
 class SensorFault(Exception):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pytest_energy.sensors.base import Channel, Kind, Provenance, Reading, Sensor, SensorFault
@@ -26,17 +26,22 @@ WINDOW_SECONDS = 0.2
 class CpuTime(Sensor):
     """`cpu:process`: CPU seconds of the process tree x watts a core."""
 
-    def __init__(self, watts_per_core: float) -> None:
+    def __init__(self, watts_per_core: float, tree: ProcessTree | None = None) -> None:
         self._watts_per_core = watts_per_core
-        self._tree = ProcessTree()
+        self._tree = tree or ProcessTree()
         self._opened = 0.0
+        self._switches: int | None = None
         self.cpu_seconds = 0.0
         """CPU seconds of the process tree in the window closed last."""
-        tree = "process tree" if self._tree.visible else "process and its finished children"
+        self.involuntary_switches: int | None = None
+        """How often in that window this process or a finished child had to leave a core."""
+        counted = "process tree" if self._tree.visible else "process and its finished children"
+        if self._tree.listed:
+            counted += f" and of process {', '.join(map(str, self._tree.listed))}"
         self._channel = Channel(
             name=CHANNEL,
             kind=Kind.CPU,
-            source=f"CPU time of the {tree} x {watts_per_core:g} W a core",
+            source=f"CPU time of the {counted} x {watts_per_core:g} W a core",
             provenance=Provenance.ESTIMATED,
             update_seconds=0.0,
             window_seconds=WINDOW_SECONDS,
@@ -48,11 +53,19 @@ class CpuTime(Sensor):
 
     def open(self, names: frozenset[str]) -> None:
         # The reading's own cost stays outside: our clock is read last here and first in close.
+        self._switches = _switches()
         self._opened = self._tree.others_seconds() + time.process_time()
 
     def close(self, ended: float) -> Mapping[str, Reading]:
         own = time.process_time()
         self.cpu_seconds = own + self._tree.others_seconds() - self._opened
+        now = _switches()
+        self.involuntary_switches = None
+        if now is not None and self._switches is not None:
+            self.involuntary_switches = now - self._switches
+        if ended_ones := self._tree.ended():
+            names = ", ".join(map(str, ended_ones))
+            return {CHANNEL: SensorFault(f"process {names} of --energy-pids has ended")}
         if self.cpu_seconds < 0:
             return {CHANNEL: SensorFault("a process ended without its CPU time being counted")}
         return {CHANNEL: self.cpu_seconds * self._watts_per_core}
@@ -62,23 +75,36 @@ class CpuTime(Sensor):
 
 
 class ProcessTree:
-    """This process and its descendants."""
+    """This process, the processes that a user lists, and the descendants of all these."""
 
-    def __init__(self) -> None:
+    def __init__(self, listed: Sequence[int] = ()) -> None:
+        """Raises ValueError for a listed process that isn't there."""
+        self.listed = tuple(listed)
+        self._listed = {pid: _started(pid) for pid in listed}
+        if gone := [pid for pid, started in self._listed.items() if not started]:
+            raise ValueError(
+                f"--energy-pids: there is no process {', '.join(map(str, gone))} on this machine; "
+                "give the ids of running processes, for example --energy-pids 4711"
+            )
         self._adopted: dict[int, str] = {}
         """Descendants seen so far by start time: one stays ours after its parent has ended."""
         self.visible = Path(f"/proc/self/task/{os.getpid()}/children").exists()
         """Whether this system lists live descendants (Linux)."""
 
     def pids(self) -> frozenset[int]:
-        """This process and its live descendants."""
-        return frozenset({os.getpid(), *self._descendants()})
+        """This process, the listed ones, and their live descendants."""
+        return frozenset({os.getpid(), *self._listed, *self._descendants()})
+
+    def ended(self) -> tuple[int, ...]:
+        """Listed processes that are gone, and their CPU time with them."""
+        return tuple(pid for pid, started in self._listed.items() if _started(pid) != started)
 
     def others_seconds(self) -> float:
         """CPU seconds of reaped children and live descendants, without our own."""
         while True:
             reaped = _reaped_seconds()
-            live = sum(_live_seconds(pid) for pid in self._descendants())
+            others = {*self._listed, *self._descendants()} - {os.getpid()}
+            live = sum(_live_seconds(pid) for pid in others)
             # A child reaped between the two would be counted twice or not at all: read again.
             if _reaped_seconds() == reaped:
                 return reaped + live
@@ -87,7 +113,7 @@ class ProcessTree:
         if not self.visible:
             return {}
         found = {pid: start for pid, start in self._adopted.items() if _started(pid) == start}
-        waiting = [os.getpid(), *found]
+        waiting = [os.getpid(), *self._listed, *found]
         while waiting:
             for child in _children(waiting.pop()):
                 if child not in found and (started := _started(child)):
@@ -102,6 +128,14 @@ def _reaped_seconds() -> float:
         return 0.0
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     return usage.ru_utime + usage.ru_stime
+
+
+def _switches() -> int | None:
+    """Involuntary context switches so far; None where the system doesn't count them."""
+    if resource is None:
+        return None
+    everyone = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    return sum(resource.getrusage(who).ru_nivcsw for who in everyone)
 
 
 def _children(pid: int) -> list[int]:

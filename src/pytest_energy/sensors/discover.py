@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from pytest_energy.sensors.base import Channel, Clock, Sensor, SensorFault
-from pytest_energy.sensors.cpu_time import CpuTime
+from pytest_energy.sensors.cpu_time import CpuTime, ProcessTree
 from pytest_energy.sensors.powercap import DEFAULT_ROOT, Access
 from pytest_energy.sensors.rapl import RaplProbe
 from pytest_energy.sensors.rapl import probe as probe_rapl
@@ -24,17 +24,24 @@ GPUS_LEFT_OUT = "--energy-gpus none leaves all GPUs out"
 
 @dataclass(frozen=True)
 class Choice:
-    """What a user chose: GPUs, watts of a busy core for the estimate, where RAPL is looked for."""
+    """What a user chose.
+
+    gpus: those that count. cpu_watts_per_core: of a busy core, for the estimate.
+    powercap_root: where RAPL is looked for.
+    pids: processes whose CPU time counts beside the test's own.
+    """
 
     gpus: GpuChoice
     cpu_watts_per_core: float | Literal["tdp"]
     powercap_root: Path
+    pids: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
 class Instruments:
     """The sensors that answered, and what is known about the others.
 
+    tree: the processes whose CPU time counts, and whose GPUs.
     rapl: what the powercap tree offers.
     nvml: the library, or None where it was not asked for or does not answer; `no_nvml` says why.
     allotted: the boards that CUDA_VISIBLE_DEVICES leaves to this process.
@@ -45,6 +52,7 @@ class Instruments:
     """
 
     cpu_time: CpuTime
+    tree: ProcessTree
     rapl: RaplProbe
     gpu_sensors: tuple[Sensor, ...] = ()
     nvml: Nvml | None = None
@@ -96,13 +104,14 @@ class Instruments:
 def discover(choice: Choice, cuda_visible_devices: str | None, clock: Clock) -> Instruments:
     """Probe this machine.
 
-    Raises ValueError for a GPU that --energy-gpus names and isn't there, and for a thermal design
-    power that is asked for and isn't known.
+    Raises ValueError for a GPU or a process that a user names and that isn't there, and for a
+    thermal design power that is asked for and isn't known.
     """
-    cpu_time = CpuTime(_watts_per_core(choice))
+    tree = ProcessTree(choice.pids)
+    cpu_time = CpuTime(_watts_per_core(choice), tree)
     rapl = probe_rapl(choice.powercap_root, clock)
     without_gpus = Instruments(
-        cpu_time, rapl, rapl_was_asked_for=choice.powercap_root != DEFAULT_ROOT
+        cpu_time, tree, rapl, rapl_was_asked_for=choice.powercap_root != DEFAULT_ROOT
     )
     if choice.gpus.mode == "none":
         return replace(without_gpus, no_nvml=GPUS_LEFT_OUT)
@@ -122,11 +131,12 @@ def discover(choice: Choice, cuda_visible_devices: str | None, clock: Clock) -> 
     named = listed(choice.gpus.listed, boards)
     watched = {each.board.index for each in (*mine, *named)}
     candidates = [gpu for gpu in nvml.gpus if gpu.board.index in watched]
-    periods, no_counter = gpu_energy.probe(nvml, clock, candidates)
+    probed = gpu_energy.probe(nvml, clock, candidates)
+    periods, no_counter = probed.periods, probed.faults
     readers, no_power = _power_readers(nvml, [gpu for gpu in candidates if gpu not in periods])
     sensors: list[Sensor] = []
     if periods:
-        sensors.append(gpu_energy.GpuEnergy(nvml, clock, periods))
+        sensors.append(gpu_energy.GpuEnergy(nvml, clock, periods, probed.idle_watts))
     if readers:
         sensors.append(GpuPower(readers, clock))
     faults = {gpu.channel: f"{no_counter[gpu]}; {no_power[gpu]}" for gpu in no_power}
@@ -138,9 +148,12 @@ def discover(choice: Choice, cuda_visible_devices: str | None, clock: Clock) -> 
         allotted=mine,
         listed=named,
         gpu_faults=faults,
-        gpu_notes=tuple(
-            f"{reader.gpu.channel}: power is integrated, because {no_counter[reader.gpu]}"
-            for reader in readers
+        gpu_notes=(
+            *probed.notes,
+            *(
+                f"{reader.gpu.channel}: power is integrated, because {no_counter[reader.gpu]}"
+                for reader in readers
+            ),
         ),
     )
 

@@ -19,6 +19,26 @@ _ERRORS = (
 _AMPERE = 7  # NVML_DEVICE_ARCH_AMPERE: from here on GetPowerUsage is an average over 1 s
 
 
+#: Why clocks are lower than they could be (nvmlClocksThrottleReasons); idle clocks are no reason.
+_THROTTLED = {
+    0x4: "power cap",
+    0x8: "hardware slowdown",
+    0x20: "temperature (software)",
+    0x40: "temperature (hardware)",
+    0x80: "power brake",
+}
+
+
+@dataclass(frozen=True)
+class GpuState:
+    """A board at one moment; None for what the driver doesn't tell. throttled: reasons in words."""
+
+    celsius: int | None
+    megahertz: int | None
+    power_limit_watts: float | None
+    throttled: tuple[str, ...]
+
+
 @dataclass(frozen=True)
 class Gpu:
     """One board that answered: NVML's handle and what doesn't change."""
@@ -106,6 +126,27 @@ class Nvml:
             architecture = _optional(pynvml.nvmlDeviceGetArchitecture, gpu.handle)
             return usual, architecture is not None and architecture < _AMPERE
         return instant, True
+
+    def state(self, gpu: Gpu) -> GpuState:
+        """How the board is at this moment."""
+        milliwatts = _optional(pynvml.nvmlDeviceGetEnforcedPowerLimit, gpu.handle)
+        reasons = _optional(pynvml.nvmlDeviceGetCurrentClocksThrottleReasons, gpu.handle) or 0
+        return GpuState(
+            celsius=_optional(
+                pynvml.nvmlDeviceGetTemperature, gpu.handle, pynvml.NVML_TEMPERATURE_GPU
+            ),
+            megahertz=_optional(pynvml.nvmlDeviceGetClockInfo, gpu.handle, pynvml.NVML_CLOCK_SM),
+            power_limit_watts=milliwatts / 1000 if milliwatts else None,
+            throttled=tuple(words for bit, words in _THROTTLED.items() if reasons & bit),
+        )
+
+    def compute_process_ids(self, gpu: Gpu) -> frozenset[int]:
+        """Process ids that compute on this board, as the driver sees them; empty if it won't tell.
+
+        Those that draw (a desktop) are left out: they use next to nothing.
+        """
+        found = _optional(pynvml.nvmlDeviceGetComputeRunningProcesses, gpu.handle)
+        return frozenset(process.pid for process in found or ())
 
     def process_ids(self, gpu: Gpu) -> frozenset[int] | None:
         """Process ids with work on this board, as the driver sees them; None if it won't tell."""

@@ -44,8 +44,6 @@ PROBE_REFRESHES = 5
 PROBE_SECONDS = 1.0
 MIN_WINDOW_SECONDS = 0.2
 WINDOW_PERIODS = 100
-#: In fewer, the moment of a refresh alone is 5 % of the figure.
-SHORTEST_PERIODS = 20
 STILL_PERIODS = 20
 
 MAX_PLAUSIBLE_WATTS = 1000.0
@@ -211,6 +209,13 @@ class _Seen:
     last: tuple[int, int]
     refreshed: list[float] = field(default_factory=list)
     step_uj: int = 0
+    seconds: float = 0.0
+
+    @property
+    def watts(self) -> float | None:
+        """What it drew on average while it was watched."""
+        joules = self.counter.between(self.first[1], self.last[0]) / 1e6
+        return joules / self.seconds if self.seconds > 0 else None
 
     @property
     def period(self) -> float:
@@ -310,6 +315,7 @@ def _watch(counters: Sequence[_Counter], clock: Clock) -> list[_Seen]:
                     values[index] = value
         for each, (_, both) in zip(seen, _there_and_back(counters), strict=True):
             each.last = both
+            each.seconds = clock.now() - started
     except SensorFault as fault:
         raise Refusal(Access.FAULTY, str(fault)) from None
     return seen
@@ -370,8 +376,10 @@ def _domains(kept: Sequence[_Seen]) -> list[_Domain]:
             source=f"RAPL {zone.label} (Intel/AMD energy counter)",
             provenance=Provenance.MEASURED,
             update_seconds=period,
+            # A window doesn't open on a refresh, so in a shorter one that moment alone is 0.5 %.
             window_seconds=max(MIN_WINDOW_SECONDS, WINDOW_PERIODS * period),
-            shortest_seconds=SHORTEST_PERIODS * period,
+            shortest_seconds=max(MIN_WINDOW_SECONDS, WINDOW_PERIODS * period),
+            idle_watts=each.watts,
         )
         domains.append(_Domain(channel, each.counter, _ceiling(zone)))
     return domains

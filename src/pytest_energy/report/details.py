@@ -1,0 +1,72 @@
+"""What makes each figure, and how sure it is: for `-v`."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator
+
+from pytest_energy.record import Explanation, GpuStateRecord, RunRecord, TestRecord
+from pytest_energy.units import figure, plural, watt_hours_per_1000
+
+#: The gain of a board's counter differs from board to board by about this much, and is the same in
+#: every run on one board.
+GAIN = "about 5 %: the gain of the counter, the same in every run on this hardware"
+ESTIMATE = "unknown: the watts of a busy core are pinned, not measured"
+
+
+def details(record: RunRecord, width: int) -> list[str]:
+    """A few lines for each figure, wrapped; nothing for tests without one."""
+    lines = []
+    for test in record.tests:
+        if test.explanation is None:
+            continue
+        lines.append(test.id + (f" {test.name}" if test.name else "") + f" (per {test.unit})")
+        for line in _lines(test, test.explanation):
+            lines += textwrap.wrap(
+                line, width, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False
+            )
+    return lines
+
+
+def _lines(test: TestRecord, found: Explanation) -> Iterator[str]:
+    yield f"made of: {made_of(found, test.unit)}"
+    if test.interval is not None:
+        low, high = (figure(watt_hours_per_1000(each)) for each in test.interval)
+        yield f"repeatability: {low}..{high} Wh/1000, in which the centre of these rounds lies"
+    yield f"absolute accuracy: {GAIN if test.method == 'measured' else ESTIMATE}"
+    if found.net_joules_per_unit is not None and test.joules_per_unit is not None:
+        gross, net = (
+            figure(watt_hours_per_1000(each))
+            for each in (test.joules_per_unit, found.net_joules_per_unit)
+        )
+        yield f"gross {gross} Wh/1000, which is judged; {net} net of what is drawn when idle"
+    counted = ", ".join(f"{number:,.0f} {plural(unit)}" for unit, number in found.units.items())
+    yield f"counted: {counted} in {found.seconds:.2f} s"
+    for before, after in zip(found.gpus_before, found.gpus_after, strict=False):
+        yield _board(before, after)
+    if found.involuntary_switches_per_unit is not None:
+        each = figure(found.involuntary_switches_per_unit)
+        yield f"involuntary context switches: {each} a {test.unit}"
+
+
+def made_of(found: Explanation, unit: str) -> str:
+    """Time and power of one unit: "41.0 ms a query at 300 W"."""
+    milliseconds = 1000 / found.units_per_second
+    return f"{figure(milliseconds)} ms a {unit} at {figure(found.mean_watts)} W"
+
+
+def _board(before: GpuStateRecord, after: GpuStateRecord) -> str:
+    def both(first: float | None, last: float | None, symbol: str) -> str:
+        return f"{_shown(first)} -> {_shown(last)} {symbol}"
+
+    throttled = sorted({*before.throttled, *after.throttled})
+    return (
+        f"{before.channel}: {both(before.celsius, after.celsius, 'C')}, "
+        f"{both(before.megahertz, after.megahertz, 'MHz')}, "
+        f"{both(before.power_limit_watts, after.power_limit_watts, 'W limit')}, "
+        f"throttled: {', '.join(throttled) or 'no'}"
+    )
+
+
+def _shown(value: float | None) -> str:
+    return "?" if value is None else f"{value:g}"
