@@ -144,7 +144,7 @@ def diagnose(
         why_in_use=in_use.problem or in_use.note or in_use.why,
         auto=tuple(_auto(instruments, in_use, rules)),
         missing=(*(Missing("settings", each, "") for each in problems), *_missing(instruments)),
-        left_out=dict(instruments.rapl.left_out),
+        left_out={**instruments.rapl.left_out, **instruments.apple.left_out},
         works=any(each.watts is not None for each in readings),
     )
 
@@ -209,7 +209,11 @@ def _gated(case: str, in_use: GpusInUse, instruments: Instruments, rules: Rules)
 
 def _missing(instruments: Instruments) -> list[Missing]:
     found = []
-    if instruments.nvml is None:
+    apple = instruments.apple
+    if apple.is_mac:
+        if apple.sensor is None:
+            found.append(Missing("Apple's energy counters", apple.problem, apple.remedy))
+    elif instruments.nvml is None:
         remedy = "" if instruments.no_nvml == GPUS_LEFT_OUT else _NO_DRIVER
         found.append(Missing("NVIDIA GPUs", instruments.no_nvml, remedy))
     for name, fault in sorted(instruments.gpu_faults.items()):
@@ -222,8 +226,10 @@ def _missing(instruments: Instruments) -> list[Missing]:
         if device.mig is not None and not device.mig.whole:
             why = "this process may use a slice of it, and its counter is the whole board's"
             found.append(Missing(f"gpu:{device.board.index}", why, _SLICE))
-    if instruments.rapl.sensor is None:
-        found.append(Missing("CPU counter (RAPL)", instruments.no_rapl, instruments.rapl.remedy))
+    if instruments.no_cpu:
+        if not apple.is_mac:
+            rapl = instruments.rapl
+            found.append(Missing("CPU counter (RAPL)", rapl.problem, rapl.remedy))
         found.append(Missing("measured CPU energy", _estimate(instruments.channels), _PIN))
     if busy_seconds() is None:
         found.append(Missing("neighbours", "this system doesn't tell how busy others are", ""))

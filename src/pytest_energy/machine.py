@@ -24,6 +24,8 @@ def machine(gpus: Sequence[GpuRecord], notes: Sequence[str] = ()) -> MachineReco
 
 
 def _cpu_name() -> str:
+    if platform.system() == "Darwin":  # where platform.processor() is "arm" for all
+        return _answer("sysctl", "-n", "machdep.cpu.brand_string") or "unknown"
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
@@ -32,10 +34,21 @@ def _cpu_name() -> str:
     return next(names, platform.processor() or "unknown")
 
 
+#: Packages whose versions shape a figure.
+_SHAPING = (
+    "pytest-energy",
+    "pytest",
+    "torch",
+    "transformers",
+    "nvidia-ml-py",
+    "zeus-apple-silicon",
+)
+
+
 def versions(driver: str | None) -> dict[str, str]:
     """Versions of what shapes a figure; packages that aren't installed are left out."""
     found = {"python": platform.python_version()}
-    for package in ("pytest-energy", "pytest", "torch", "transformers", "nvidia-ml-py"):
+    for package in _SHAPING:
         try:
             found[package] = version(package)
         except PackageNotFoundError:
@@ -47,14 +60,13 @@ def versions(driver: str | None) -> dict[str, str]:
 
 def commit(folder: Path) -> str | None:
     """The git commit of a folder, or None outside a repository."""
+    return _answer("git", "-C", str(folder), "rev-parse", "HEAD")
+
+
+def _answer(*command: str) -> str | None:
+    """What a command prints, or None where it fails."""
     try:
-        answer = subprocess.run(
-            ["git", "-C", str(folder), "rev-parse", "HEAD"],
-            capture_output=True,
-            text=True,
-            timeout=10,
-            check=True,
-        )
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
     except (OSError, subprocess.SubprocessError):
         return None
     return answer.stdout.strip() or None

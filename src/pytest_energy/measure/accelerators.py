@@ -12,11 +12,13 @@ class TorchUse:
     """Devices on which torch holds a context in this process.
 
     cuda_uuids: UUIDs without prefix, in lower case; empty strings where torch doesn't tell one.
+    mps: whether it holds memory of an Apple GPU.
     elsewhere: accelerators in use for which there is no sensor, in words.
     """
 
     cuda_uuids: frozenset[str] = frozenset()
     elsewhere: tuple[str, ...] = ()
+    mps: bool = False
 
 
 def torch_use() -> TorchUse:
@@ -33,9 +35,7 @@ def torch_use() -> TorchUse:
             cuda = _cuda_uuids(torch)
     if _initialised(torch, "xpu"):
         elsewhere.append("an Intel GPU (XPU)")
-    if _mps_bytes(torch):
-        elsewhere.append("an Apple GPU (MPS)")
-    return TorchUse(cuda, tuple(elsewhere))
+    return TorchUse(cuda, tuple(elsewhere), _mps_bytes(torch) > 0)
 
 
 def torch_threads() -> int:

@@ -21,6 +21,7 @@ class GpuFacts:
     process_ids: by board index, the driver's process ids, or None where it won't tell.
     our_process_ids: this process and its descendants.
     ids_match: whether the driver and we number processes alike (no PID namespace between).
+    apple: the GPU of a Mac, where its energy can be read.
     """
 
     mode: str
@@ -30,6 +31,7 @@ class GpuFacts:
     process_ids: Mapping[int, frozenset[int] | None]
     our_process_ids: frozenset[int]
     ids_match: bool
+    apple: Allotted | None = None
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,9 @@ def gpus_in_use(facts: GpuFacts) -> GpusInUse:
     if facts.mode == "none":
         return GpusInUse(why="--energy-gpus none")
     found = list(facts.listed)
+    # macOS doesn't list who uses its GPU: torch and the user are all who tell.
+    if facts.apple is not None and (facts.torch.mps or facts.mode == "all"):
+        found.append(facts.apple)
     problem = ""
     for uuid in facts.torch.cuda_uuids:
         # Where torch doesn't tell the UUID, it may be any board of ours.
@@ -129,13 +134,14 @@ class Coverage:
 class Offer:
     """What can be read on this machine, and why other instruments can't be.
 
-    gpu_faults: by channel name. no_nvml, no_rapl: "" where the instrument answers.
+    gpu_faults: by channel name. no_nvml, no_cpu, no_apple: "" where the instrument answers.
     """
 
     channels: tuple[Channel, ...]
     gpu_faults: Mapping[str, str] = field(default_factory=dict)
     no_nvml: str = ""
-    no_rapl: str = ""
+    no_cpu: str = ""
+    no_apple: str = ""
 
 
 def cover(
@@ -159,7 +165,7 @@ def cover(
     enough = (Provenance.MEASURED, CPU_TIME_METHOD)
     if not problem and require_measured and budget.limit is not None and method not in enough:
         names = ", ".join(each.name for each in gated if str(each.provenance) == method)
-        why = f" ({offer.no_rapl})" if offer.no_rapl and gated == best_cpu else ""
+        why = f" ({offer.no_cpu})" if offer.no_cpu and gated == best_cpu else ""
         problem = f"--energy-require measured asks for a counter, and {names} is {method}{why}"
     shown = tuple(channel for channel in (*gpu, *cpu) if channel not in gated)
     return Coverage(
@@ -196,6 +202,9 @@ def _unseen(
     """Work that happened where no sensor looks."""
     if torch.elsewhere:
         return f"{torch.elsewhere[0]} was used, and no sensor reads it"
+    if torch.mps and not used:
+        why = f": {offer.no_apple}" if offer.no_apple else ""
+        return f"an Apple GPU (MPS) was used, and no sensor reads it{why}"
     if torch.cuda_uuids and offer.no_nvml:
         return f"CUDA was used, and its energy can't be read: {offer.no_nvml}"
     if in_use.problem:
@@ -219,7 +228,7 @@ def _missing(scope: Scope, in_use: GpusInUse, gated: Sequence[Channel], offer: O
     estimates = [each.name for each in gated if each.provenance is Provenance.ESTIMATED]
     if scope is Scope.ALL and estimates:
         return (
-            f'scope="all" needs a counter for the CPU: {offer.no_rapl} ({estimates[0]} is an '
+            f'scope="all" needs a counter for the CPU: {offer.no_cpu} ({estimates[0]} is an '
             "estimate, which is never added to a measurement)"
         )
     return ""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pytest_energy.measure.accelerators import TorchUse
 from pytest_energy.measure.coverage import GpuFacts, GpusInUse, Offer, gpus_in_use
-from pytest_energy.sensors.discover import Instruments
+from pytest_energy.sensors.discover import APPLE_GPU, Instruments
 
 #: The inode of the first PID namespace (PROC_PID_INIT_INO in the kernel): in any other one the
 #: driver's process ids are not ours.
@@ -27,6 +27,7 @@ def find_gpus_in_use(instruments: Instruments, mode: str, torch: TorchUse) -> Gp
             else {},
             our_process_ids=instruments.tree.pids(),
             ids_match=in_first_pid_namespace(),
+            apple=instruments.apple_gpu,
         )
     )
 
@@ -34,7 +35,11 @@ def find_gpus_in_use(instruments: Instruments, mode: str, torch: TorchUse) -> Gp
 def offer_of(instruments: Instruments) -> Offer:
     """What can be read here."""
     return Offer(
-        instruments.channels, instruments.gpu_faults, instruments.no_nvml, instruments.no_rapl
+        instruments.channels,
+        instruments.gpu_faults,
+        instruments.no_nvml,
+        instruments.no_cpu,
+        instruments.apple.left_out.get(APPLE_GPU, instruments.apple.problem),
     )
 
 

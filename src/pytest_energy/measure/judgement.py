@@ -33,6 +33,8 @@ from pytest_energy.verdict import LOOKS, MIN_ROUNDS, Estimate, Verdict, estimate
 
 #: A process tree that uses less than this share of one core did no inference here.
 IDLE_SHARE = 0.05
+#: Apple's; work there leaves the CPU idle.
+NEURAL_ENGINE = "ane:0"
 #: Without a limit, measure until the interval is this narrow.
 NARROW = 0.03
 
@@ -157,8 +159,9 @@ def _idle(measured: Sequence[Round], coverage: Coverage) -> str:
     """Work that happened somewhere else: the processes were idle and no GPU in use moved."""
     seconds = sum(each.window.seconds for each in measured)
     cpu_seconds = sum(each.window.cpu_seconds for each in measured)
-    gpus = [each.name for each in coverage.channels if each.kind is Kind.GPU]
-    moved = any(_joules(each, name) for each in measured for name in gpus)
+    devices = [each.name for each in coverage.channels if each.kind is Kind.GPU]
+    devices += [each.name for each in coverage.channels if each.name == NEURAL_ENGINE]
+    moved = any(_joules(each, name) for each in measured for name in devices)
     if cpu_seconds >= IDLE_SHARE * seconds or (moved and not coverage.guessed):
         return ""
     if coverage.guessed:

@@ -7,18 +7,21 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from pytest_energy.sensors.base import Channel, Clock, Sensor, SensorFault
+from pytest_energy.sensors.apple import AppleProbe
+from pytest_energy.sensors.apple import probe as probe_apple
+from pytest_energy.sensors.base import Channel, Clock, Kind, Sensor, SensorFault
 from pytest_energy.sensors.cpu_time import CpuTime, ProcessTree
 from pytest_energy.sensors.powercap import DEFAULT_ROOT, Access
 from pytest_energy.sensors.rapl import RaplProbe
 from pytest_energy.sensors.rapl import probe as probe_rapl
-from pytest_energy.sensors.visible import Allotted, GpuChoice, allotted, listed
+from pytest_energy.sensors.visible import Allotted, Board, GpuChoice, allotted, listed
 
 if TYPE_CHECKING:
     from pytest_energy.sensors.gpu_power import PowerReader
     from pytest_energy.sensors.nvml import Gpu, Nvml
 
 
+APPLE_GPU = "gpu:0"
 GPUS_LEFT_OUT = "--energy-gpus none leaves all GPUs out"
 
 
@@ -42,7 +45,7 @@ class Instruments:
     """The sensors that answered, and what is known about the others.
 
     tree: the processes whose CPU time counts, and whose GPUs.
-    rapl: what the powercap tree offers.
+    rapl: what the powercap tree offers. apple: what a Mac with Apple silicon offers.
     nvml: the library, or None where it was not asked for or does not answer; `no_nvml` says why.
     allotted: the boards that CUDA_VISIBLE_DEVICES leaves to this process.
     listed: the boards that --energy-gpus names.
@@ -54,6 +57,7 @@ class Instruments:
     cpu_time: CpuTime
     tree: ProcessTree
     rapl: RaplProbe
+    apple: AppleProbe
     gpu_sensors: tuple[Sensor, ...] = ()
     nvml: Nvml | None = None
     no_nvml: str = ""
@@ -63,16 +67,30 @@ class Instruments:
     gpu_notes: tuple[str, ...] = ()
     rapl_was_asked_for: bool = False
 
+    gpus_left_out: bool = False
+
     @property
     def counters(self) -> tuple[Sensor, ...]:
         """All but CPU time; those that wait for a tick come first."""
-        rapl = (self.rapl.sensor,) if self.rapl.sensor is not None else ()
-        return (*self.gpu_sensors, *rapl)
+        on_cpu = (self.rapl.sensor, self.apple.sensor)
+        return (*self.gpu_sensors, *(each for each in on_cpu if each is not None))
 
     @property
     def channels(self) -> tuple[Channel, ...]:
         sensors = (*self.counters, self.cpu_time)
-        return tuple(channel for sensor in sensors for channel in sensor.channels)
+        return tuple(
+            channel
+            for sensor in sensors
+            for channel in sensor.channels
+            if not (self.gpus_left_out and channel.kind is Kind.GPU)
+        )
+
+    @property
+    def apple_gpu(self) -> Allotted | None:
+        """The GPU of a Mac, where its energy can be read; which GPU that is, NVML doesn't know."""
+        sensor = self.apple.sensor
+        names = [each.name for each in sensor.channels] if sensor is not None else []
+        return Allotted(Board(0, "")) if APPLE_GPU in names and not self.gpus_left_out else None
 
     @property
     def candidates(self) -> tuple[Allotted, ...]:
@@ -80,8 +98,9 @@ class Instruments:
         return tuple(dict.fromkeys((*self.allotted, *self.listed)))
 
     @property
-    def no_rapl(self) -> str:
-        return self.rapl.problem
+    def no_cpu(self) -> str:
+        """Why the CPU has no counter; "" where it has one."""
+        return self.apple.no_cpu if self.apple.is_mac else self.rapl.problem
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -89,8 +108,9 @@ class Instruments:
         unusual = {Access.DENIED, Access.FAULTY}
         if self.rapl_was_asked_for:
             unusual |= {Access.ABSENT, Access.MASKED}
-        if self.rapl.access in unusual:
-            told = f"the CPU's energy is estimated: {self.no_rapl}; pytest-energy doctor says more"
+        access = self.apple.access if self.apple.is_mac else self.rapl.access
+        if access in unusual:
+            told = f"the CPU's energy is estimated: {self.no_cpu}; pytest-energy doctor says more"
             return (*self.gpu_notes, told)
         return self.gpu_notes
 
@@ -111,10 +131,14 @@ def discover(choice: Choice, cuda_visible_devices: str | None, clock: Clock) -> 
     cpu_time = CpuTime(_watts_per_core(choice), tree)
     rapl = probe_rapl(choice.powercap_root, clock)
     without_gpus = Instruments(
-        cpu_time, tree, rapl, rapl_was_asked_for=choice.powercap_root != DEFAULT_ROOT
+        cpu_time,
+        tree,
+        rapl,
+        probe_apple(clock),
+        rapl_was_asked_for=choice.powercap_root != DEFAULT_ROOT,
     )
     if choice.gpus.mode == "none":
-        return replace(without_gpus, no_nvml=GPUS_LEFT_OUT)
+        return replace(without_gpus, no_nvml=GPUS_LEFT_OUT, gpus_left_out=True)
     # pynvml is imported here, where a marked test runs, and not when pytest starts.
     from pytest_energy.sensors import gpu_energy
     from pytest_energy.sensors.gpu_power import GpuPower
@@ -123,6 +147,10 @@ def discover(choice: Choice, cuda_visible_devices: str | None, clock: Clock) -> 
     try:
         nvml = Nvml()
     except SensorFault as fault:
+        apple = without_gpus.apple_gpu
+        if apple is not None and choice.gpus.listed in ((), ("0",)):
+            chosen = (apple,) if choice.gpus.listed else ()
+            return replace(without_gpus, no_nvml=str(fault), listed=chosen)
         if choice.gpus.listed:
             raise ValueError(f"--energy-gpus {','.join(choice.gpus.listed)}: {fault}") from None
         return replace(without_gpus, no_nvml=str(fault))

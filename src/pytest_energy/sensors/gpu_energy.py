@@ -29,6 +29,8 @@ from pytest_energy.sensors.tail import Interval, tail_joules
 POLL_SECONDS = 0.0005
 #: Of a period, this much is slept through before a counter is polled again.
 SLEEP_SHARE = 0.85
+#: A refresh counts where it is known to this part of a period: on a busy machine polls come late.
+PRECISION = 0.1
 AFTER_TICKS = 3
 PROBE_TICKS = 5
 #: Intervals that differ more than this make a counter erratic: its longest is its period then.
@@ -122,7 +124,7 @@ class GpuEnergy(Sensor):
 
     def _next_ticks(self, gpus: Sequence[Gpu], count: int) -> dict[Gpu, list[Tick] | SensorFault]:
         """The next refreshes of each counter, all watched together."""
-        patience = {gpu: (2 * count + 3) * self._periods[gpu] + 0.05 for gpu in gpus}
+        patience = {gpu: (3 * count + 6) * self._periods[gpu] + 0.05 for gpu in gpus}
         found: dict[Gpu, list[Tick] | SensorFault] = {}
         watched = _watch(
             self._nvml, self._clock, gpus, count, patience, self._periods, self._latest
@@ -132,8 +134,9 @@ class GpuEnergy(Sensor):
                 self._latest[gpu] = seen[-1].seconds
             if isinstance(seen, list) and len(seen) < count:
                 found[gpu] = SensorFault(
-                    f"the energy counter stood still for {patience[gpu]:.2f} s "
-                    f"though it is refreshed every {self._periods[gpu] * 1000:.0f} ms"
+                    f"the energy counter stood still for {patience[gpu]:.2f} s, or the machine was "
+                    "too busy to see it move, though it is refreshed every "
+                    f"{self._periods[gpu] * 1000:.0f} ms"
                 )
             else:
                 found[gpu] = seen
@@ -220,8 +223,12 @@ def _watch(
                 seen[gpu] = fault
                 waiting.remove(gpu)
                 continue
-            # When a refresh came that was slept through isn't known; the next one is waited for.
-            if gpu in last and joules != last[gpu][1] and gpu not in asleep:
+            # When a refresh came that was slept through, or polled late, isn't known; the next one
+            # is waited for.
+            late = gpu in last and before - last[gpu][0] > max(
+                PRECISION * periods.get(gpu, math.inf), QUICK_SECONDS
+            )
+            if gpu in last and joules != last[gpu][1] and gpu not in asleep and not late:
                 # The refresh lies between two readings: halfway is off by half a poll at most.
                 found.append(Tick((last[gpu][0] + before) / 2, joules))
                 due[gpu] = before + SLEEP_SHARE * periods.get(gpu, 0.0)
