@@ -2,54 +2,76 @@
 
 from __future__ import annotations
 
-import sys
-import time
-from types import SimpleNamespace
-
 import pytest
 
 from conftest import EnergyPytester
-from fake_apple_silicon import AppleEnergyMetrics
-from pytest_energy.sensors import apple
 
 pytestmark = pytest.mark.realtime
 
 CPU_WATTS, GPU_WATTS, DRAM_WATTS = 8.0, 20.0, 2.0
 BODY = "@pytest.mark.energy_budget({limit!r}, scope={scope!r})\ndef test_it():\n    spin(10)\n"
 
+#: In the process under test: steady power, refreshed at every reading.
+MAC = f"""
+import time
+from types import SimpleNamespace
+from pytest_energy.sensors import apple
 
 class Monitor:
-    """Counts steady power, refreshed at every reading."""
+    def get_cumulative_energy(self):
+        def millijoules(watts):
+            return int(watts * time.perf_counter() * 1000)
 
-    def get_cumulative_energy(self) -> AppleEnergyMetrics:
-        seconds = time.perf_counter()
-        return AppleEnergyMetrics(
-            cpu_total_mj=int(CPU_WATTS * seconds * 1000),
-            performance_cores_mj=[int(CPU_WATTS * seconds * 1000)],
-            dram_mj=int(DRAM_WATTS * seconds * 1000),
-            gpu_mj=int(GPU_WATTS * seconds * 1000),
-        )
+        cpu = millijoules({CPU_WATTS})
+        fields = dict.fromkeys(FIELDS)
+        fields |= dict(cpu_total_mj=cpu, performance_cores_mj=[cpu])
+        fields |= dict(dram_mj=millijoules({DRAM_WATTS}), gpu_mj=millijoules({GPU_WATTS}))
+        return SimpleNamespace(**fields)
+
+FIELDS = [
+    "cpu_total_mj", "efficiency_cores_mj", "performance_cores_mj", "efficiency_cluster_mj",
+    "performance_cluster_mj", "efficiency_core_manager_mj", "performance_core_manager_mj",
+    "dram_mj", "gpu_mj", "gpu_sram_mj", "ane_mj",
+]
+apple._library = lambda: SimpleNamespace(AppleEnergyMonitor=Monitor)
+"""
+#: A Mac on which the library isn't installed.
+BARE_MAC = """
+from types import SimpleNamespace
+from pytest_energy.sensors import apple
+
+apple.platform = SimpleNamespace(system=lambda: "Darwin", machine=lambda: "arm64")
+"""
+#: What we ask torch, of a torch that holds memory of the Mac's GPU.
+TORCH = """
+class mps:
+    driver_allocated_memory = staticmethod(lambda: 1 << 20)
+    synchronize = staticmethod(lambda: None)
+
+class backends:
+    class mps:
+        is_available = staticmethod(lambda: True)
+
+def get_num_threads():
+    return 1
+"""
 
 
 @pytest.fixture
-def mac(energy_pytester: EnergyPytester, monkeypatch: pytest.MonkeyPatch) -> EnergyPytester:
-    library = SimpleNamespace(AppleEnergyMonitor=Monitor)
-    monkeypatch.setattr(apple, "_library", lambda: library)
+def mac(energy_pytester: EnergyPytester) -> EnergyPytester:
+    energy_pytester.pytester.makeconftest(MAC)
     return energy_pytester
 
 
 @pytest.fixture
-def torch_on_mps(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What we ask torch, of a torch that holds memory of the Mac's GPU."""
-    mps = SimpleNamespace(driver_allocated_memory=lambda: 1 << 20, synchronize=lambda: None)
-    available = SimpleNamespace(mps=SimpleNamespace(is_available=lambda: True))
-    torch = SimpleNamespace(mps=mps, backends=available, get_num_threads=lambda: 1)
-    monkeypatch.setitem(sys.modules, "torch", torch)
+def torch_on_mps(energy_pytester: EnergyPytester) -> None:
+    energy_pytester.pytester.makepyfile(torch=TORCH)
+    energy_pytester.pytester.makepyfile(test_first="import torch\n")
 
 
 def run(mac: EnergyPytester, limit: str, scope: str, *options: str) -> dict[str, object]:
     mac.write(BODY.format(limit=limit, scope=scope))
-    mac.run("--energy-max-seconds=4", "--energy-max-rounds=1", *options, quick=False)
+    mac.run_process("--energy-max-seconds=4", "--energy-max-rounds=1", *options, quick=False)
     return dict(mac.tests()["test_it"])
 
 
@@ -88,10 +110,9 @@ def test_the_gpu_counts_where_it_is_named_and_not_where_it_is_left_out(
 
 @pytest.mark.usefixtures("torch_on_mps")
 def test_without_the_library_work_on_the_gpu_is_unmeasured(
-    energy_pytester: EnergyPytester, monkeypatch: pytest.MonkeyPatch
+    energy_pytester: EnergyPytester,
 ) -> None:
-    monkeypatch.setattr("platform.system", lambda: "Darwin")
-    monkeypatch.setattr("platform.machine", lambda: "arm64")
+    energy_pytester.pytester.makeconftest(BARE_MAC)
     test = run(energy_pytester, "9 J / query", "auto")
     assert test["verdict"] == "unmeasured"
     assert test["reason"] == (
