@@ -89,6 +89,23 @@ def test_warm_up_takes_two_rounds_and_three_seconds() -> None:
     assert 3.0 <= sum(each.window.seconds for each in warm) < 5.0
 
 
+def test_warm_up_goes_on_until_two_rounds_agree() -> None:
+    found = Bench().run(lambda made: 0.05 if made < 55 else 0.01)
+    pace = [each.window.seconds / each.calls for each in found.rounds if each.warmup]
+    assert pace[2] > 0.02  # three seconds are over within this round
+    assert pace[-2:] == pytest.approx([0.01, 0.01])
+    # What was compiled in the first call alone is over at once.
+    compiled = Bench().run(lambda made: 2.0 if made == 0 else 0.01)
+    assert sum(each.window.seconds for each in compiled.rounds if each.warmup) < 7.0
+
+
+def test_warm_up_ends_at_a_quarter_of_the_time_though_nothing_settles() -> None:
+    bench = Bench()
+    found = bench.run(lambda made: 0.01 * 1.001**made, max_seconds=60.0)
+    warm = [each for each in found.rounds if each.warmup]
+    assert sum(each.window.seconds for each in warm) < 20.0
+
+
 def test_windows_are_as_long_as_the_channel_needs() -> None:
     found = Bench().run(lambda made: 0.01)
     assert len(found.measured) == MAX_ROUNDS

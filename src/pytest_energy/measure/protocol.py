@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Protocol, TypeVar
 
 from pytest_energy.measure.meter import Meter, Window
@@ -22,6 +23,8 @@ WARMUP_SECONDS = 3.0
 CPU_WARMUP_SECONDS = 0.5
 #: Warm-up never takes more of a test's time than this.
 WARMUP_SHARE = 0.25
+#: Rounds of a quiet machine differ by less.
+SPREAD_FLOOR = 0.02
 #: Windows are aimed a little longer than they must be, so that few are found too short.
 MARGIN = 1.1
 MAX_CALLS = 10_000_000
@@ -134,7 +137,14 @@ def _warm(rounds: Sequence[Round], seconds: float, needed: float, limits: Limits
         return False
     if seconds >= limits.max_seconds * WARMUP_SHARE:
         return True
-    return len(rounds) >= WARMUP_ROUNDS and seconds >= needed
+    return len(rounds) >= WARMUP_ROUNDS and seconds >= needed and _has_settled(rounds)
+
+
+def _has_settled(rounds: Sequence[Round]) -> bool:
+    """Whether the last two rounds agree within twice the least difference seen before."""
+    pace = [math.log(each.window.seconds / each.calls) for each in rounds]
+    steps = [abs(later - earlier) for earlier, later in pairwise(pace)]
+    return steps[-1] <= 2 * max(min(steps[:-1], default=0.0), SPREAD_FLOOR)
 
 
 def _round(
