@@ -44,11 +44,12 @@ def judged(
     channel: Channel = GPU,
     around: Surroundings | None = None,
     switches: int = 0,
+    tolerance: float | None = None,
 ) -> TestRecord:
     scope = Scope.GPU if channel is GPU else Scope.CPU
     coverage = Coverage(scope, (channel,), (), str(channel.provenance))
     parsed = parse_limit(limit)
-    budget = Budget(parsed, "test_it.py:1")
+    budget = Budget(parsed, "test_it.py:1", tolerance=tolerance)
     judgement = Judgement(budget, "query", coverage, parsed.base_per_unit)
     judgement.look(rounds(joules, channel, switches), final=True)
     job = Job("test_it.py::test_it", Declaration(), (budget,), ("query",))
@@ -137,3 +138,12 @@ def test_boards_are_told_around_the_gated_rounds_only() -> None:
     )
     found = explain(rounds([300.0] * 5), "query", [30.0] * 5, [GPU], around)
     assert (found.gpus_before, found.gpus_after) == ((cold,), (hot,))
+
+
+def test_a_figure_clearly_over_but_within_the_tolerance_says_so() -> None:
+    found = judged([130.0, 131.0, 129.0, 130.5, 129.5], "10 J / query", tolerance=0.5)
+    assert found.verdict == "inconclusive"
+    assert "within the tolerance of 50% that another session could explain" in found.reason
+    assert "a quieter machine" not in found.reason
+    noisy = judged([90.0, 120.0, 95.0, 118.0, 100.0], "10 J / query")
+    assert "can't be told from the limit" in noisy.reason

@@ -107,11 +107,12 @@ def test_the_ini_file_may_pin_the_intensity(energy_pytester: EnergyPytester) -> 
 
 
 def test_verdicts_that_fail_can_be_chosen(energy_pytester: EnergyPytester) -> None:
-    # 20 mJ is what spin(5) takes: with few rounds that can't be told.
-    energy_pytester.write('@budget("20 mJ / query")\ndef test_it():\n    spin(5)\n')
-    energy_pytester.run().assert_outcomes(failed=1)
-    assert energy_pytester.tests()["test_it"]["verdict"] == "inconclusive"
-    energy_pytester.run("--energy-fail-on=fail,unmeasured").assert_outcomes(passed=1)
+    energy_pytester.write('@budget("1 kJ / query", scope="gpu")\ndef test_it():\n    spin(5)\n')
+    energy_pytester.run("--energy-gpus=none").assert_outcomes(failed=1)
+    assert energy_pytester.tests()["test_it"]["verdict"] == "unmeasured"
+    energy_pytester.run("--energy-gpus=none", "--energy-fail-on=fail,inconclusive").assert_outcomes(
+        passed=1
+    )
     energy_pytester.write("@budget\ndef test_it():\n    spin(5)\n")
     energy_pytester.run().assert_outcomes(passed=1)
     energy_pytester.run("--energy-strict").assert_outcomes(failed=1)
