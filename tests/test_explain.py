@@ -25,11 +25,13 @@ GPU = Channel("gpu:0", Kind.GPU, "counter", Provenance.MEASURED, 0.1, 1.0, idle_
 CPU = Channel("cpu:process", Kind.CPU, "CPU time", Provenance.ESTIMATED, 0.0, 0.2)
 
 
-def rounds(joules: list[float], channel: Channel = GPU, switches: int = 0) -> list[Round]:
+def rounds(
+    joules: list[float], channel: Channel = GPU, switches: int = 0, neighbours: float = 0.5
+) -> list[Round]:
     """Rounds of one second with ten queries and 320 tokens each."""
     return [
         Round(
-            Window(1.0, {channel.name: each}, 0.5, 0.0, switches),
+            Window(1.0, {channel.name: each}, 0.5, neighbours, switches),
             10,
             {"query": 10.0, "token": 320.0},
             warmup=False,
@@ -109,6 +111,7 @@ def test_a_counter_is_not_doubted_in_a_crowd() -> None:
 def test_a_crowd_is_told_by_switches_for_each_cpu_second() -> None:
     assert not is_crowded(rounds([1.0] * 4, switches=10))  # 20 a CPU second
     assert is_crowded(rounds([1.0] * 4, switches=20))
+    assert not is_crowded(rounds([1.0] * 4, switches=500, neighbours=0.05))
 
 
 def test_a_trend_across_the_rounds_is_said() -> None:

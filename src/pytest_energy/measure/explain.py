@@ -13,6 +13,8 @@ from pytest_energy.statistics import drift
 
 #: More involuntary context switches for a CPU second than a quiet machine has.
 CROWDED_SWITCHES_PER_CPU_SECOND = 30.0
+#: Others that use less of the machine than this make no crowd.
+CROWD_CORES = 0.1
 #: A smaller trend from the first round to the last isn't worth a word.
 DRIFT = 0.02
 
@@ -74,7 +76,15 @@ def explain(
 
 
 def is_crowded(measured: Sequence[Round]) -> bool:
-    """Whether the test had to leave its cores so often that its CPU time can't be believed."""
+    """Whether others made the test leave its cores so often that its CPU time can't be believed.
+
+    Threads of the test's own that get in one another's way are no crowd.
+    """
+    seconds = sum(each.window.seconds for each in measured)
     cpu_seconds = sum(each.window.cpu_seconds for each in measured)
     switches = sum(each.window.involuntary_switches or 0 for each in measured)
+    others = [each.window.neighbour_cpu_seconds for each in measured]
+    known = [each for each in others if each is not None]
+    if len(known) == len(others) and sum(known) < CROWD_CORES * seconds:
+        return False
     return cpu_seconds > 0 and switches / cpu_seconds > CROWDED_SWITCHES_PER_CPU_SECOND
