@@ -1,7 +1,8 @@
 """The decision rules: pure functions from rounds to a verdict.
 
-Rule A judges rounds against an absolute limit. All values are energies (or CPU seconds) per unit;
-inside the rule they are logarithms of the ratio to the limit, so a difference is a relative one.
+Rule A judges rounds against an absolute limit, rule B a session against earlier ones, rule B' two
+candidates that took turns. All values are energies (or CPU seconds) per unit; inside the rules they
+are logarithms of a ratio, so a difference is a relative one.
 """
 
 from __future__ import annotations
@@ -10,9 +11,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from statistics import fmean
+from statistics import fmean, variance
 
-from pytest_energy.statistics import robust_centre
+from pytest_energy.statistics import robust_centre, t_quantile
 
 #: Numbers of rounds at which rule A may decide.
 LOOKS = (5, 8, 13, 20)
@@ -24,6 +25,16 @@ CLOSE_AT_WORST = math.log(1.10)
 #: With fewer than five rounds there is no interval, so only a wide distance decides.
 FEW_ROUNDS_PASS = 0.85
 FEW_ROUNDS_FAIL = 1.15
+#: Rule B's prior of how much the means of sessions differ: its standard deviation, and what it is
+#: worth in sessions. Another board of the same model adds the spread of boards' gains.
+BETWEEN_SESSIONS = 0.02
+BETWEEN_BOARDS = 0.05
+PRIOR_SESSIONS = 8
+#: Rule B' has seen enough when the ratio is known this well.
+NARROW_RATIO = 0.01
+#: The increase that a comparison allows unless a user says otherwise.
+MAX_INCREASE = 0.05
+MAX_RATIO_INCREASE = 0.03
 
 
 class Verdict(StrEnum):
@@ -89,3 +100,93 @@ def _few(values: Sequence[float], limit: float) -> Verdict:
     if ratio <= FEW_ROUNDS_PASS:
         return Verdict.PASS
     return Verdict.FAIL if ratio >= FEW_ROUNDS_FAIL else Verdict.INCONCLUSIVE
+
+
+@dataclass(frozen=True)
+class Session:
+    """One session's figure per unit, and the variance of that figure's logarithm."""
+
+    centre: float
+    variance: float
+
+
+def session_of(values: Sequence[float]) -> Session:
+    """The session whose rounds gave these values per unit; five or more."""
+    centre = robust_centre([math.log(value) for value in values])
+    return Session(math.exp(centre.value), centre.variance)
+
+
+@dataclass(frozen=True)
+class Change:
+    """By how much a figure differs from earlier sessions, and what could be told.
+
+    increase: as a fraction (0.05 is 5 % more). threshold: the increase from which rule B fails.
+    noise: the part of the threshold that chance could explain; a smaller `max_increase` than this
+    can't be seen yet.
+    """
+
+    increase: float
+    threshold: float
+    noise: float
+
+    @property
+    def is_regression(self) -> bool:
+        return self.increase > self.threshold
+
+    @property
+    def is_improvement(self) -> bool:
+        """Whether the figure fell by more than the threshold."""
+        return math.log1p(self.increase) < -math.log1p(self.threshold)
+
+
+def change(
+    new: Sequence[Session], stored: Sequence[Session], max_increase: float, *, same_board: bool
+) -> Change:
+    """Rule B: new sessions (usually one) against stored ones of the same test and hardware.
+
+    How much sessions differ is estimated from the stored ones and a prior of 2 %, worth 8 sessions
+    (5 % where none of them was measured on this board). `max_increase` is a fraction.
+    """
+    j, k = len(new), len(stored)
+    means = [math.log(each.centre) for each in stored]
+    within = fmean(each.variance for each in stored)
+    spread = max(variance(means) - within, 0.0) if k > 1 else 0.0
+    prior = BETWEEN_SESSIONS if same_board else BETWEEN_BOARDS
+    degrees = PRIOR_SESSIONS + k - 1
+    between = (PRIOR_SESSIONS * prior**2 + (k - 1) * spread) / degrees
+    difference = fmean(math.log(each.centre) for each in new) - fmean(means)
+    error = math.sqrt(
+        between * (1 / j + 1 / k) + fmean(each.variance for each in new) / j + within / k
+    )
+    noise = math.expm1(t_quantile(1 - ALPHA, degrees) * error)
+    return Change(math.expm1(difference), max(max_increase, noise), noise)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A candidate beside its reference: the ratio of their figures, and the verdict on it."""
+
+    ratio: Estimate
+    verdict: Verdict
+
+
+def compare(ratios: Sequence[float], max_increase: float, *, final: bool) -> Comparison | None:
+    """Rule B': pairs of a candidate and its reference that took turns; None to go on.
+
+    ratios: candidate / reference of each pair. `max_increase` is a fraction (0.03). A pass is not
+    given where the candidate could be 10 % over its reference, and more than `max_increase`.
+    """
+    found = estimate(ratios)
+    if found.interval is None:
+        return Comparison(found, _few(ratios, 1 + max_increase)) if final else None
+    if not final and len(ratios) not in LOOKS:
+        return None
+    low, high = found.interval
+    if found.centre > 1 + max_increase and low > 1:
+        verdict = Verdict.FAIL
+    elif high <= max(1 + max_increase, math.exp(CLOSE_AT_WORST)):
+        verdict = Verdict.PASS
+    else:
+        verdict = Verdict.INCONCLUSIVE
+    settled = math.log(high / found.centre) <= NARROW_RATIO
+    return Comparison(found, verdict) if final or settled else None
