@@ -15,7 +15,7 @@ from pytest_energy.measure.coverage import GpusInUse, cover
 from pytest_energy.measure.in_use import find_gpus_in_use, offer_of
 from pytest_energy.measure.meter import Meter, Window
 from pytest_energy.sensors.base import Channel, Clock, Provenance, SensorFault
-from pytest_energy.sensors.discover import GPUS_LEFT_OUT, Instruments
+from pytest_energy.sensors.discover import Instruments
 from pytest_energy.sensors.proc_stat import busy_seconds
 from pytest_energy.units import parse_limit
 
@@ -214,7 +214,7 @@ def _missing(instruments: Instruments) -> list[Missing]:
         if apple.sensor is None:
             found.append(Missing("Apple's energy counters", apple.problem, apple.remedy))
     elif instruments.nvml is None:
-        remedy = "" if instruments.no_nvml == GPUS_LEFT_OUT else _NO_DRIVER
+        remedy = "" if instruments.gpus_left_out else _NO_DRIVER
         found.append(Missing("NVIDIA GPUs", instruments.no_nvml, remedy))
     for name, fault in sorted(instruments.gpu_faults.items()):
         found.append(Missing(name, f"can't be read: {fault}", _NO_BOARD))
@@ -237,8 +237,8 @@ def _missing(instruments: Instruments) -> list[Missing]:
 
 
 def _estimate(channels: Sequence[Channel]) -> str:
-    sources = [each.source for each in channels if each.provenance is Provenance.ESTIMATED]
-    return f"it is an estimate: {sources[0]}" if sources else "there is no estimate either"
+    (estimate,) = (each for each in channels if each.provenance is Provenance.ESTIMATED)
+    return f"it is an estimate: {estimate.source}"
 
 
 _NO_DRIVER = (

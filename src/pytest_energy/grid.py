@@ -9,16 +9,15 @@ from __future__ import annotations
 
 import difflib
 import importlib.metadata
-import importlib.util
 import json
 import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from pytest_energy.carbon import Intensity
+from pytest_energy.codecarbon_data import data_file
 
 _COUNTRIES = "global_energy_mix.json"
 _PER_FUEL = "carbon_intensity_per_source.json"
@@ -417,12 +416,10 @@ class _Node:
 
 def _open(name: str) -> _Node:
     """One of CodeCarbon's data files. Raises UnreadableData."""
-    spec = importlib.util.find_spec("codecarbon")  # of a top-level package: nothing is imported
-    if spec is None or not spec.submodule_search_locations:
-        raise UnreadableData(name, "the package codecarbon is not installed")
-    path = Path(spec.submodule_search_locations[0], "data", "private_infra", name)
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(data_file("private_infra", name).read_text(encoding="utf-8"))
+    except LookupError as error:
+        raise UnreadableData(name, str(error)) from None
     except OSError as error:
         raise UnreadableData(name, f"can't be read ({error.strerror})") from None
     except ValueError as error:

@@ -60,6 +60,7 @@ class LimitError(ValueError):
     """A limit that can't be read; the message names the value, why, and examples that work."""
 
     def __init__(self, text: object, why: str) -> None:
+        self.why = why
         super().__init__(f"limit {text!r}: {why}; valid limits look like {EXAMPLES}")
 
 

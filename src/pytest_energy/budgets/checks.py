@@ -15,7 +15,7 @@ from enum import StrEnum
 from typing import Literal, TypeVar
 
 from pytest_energy.carbon import parse_intensity
-from pytest_energy.units import EXAMPLES, Limit, LimitError, Quantity, parse_limit
+from pytest_energy.units import Limit, LimitError, Quantity, parse_limit
 
 #: Characters of a text that holds a number and a unit.
 LONGEST_QUANTITY = 200
@@ -166,8 +166,7 @@ def limit(value: object) -> Limit:
     try:
         return parse_limit(_quantity(value))
     except LimitError as error:
-        why = str(error).removeprefix(f"limit {value!r}: ")
-        raise ValueError(why.removesuffix(f"; valid limits look like {EXAMPLES}")) from None
+        raise ValueError(error.why) from None
 
 
 def carbon_limit(value: object) -> Limit:

@@ -75,16 +75,22 @@ def explain(
     )
 
 
+def neighbour_cores(measured: Sequence[Round]) -> float | None:
+    """How many cores other processes kept busy in these rounds; None where nothing tells."""
+    seconds = sum(each.window.seconds for each in measured)
+    others = [each.window.neighbour_cpu_seconds for each in measured]
+    known = [each for each in others if each is not None]
+    return sum(known) / seconds if seconds > 0 and len(known) == len(others) else None
+
+
 def is_crowded(measured: Sequence[Round]) -> bool:
     """Whether others made the test leave its cores so often that its CPU time can't be believed.
 
     Threads of the test's own that get in one another's way are no crowd.
     """
-    seconds = sum(each.window.seconds for each in measured)
+    cores = neighbour_cores(measured)
+    if cores is not None and cores < CROWD_CORES:
+        return False
     cpu_seconds = sum(each.window.cpu_seconds for each in measured)
     switches = sum(each.window.involuntary_switches or 0 for each in measured)
-    others = [each.window.neighbour_cpu_seconds for each in measured]
-    known = [each for each in others if each is not None]
-    if len(known) == len(others) and sum(known) < CROWD_CORES * seconds:
-        return False
     return cpu_seconds > 0 and switches / cpu_seconds > CROWDED_SWITCHES_PER_CPU_SECOND

@@ -16,7 +16,7 @@ from pytest_energy.budgets.budget import (
 from pytest_energy.carbon import Intensity
 from pytest_energy.measure.accelerators import torch_threads
 from pytest_energy.measure.coverage import Coverage
-from pytest_energy.measure.explain import Surroundings, explain, is_crowded
+from pytest_energy.measure.explain import Surroundings, explain, is_crowded, neighbour_cores
 from pytest_energy.measure.protocol import Round
 from pytest_energy.record import (
     CPU_TIME_METHOD,
@@ -37,8 +37,6 @@ IDLE_SHARE = 0.05
 NEURAL_ENGINE = "ane:0"
 #: Without a limit, measure until the interval is this narrow.
 NARROW = 0.03
-
-
 #: Over few rounds, so that the same figure passes (0.85) with a little to spare.
 FEW_ROUNDS_HEADROOM = 0.20
 #: Others on the machine are worth a word when they use more than this beside the test.
@@ -210,15 +208,16 @@ def test_record(
     problem = problem_of(judgement, True)
     verdict = Verdict.UNMEASURED if problem else judgement.verdict or Verdict.UNMEASURED
     strangers = around.strangers_on(coverage.gated_names)
-    doubt = "" if problem else _doubt(judgement, strangers)
-    if verdict is Verdict.FAIL and doubt:
-        verdict = Verdict.INCONCLUSIVE
-    explanation = None
+    crowded = _counts_cpu_time(coverage) and is_crowded(measured)
+    doubt, explanation, joules, compared = "", None, None, None
     if not problem:
         values = _values(judgement)
+        compared = estimate(values)
+        joules = estimate(_joules_per_unit(judgement, coverage.gated))
         explanation = explain(measured, unit, values, coverage.gated, around)
-    joules = None if problem else estimate(_joules_per_unit(judgement, coverage.gated))
-    compared = None if problem else estimate(_values(judgement))
+        doubt = _doubt(judgement, values, strangers, crowded=crowded)
+    if verdict is Verdict.FAIL and doubt:
+        verdict = Verdict.INCONCLUSIVE
     return TestRecord(
         id=job.test_id,
         name=job.name,
@@ -242,7 +241,7 @@ def test_record(
         reason=problem or _reason(verdict, judgement, compared, explanation, doubt, intensity),
         method=coverage.method,
         attempt=job.attempt,
-        neighbour_cores=_neighbour_cores(measured),
+        neighbour_cores=neighbour_cores(measured),
         strangers=strangers,
         explanation=explanation,
         notes=(
@@ -251,36 +250,36 @@ def test_record(
             *_neighbours(measured, coverage),
             *(f"{each} added its joules to this figure" for each in strangers),
             *around.unknown_on(coverage.gated_names),
-            *_crowd(judgement),
+            *(_crowd() if crowded else ()),
             *_drift(explanation),
             *_suggested(declaration, judgement, joules),
         ),
     )
 
 
-def _doubt(judgement: Judgement, strangers: Sequence[str]) -> str:
+def _doubt(
+    judgement: Judgement, values: Sequence[float], strangers: Sequence[str], *, crowded: bool
+) -> str:
     """Why a figure may be larger than the work's own, or ""."""
     if strangers:
         return (
             f"{strangers[0]} added joules, so it can't be told whose they are: measure without it"
         )
     # CPU time grows in a crowd, most of all that of threads which spin while they wait.
-    if judgement.limit is None or not _counts_cpu_time(judgement.coverage):
+    if judgement.limit is None or not crowded:
         return ""
-    least = min(_values(judgement)) / judgement.limit
-    if is_crowded(judgement.measured) and least <= 1 + judgement.tolerance:
-        return f"the machine was crowded, and its least round is at {least:.0%} of the limit"
-    return ""
+    least = min(values) / judgement.limit
+    if least > 1 + judgement.tolerance:
+        return ""
+    return f"the machine was crowded, and its least round is at {least:.0%} of the limit"
 
 
 def _counts_cpu_time(coverage: Coverage) -> bool:
     return coverage.method in (CPU_TIME_METHOD, Provenance.ESTIMATED)
 
 
-def _crowd(judgement: Judgement) -> tuple[str, ...]:
+def _crowd() -> tuple[str, ...]:
     """What helps on a crowded machine."""
-    if not _counts_cpu_time(judgement.coverage) or not is_crowded(judgement.measured):
-        return ()
     threads = torch_threads()
     remedy = "run it beside less"
     if threads > 1:
@@ -316,17 +315,9 @@ def _cpu_seconds(judgement: Judgement) -> float | None:
     return seconds / units if units > 0 else None
 
 
-def _neighbour_cores(measured: Sequence[Round]) -> float | None:
-    """How many cores other processes kept busy in these rounds."""
-    seconds = sum(each.window.seconds for each in measured)
-    others = [each.window.neighbour_cpu_seconds for each in measured]
-    known = [each for each in others if each is not None]
-    return sum(known) / seconds if seconds > 0 and len(known) == len(measured) else None
-
-
 def _neighbours(measured: Sequence[Round], coverage: Coverage) -> tuple[str, ...]:
     """Others whose energy the CPU's counters hold too."""
-    cores = _neighbour_cores(measured)
+    cores = neighbour_cores(measured)
     kinds = {each.kind for each in coverage.gated if each.provenance is Provenance.MEASURED}
     if cores is None or not kinds & {Kind.CPU, Kind.DRAM}:
         return ()

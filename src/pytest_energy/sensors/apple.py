@@ -31,6 +31,7 @@ from pytest_energy.sensors.base import (
     SensorFault,
 )
 from pytest_energy.sensors.powercap import Access
+from pytest_energy.sensors.standstill import STILL_PERIODS, beyond, stood_still, stopped_after
 
 SOURCE = "Apple IOReport energy counter (experimental)"
 INSTALL = 'pip install "pytest-energy[apple]"'
@@ -46,7 +47,6 @@ UNSEEN_SECONDS = 0.1
 #: be more than 1 %.
 MIN_WINDOW_SECONDS = 1.0
 WINDOW_PERIODS = 100
-STILL_PERIODS = 20
 #: No chip draws as much; more is a counter that was reset.
 CEILING_WATTS = 1000.0
 TRIAL_SECONDS = 30.0
@@ -153,12 +153,7 @@ class AppleSilicon(Sensor):
                 break
             self._clock.sleep(POLL_SECONDS)
         return {
-            counter: SensorFault(
-                f"the energy counter of {counter.label} stood still for {seconds:.2f} s after the "
-                f"work, though it is refreshed every "
-                f"{self._channels[counter].update_seconds * 1000:.3g} ms: it may have stopped "
-                "before"
-            )
+            counter: stopped_after(counter.label, seconds, self._channels[counter].update_seconds)
             for counter in waiting
         }
 
@@ -241,16 +236,9 @@ def _joules(counter: _Counter, period: float, opening: _Snapshot, closing: _Snap
             f"{closed / 1000:.3f} J: it was reset in the window"
         )
     if joules == 0 and not counter.rests and seconds > STILL_PERIODS * period:
-        return SensorFault(
-            f"the energy counter of {counter.label} stood still for {seconds:.2f} s "
-            f"though it is refreshed every {period * 1000:.3g} ms"
-        )
-    drawable_seconds = seconds + 2 * period
-    if joules > CEILING_WATTS * drawable_seconds:
-        return SensorFault(
-            f"{joules:,.1f} J in {seconds:.3f} s implies {joules / drawable_seconds:,.0f} W, and "
-            f"{counter.label} can draw at most {CEILING_WATTS:,.0f} W: the counter was reset"
-        )
+        return stood_still(counter.label, seconds, period)
+    if why := beyond(counter.label, joules, seconds, period, CEILING_WATTS):
+        return SensorFault(why)
     return joules
 
 
@@ -392,8 +380,9 @@ def _channels(
             source=SOURCE,
             provenance=Provenance.MEASURED,
             update_seconds=period,
-            window_seconds=max(MIN_WINDOW_SECONDS, WINDOW_PERIODS * period),
-            shortest_seconds=max(MIN_WINDOW_SECONDS, WINDOW_PERIODS * period),
+            window_seconds=seconds,
+            shortest_seconds=seconds,
         )
         for each, period in periods.items()
+        for seconds in (max(MIN_WINDOW_SECONDS, WINDOW_PERIODS * period),)
     }

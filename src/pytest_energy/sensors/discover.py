@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 
 APPLE_GPU = "gpu:0"
-GPUS_LEFT_OUT = "--energy-gpus none leaves all GPUs out"
 
 
 @dataclass(frozen=True)
@@ -52,6 +51,7 @@ class Instruments:
     gpu_faults: why a board has no sensor, by channel name.
     gpu_notes: what a user should know about the boards, in sentences.
     rapl_was_asked_for: whether the user named the place of the tree.
+    gpus_left_out: whether the user wants no GPU.
     """
 
     cpu_time: CpuTime
@@ -66,7 +66,6 @@ class Instruments:
     gpu_faults: Mapping[str, str] = field(default_factory=dict)
     gpu_notes: tuple[str, ...] = ()
     rapl_was_asked_for: bool = False
-
     gpus_left_out: bool = False
 
     @property
@@ -138,7 +137,9 @@ def discover(choice: Choice, cuda_visible_devices: str | None, clock: Clock) -> 
         rapl_was_asked_for=choice.powercap_root != DEFAULT_ROOT,
     )
     if choice.gpus.mode == "none":
-        return replace(without_gpus, no_nvml=GPUS_LEFT_OUT, gpus_left_out=True)
+        return replace(
+            without_gpus, no_nvml="--energy-gpus none leaves all GPUs out", gpus_left_out=True
+        )
     # pynvml is imported here, where a marked test runs, and not when pytest starts.
     from pytest_energy.sensors import gpu_energy
     from pytest_energy.sensors.gpu_power import GpuPower

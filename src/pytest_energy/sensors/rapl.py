@@ -38,14 +38,13 @@ from pytest_energy.sensors.powercap import (
     text_of,
     zones_to_count,
 )
+from pytest_energy.sensors.standstill import STILL_PERIODS, beyond, stood_still, stopped_after
 
 POLL_SECONDS = 0.0005
 PROBE_REFRESHES = 5
 PROBE_SECONDS = 1.0
 MIN_WINDOW_SECONDS = 0.2
 WINDOW_PERIODS = 100
-STILL_PERIODS = 20
-
 MAX_PLAUSIBLE_WATTS = 1000.0
 DEFAULT_WATTS = {Kind.CPU: 1000.0, Kind.DRAM: 500.0}
 
@@ -131,11 +130,7 @@ class Rapl(Sensor):
                 break
             self._clock.sleep(POLL_SECONDS)
         return {
-            domain: SensorFault(
-                f"the energy counter of {domain.counter.zone.label} stood still for "
-                f"{seconds:.2f} s after the work, though it is refreshed every "
-                f"{domain.channel.update_seconds * 1000:.3g} ms: it may have stopped before"
-            )
+            domain: stopped_after(domain.counter.zone.label, seconds, domain.channel.update_seconds)
             for domain in waiting
         }
 
@@ -234,20 +229,11 @@ def _joules(domain: _Domain, opened: _Point | SensorFault, closed: _Point | Sens
     seconds = closed.seconds - opened.seconds
     joules = counter.between(opened.microjoules, closed.microjoules) / 1e6
     if joules == 0 and seconds > STILL_PERIODS * period:
-        return SensorFault(
-            f"the energy counter of {label} stood still for {seconds:.2f} s "
-            f"though it is refreshed every {period * 1000:.3g} ms"
-        )
-    # Either reading may show a value that is one refresh old.
-    drawable_seconds = seconds + 2 * period
-    drawable = ceiling * drawable_seconds
-    if joules > drawable:
-        return SensorFault(
-            f"{joules:,.1f} J in {seconds:.3f} s implies {joules / drawable_seconds:,.0f} W, and "
-            f"{label} can draw at most {ceiling:,.0f} W: the counter was reset"
-        )
+        return stood_still(label, seconds, period)
+    if why := beyond(label, joules, seconds, period, ceiling):
+        return SensorFault(why)
     range_joules = counter.range_uj / 1e6
-    if joules + range_joules <= drawable:
+    if not beyond(label, joules + range_joules, seconds, period, ceiling):
         return SensorFault(
             f"the energy counter of {label} starts again after {range_joules:,.0f} J, and may have "
             f"done so more than once in {seconds:,.0f} s: "
@@ -370,15 +356,16 @@ def _domains(kept: Sequence[_Seen]) -> list[_Domain]:
     domains: list[_Domain] = []
     for each, name in zip(kept, names, strict=True):
         zone, period = each.counter.zone, each.period
+        # A window doesn't open on a refresh, so in a shorter one that moment alone is 0.5 %.
+        seconds = max(MIN_WINDOW_SECONDS, WINDOW_PERIODS * period)
         channel = Channel(
             name=name if names.count(name) == 1 else f"{name}@{zone.id}",
             kind=zone.kind,
             source=f"RAPL {zone.label} (Intel/AMD energy counter)",
             provenance=Provenance.MEASURED,
             update_seconds=period,
-            # A window doesn't open on a refresh, so in a shorter one that moment alone is 0.5 %.
-            window_seconds=max(MIN_WINDOW_SECONDS, WINDOW_PERIODS * period),
-            shortest_seconds=max(MIN_WINDOW_SECONDS, WINDOW_PERIODS * period),
+            window_seconds=seconds,
+            shortest_seconds=seconds,
             idle_watts=each.watts,
         )
         domains.append(_Domain(channel, each.counter, _ceiling(zone)))

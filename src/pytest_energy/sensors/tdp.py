@@ -8,10 +8,11 @@ tells, so there it is refused.
 from __future__ import annotations
 
 import csv
-import importlib.util
 import re
 from collections.abc import Mapping
 from pathlib import Path
+
+from pytest_energy.codecarbon_data import data_file
 
 _CPUINFO = Path("/proc/cpuinfo")
 _NOISE = re.compile(
@@ -64,12 +65,9 @@ def _table() -> dict[str, str]:
 
     Raises ValueError where CodeCarbon's data aren't there.
     """
-    spec = importlib.util.find_spec("codecarbon")  # of a top-level package: nothing is imported
-    if spec is None or not spec.submodule_search_locations:
-        raise ValueError(f"tdp: the package codecarbon is not installed; {_INSTEAD}")
-    path = Path(spec.submodule_search_locations[0], "data", "hardware", "cpu_power.csv")
     try:
+        path = data_file("hardware", "cpu_power.csv")
         with path.open(encoding="utf-8", newline="") as file:
             return {_plain(row["Name"]): row["TDP"] for row in csv.DictReader(file)}
-    except (OSError, KeyError, ValueError) as error:
+    except (OSError, LookupError, ValueError) as error:
         raise ValueError(f"tdp: CodeCarbon's table can't be read ({error}); {_INSTEAD}") from None
