@@ -25,19 +25,24 @@ pytest_plugins = ["pytester"]
 for module in pkgutil.walk_packages(pytest_energy.__path__, "pytest_energy."):
     importlib.import_module(module.name)
 
-FAKE_NVML = Path(__file__).parent / "fake_nvml" / "fake_nvml.c"
+HERE = Path(__file__).parent
+
+
+def compiled(source: Path, library: Path) -> Path:
+    """The library, freshly compiled from C."""
+    # A machine with only Python has no compiler; the environment py311 then brings one.
+    compiler = ["cc"] if shutil.which("cc") else [sys.executable, "-m", "ziglang", "cc"]
+    command = [*compiler, "-shared", "-fPIC", "-O2", "-Wall", "-Wextra", "-Werror"]
+    command += [f"-Wl,-soname,{library.name}", "-o", str(library), str(source)]
+    subprocess.run([*command, "-lpthread", "-lm"], check=True)
+    return library
 
 
 @pytest.fixture(scope="session")
 def fake_nvml_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a freshly compiled libnvidia-ml.so.1."""
     folder = tmp_path_factory.mktemp("fake_nvml")
-    # A machine with only Python has no compiler; the environment py311 then brings one.
-    compiler = ["cc"] if shutil.which("cc") else [sys.executable, "-m", "ziglang", "cc"]
-    command = [*compiler, "-shared", "-fPIC", "-O2", "-Wall", "-Wextra", "-Werror"]
-    command += ["-Wl,-soname,libnvidia-ml.so.1", "-o", str(folder / "libnvidia-ml.so.1")]
-    subprocess.run([*command, str(FAKE_NVML), "-lpthread", "-lm"], check=True)
-    return folder
+    return compiled(HERE / "fake_nvml" / "fake_nvml.c", folder / "libnvidia-ml.so.1").parent
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pytest_energy.budgets.budget import Budget, Scope
-from pytest_energy.measure.accelerators import TorchUse
+from pytest_energy.measure.accelerators import DeviceUse
 from pytest_energy.measure.coverage import (
     Coverage,
     GpuFacts,
@@ -19,7 +19,7 @@ from pytest_energy.sensors.visible import Allotted, Board, MigDevice
 from pytest_energy.units import parse_limit
 
 A, B = Allotted(Board(0, "GPU-AAAA")), Allotted(Board(1, "GPU-bbbb"))
-NO_TORCH = TorchUse()
+NOTHING_HELD = DeviceUse()
 OURS = frozenset({100, 101})
 
 
@@ -27,12 +27,12 @@ def facts(
     mode: str = "auto",
     allotted: tuple[Allotted, ...] = (A, B),
     listed: tuple[Allotted, ...] = (),
-    torch: TorchUse = NO_TORCH,
+    held: DeviceUse = NOTHING_HELD,
     ids: dict[int, frozenset[int] | None] | None = None,
     ids_match: bool = True,
 ) -> GpuFacts:
     empty: dict[int, frozenset[int] | None] = {0: frozenset(), 1: frozenset()}
-    return GpuFacts(mode, allotted, listed, torch, empty if ids is None else ids, OURS, ids_match)
+    return GpuFacts(mode, allotted, listed, held, empty if ids is None else ids, OURS, ids_match)
 
 
 def used(found: GpusInUse) -> list[int]:
@@ -45,11 +45,11 @@ def test_none_and_all_are_taken_at_their_word() -> None:
 
 
 def test_auto_is_the_union_of_torch_processes_and_list() -> None:
-    torch = TorchUse(frozenset({"aaaa"}))
-    assert used(gpus_in_use(facts(torch=torch))) == [0]
+    held = DeviceUse(frozenset({"aaaa"}))
+    assert used(gpus_in_use(facts(held=held))) == [0]
     assert used(gpus_in_use(facts(ids={0: frozenset({7}), 1: frozenset({101})}))) == [1]
     assert used(gpus_in_use(facts(listed=(B,)))) == [1]
-    assert used(gpus_in_use(facts(torch=torch, listed=(B,)))) == [0, 1]
+    assert used(gpus_in_use(facts(held=held, listed=(B,)))) == [0, 1]
 
 
 def test_a_trusted_list_without_us_means_no_gpu() -> None:
@@ -68,31 +68,31 @@ def test_a_list_that_cannot_be_trusted_counts_all_allotted_aloud(
 
 
 def test_one_other_source_is_enough_where_ids_do_not_match() -> None:
-    found = gpus_in_use(facts(ids_match=False, torch=TorchUse(frozenset({"bbbb"}))))
+    found = gpus_in_use(facts(ids_match=False, held=DeviceUse(frozenset({"bbbb"}))))
     assert used(found) == [1]
     assert not found.note
 
 
 def test_a_cuda_device_that_nvml_does_not_list_is_a_problem() -> None:
-    assert "cccc" in gpus_in_use(facts(torch=TorchUse(frozenset({"cccc"})))).problem
+    assert "cccc" in gpus_in_use(facts(held=DeviceUse(frozenset({"cccc"})))).problem
 
 
 @pytest.mark.parametrize("mode", ["auto", "all"])
 @pytest.mark.parametrize("uuid", ["cccc", ""])
 def test_cuda_without_any_board_in_nvml_is_a_problem(mode: str, uuid: str) -> None:
-    torch = TorchUse(frozenset({uuid}))
-    found = gpus_in_use(facts(mode, allotted=(), ids={}, torch=torch))
+    held = DeviceUse(frozenset({uuid}))
+    found = gpus_in_use(facts(mode, allotted=(), ids={}, held=held))
     assert "NVML does not list" in found.problem
     assert "NVML does not list" in cover_of(found).problem
 
 
 def test_torch_without_a_uuid_may_mean_any_allotted_board() -> None:
-    assert used(gpus_in_use(facts(torch=TorchUse(frozenset({""}))))) == [0, 1]
+    assert used(gpus_in_use(facts(held=DeviceUse(frozenset({""}))))) == [0, 1]
 
 
 def cover_of(in_use: GpusInUse) -> Coverage:
     budget = Budget(limit=parse_limit("1 J / query"))
-    return cover(budget, in_use, NO_TORCH, Offer((GPU, CPU)), require_measured=False)
+    return cover(budget, in_use, NOTHING_HELD, Offer((GPU, CPU)), require_measured=False)
 
 
 def test_no_allotted_board_means_no_gpu() -> None:
@@ -111,7 +111,7 @@ def covered(
     scope: Scope = Scope.AUTO,
     in_use: tuple[Allotted, ...] = (),
     *,
-    torch: TorchUse = NO_TORCH,
+    held: DeviceUse = NOTHING_HELD,
     faults: dict[str, str] | None = None,
     no_nvml: str = "",
     rapl: bool = False,
@@ -121,7 +121,7 @@ def covered(
     return cover(
         budget,
         GpusInUse(in_use, "nobody uses one"),
-        torch,
+        held,
         Offer(
             (GPU, POWER, *((PACKAGE, DRAM) if rapl else ()), CPU),
             faults or {},
@@ -181,13 +181,13 @@ def test_scope_all_never_adds_an_estimate() -> None:
 
 @pytest.mark.parametrize("scope", [Scope.AUTO, Scope.GPU, Scope.ALL])
 def test_work_that_no_sensor_sees_is_a_problem_unless_only_the_cpu_is_asked(scope: Scope) -> None:
-    mps = TorchUse(elsewhere=("an Apple GPU (MPS)",))
-    assert "an Apple GPU (MPS) was used" in covered(scope=scope, torch=mps).problem
-    cuda = TorchUse(frozenset({"aaaa"}))
-    assert "CUDA was used" in covered(scope=scope, torch=cuda, no_nvml="no driver").problem
-    for torch in (mps, cuda):
-        assert not covered(scope=Scope.CPU, torch=torch, no_nvml="no driver").problem
-        assert not covered("9 cpu-ms / query", torch=torch, no_nvml="no driver").problem
+    mps = DeviceUse(elsewhere=("an Apple GPU (MPS)",))
+    assert "an Apple GPU (MPS) was used" in covered(scope=scope, held=mps).problem
+    cuda = DeviceUse(frozenset({"aaaa"}))
+    assert "CUDA was used" in covered(scope=scope, held=cuda, no_nvml="no driver").problem
+    for held in (mps, cuda):
+        assert not covered(scope=Scope.CPU, held=held, no_nvml="no driver").problem
+        assert not covered("9 cpu-ms / query", held=held, no_nvml="no driver").problem
 
 
 def test_a_board_in_use_without_a_sensor_is_a_problem() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from xml.etree import ElementTree
+
 import pytest
 
 from conftest import EnergyPytester
@@ -98,12 +100,45 @@ def test_torch_on_the_cpu_is_no_accelerator_in_use(models: EnergyPytester) -> No
     models.write(
         """
         from models import classifier
-        from pytest_energy.measure.accelerators import TorchUse, synchronise, torch_use
+        from pytest_energy.measure.accelerators import DeviceUse, synchronise, devices_in_use
 
         def test_it():
             classifier()
             synchronise()
-            assert torch_use() == TorchUse()
+            assert devices_in_use() == DeviceUse()
         """
     )
     models.run_process().assert_outcomes(passed=1)
+
+
+def test_jax_computes_in_the_window(energy_pytester: EnergyPytester) -> None:
+    energy_pytester.write(
+        """
+        import time
+        import jax
+
+        @jax.jit
+        def work(x):
+            return x @ x @ x @ x
+
+        X = jax.numpy.ones((800, 800))
+
+        def test_it(energy):
+            work(X).block_until_ready()
+            started = time.process_time()
+            for _ in range(5):
+                work(X).block_until_ready()
+            seconds = (time.process_time() - started) / 5
+            energy.measure(lambda: work(X))
+            pytest.truth = seconds
+
+        def test_truth(record_property):
+            record_property("seconds", pytest.truth)
+        """
+    )
+    path = energy_pytester.pytester.path / "junit.xml"
+    energy_pytester.run_process(f"--junit-xml={path}", quick=False).assert_outcomes(passed=2)
+    (truth,) = ElementTree.parse(path).findall(".//property[@name='seconds']")
+    seconds = energy_pytester.tests()["test_it"]["cpu_seconds_per_unit"]
+    # Without waiting, the call alone takes less than a hundredth of it.
+    assert seconds == pytest.approx(float(truth.get("value") or 0), rel=0.5)

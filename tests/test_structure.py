@@ -68,6 +68,7 @@ ROWS = [
         "sensors.visible",
         "sensors.proc_stat",
         "codecarbon_data",
+        "measure.cuda_driver",
         "items",
         "options",
     ],

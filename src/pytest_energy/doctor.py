@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from pytest_energy import machine
 from pytest_energy.budgets.budget import Budget, Scope
-from pytest_energy.measure.accelerators import TorchUse
+from pytest_energy.measure.accelerators import DeviceUse
 from pytest_energy.measure.coverage import GpusInUse, cover
 from pytest_energy.measure.in_use import find_gpus_in_use, offer_of
 from pytest_energy.measure.meter import Meter, Window
@@ -127,7 +127,7 @@ def diagnose(
     ]
     limits = {board.channel: board.power_limit_watts for board in boards}
     here = machine.machine([])
-    in_use = find_gpus_in_use(instruments, rules.gpus, TorchUse())
+    in_use = find_gpus_in_use(instruments, rules.gpus, DeviceUse())
     neighbours = window.neighbour_cpu_seconds
     readings = tuple(_reading(each, window, limits.get(each.name)) for each in channels)
     return Diagnosis(
@@ -193,7 +193,7 @@ def _gated(case: str, in_use: GpusInUse, instruments: Instruments, rules: Rules)
     coverage = cover(
         budget,
         in_use,
-        TorchUse(),
+        DeviceUse(),
         offer_of(instruments),
         require_measured=rules.require_measured,
     )

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, TypedDict
 
 from pytest_energy.budgets.budget import DEFAULT_UNIT, ONE_PER_CALL, Budget
+from pytest_energy.measure.accelerators import wait_for
 
 __tracebackhide__ = True  # a failing test's traceback ends in the user's lines
 
@@ -91,6 +92,7 @@ class Energy:
                         "write: await energy.measure_async(...)"
                     )
                 _refuse_lazy(call, result)
+                wait_for(result)
                 work.done(result)
         return result
 
@@ -118,6 +120,7 @@ class Energy:
                     )
                 result = await awaitable
                 _refuse_lazy(call, result)
+                wait_for(result)
                 work.done(result)
         return result
 

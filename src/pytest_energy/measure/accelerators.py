@@ -1,4 +1,4 @@
-"""What torch, where the test has loaded it, says about devices; it is never imported from here."""
+"""What the libraries that a test has loaded say about devices; none is imported from here."""
 
 from __future__ import annotations
 
@@ -6,13 +6,18 @@ import sys
 from dataclasses import dataclass
 from typing import Any
 
+from pytest_energy.measure.cuda_driver import synchronise_cuda
+
+#: JAX's names of what a sensor reads.
+_READ_FOR_JAX = frozenset({"cpu", "cuda", "gpu"})
+
 
 @dataclass(frozen=True)
-class TorchUse:
-    """Devices on which torch holds a context in this process.
+class DeviceUse:
+    """Devices that libraries hold in this process.
 
-    cuda_uuids: UUIDs without prefix, in lower case; empty strings where torch doesn't tell one.
-    mps: whether it holds memory of an Apple GPU.
+    cuda_uuids: those of torch, without prefix, in lower case; empty where torch doesn't tell one.
+    mps: whether torch holds memory of an Apple GPU.
     elsewhere: accelerators in use for which there is no sensor, in words.
     """
 
@@ -21,12 +26,12 @@ class TorchUse:
     mps: bool = False
 
 
-def torch_use() -> TorchUse:
-    """Ask torch without loading it and without creating a context."""
+def devices_in_use() -> DeviceUse:
+    """Ask the libraries without loading one and without creating a context."""
     torch = sys.modules.get("torch")
+    elsewhere = [f"a JAX device ({x})" for x in _jax_backends() if x not in _READ_FOR_JAX]
     if torch is None:
-        return TorchUse()
-    elsewhere = []
+        return DeviceUse(elsewhere=tuple(elsewhere))
     cuda = frozenset[str]()
     if _initialised(torch, "cuda"):
         if getattr(torch.version, "hip", None):
@@ -35,7 +40,7 @@ def torch_use() -> TorchUse:
             cuda = _cuda_uuids(torch)
     if _initialised(torch, "xpu"):
         elsewhere.append("an Intel GPU (XPU)")
-    return TorchUse(cuda, tuple(elsewhere), _mps_bytes(torch) > 0)
+    return DeviceUse(cuda, tuple(elsewhere), _mps_bytes(torch) > 0)
 
 
 def torch_threads() -> int:
@@ -46,6 +51,10 @@ def torch_threads() -> int:
 
 def synchronise() -> None:
     """Wait for work already given to devices that have a context, so that it is in the window."""
+    synchronise_cuda()
+    if _jax_backends():
+        jax = sys.modules["jax"]
+        jax.block_until_ready(jax.live_arrays())
     torch = sys.modules.get("torch")
     if torch is None:
         return
@@ -57,6 +66,18 @@ def synchronise() -> None:
                     module.synchronize(index)
     if _mps_bytes(torch):
         torch.mps.synchronize()
+
+
+def wait_for(result: Any) -> None:
+    """Wait for the arrays in a call's result: JAX returns them before they are computed."""
+    jax = sys.modules.get("jax")
+    if jax is not None:
+        jax.block_until_ready(result)
+
+
+def _jax_backends() -> list[str]:
+    """The kinds of devices that JAX has made; asked for its devices, it makes them all."""
+    return list(getattr(sys.modules.get("jax._src.xla_bridge"), "_backends", ()))
 
 
 def _initialised(torch: Any, backend: str) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pytest_energy.budgets.budget import Budget, Scope
-from pytest_energy.measure.accelerators import TorchUse, plain_uuid
+from pytest_energy.measure.accelerators import DeviceUse, plain_uuid
 from pytest_energy.record import CPU_TIME_METHOD
 from pytest_energy.sensors.base import Channel, Kind, Provenance
 from pytest_energy.sensors.visible import Allotted
@@ -27,7 +27,7 @@ class GpuFacts:
     mode: str
     allotted: tuple[Allotted, ...]
     listed: tuple[Allotted, ...]
-    torch: TorchUse
+    held: DeviceUse
     process_ids: Mapping[int, frozenset[int] | None]
     our_process_ids: frozenset[int]
     ids_match: bool
@@ -45,15 +45,15 @@ class GpusInUse:
 
 
 def gpus_in_use(facts: GpuFacts) -> GpusInUse:
-    """The union of what torch holds, the driver's processes of ours, and what the user lists."""
+    """The union of what libraries hold, the driver's processes of ours, and what the user lists."""
     if facts.mode == "none":
         return GpusInUse(why="--energy-gpus none")
     found = list(facts.listed)
     # macOS doesn't list who uses its GPU: torch and the user are all who tell.
-    if facts.apple is not None and (facts.torch.mps or facts.mode == "all"):
+    if facts.apple is not None and (facts.held.mps or facts.mode == "all"):
         found.append(facts.apple)
     problem = ""
-    for uuid in facts.torch.cuda_uuids:
+    for uuid in facts.held.cuda_uuids:
         # Where torch doesn't tell the UUID, it may be any board of ours.
         matching = [each for each in facts.allotted if not uuid or _is(each, uuid)]
         if not matching:
@@ -145,7 +145,7 @@ class Offer:
 
 
 def cover(
-    budget: Budget, in_use: GpusInUse, torch: TorchUse, offer: Offer, *, require_measured: bool
+    budget: Budget, in_use: GpusInUse, held: DeviceUse, offer: Offer, *, require_measured: bool
 ) -> Coverage:
     """Decide what a limit covers from the channels that can be read and the GPUs in use."""
     used = tuple(dict.fromkeys(f"gpu:{each.board.index}" for each in in_use.devices))
@@ -159,7 +159,7 @@ def cover(
     method = _method(budget, gated)
     problem = ""
     if not budget.covers_cpu_alone:
-        problem = _unseen(in_use, torch, used, offer)
+        problem = _unseen(in_use, held, used, offer)
     if not problem:
         problem = _missing(scope, in_use, gated, offer)
     enough = (Provenance.MEASURED, CPU_TIME_METHOD)
@@ -195,17 +195,17 @@ def _method(budget: Budget, gated: Sequence[Channel]) -> str:
 
 def _unseen(
     in_use: GpusInUse,
-    torch: TorchUse,
+    held: DeviceUse,
     used: Sequence[str],
     offer: Offer,
 ) -> str:
     """Work that happened where no sensor looks."""
-    if torch.elsewhere:
-        return f"{torch.elsewhere[0]} was used, and no sensor reads it"
-    if torch.mps and not used:
+    if held.elsewhere:
+        return f"{held.elsewhere[0]} was used, and no sensor reads it"
+    if held.mps and not used:
         why = f": {offer.no_apple}" if offer.no_apple else ""
         return f"an Apple GPU (MPS) was used, and no sensor reads it{why}"
-    if torch.cuda_uuids and offer.no_nvml:
+    if held.cuda_uuids and offer.no_nvml:
         return f"CUDA was used, and its energy can't be read: {offer.no_nvml}"
     if in_use.problem:
         return in_use.problem

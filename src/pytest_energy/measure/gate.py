@@ -12,7 +12,7 @@ from pytest_energy import machine
 from pytest_energy.budgets.budget import Budget, base_limit
 from pytest_energy.budgets.resolve import MachineClass
 from pytest_energy.carbon import Intensity
-from pytest_energy.measure.accelerators import torch_use
+from pytest_energy.measure.accelerators import devices_in_use
 from pytest_energy.measure.coverage import Coverage, cover
 from pytest_energy.measure.explain import Surroundings
 from pytest_energy.measure.in_use import find_gpus_in_use, offer_of
@@ -206,9 +206,9 @@ class Gate:
             self._busy = False
 
     def _coverages(self, budgets: Sequence[Budget]) -> list[Coverage]:
-        torch = torch_use()
+        held = devices_in_use()
         mode = self._settings.choice.gpus.mode
-        in_use = find_gpus_in_use(self.instruments, mode, torch)
+        in_use = find_gpus_in_use(self.instruments, mode, held)
         offer = offer_of(self.instruments)
         required = self._settings.require_measured
-        return [cover(each, in_use, torch, offer, require_measured=required) for each in budgets]
+        return [cover(each, in_use, held, offer, require_measured=required) for each in budgets]

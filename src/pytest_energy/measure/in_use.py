@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pytest_energy.measure.accelerators import TorchUse
+from pytest_energy.measure.accelerators import DeviceUse
 from pytest_energy.measure.coverage import GpuFacts, GpusInUse, Offer, gpus_in_use
 from pytest_energy.sensors.discover import APPLE_GPU, Instruments
 
@@ -13,7 +13,7 @@ from pytest_energy.sensors.discover import APPLE_GPU, Instruments
 _FIRST_PID_NAMESPACE = "pid:[4026531836]"
 
 
-def find_gpus_in_use(instruments: Instruments, mode: str, torch: TorchUse) -> GpusInUse:
+def find_gpus_in_use(instruments: Instruments, mode: str, held: DeviceUse) -> GpusInUse:
     """The boards in use at this moment; `mode` is that of --energy-gpus."""
     nvml = instruments.nvml
     return gpus_in_use(
@@ -21,7 +21,7 @@ def find_gpus_in_use(instruments: Instruments, mode: str, torch: TorchUse) -> Gp
             mode=mode,
             allotted=instruments.allotted,
             listed=instruments.listed,
-            torch=torch,
+            held=held,
             process_ids={gpu.board.index: nvml.process_ids(gpu) for gpu in nvml.gpus}
             if nvml is not None
             else {},

@@ -69,7 +69,8 @@ class Meter:
         self._started = self._clock.now()
 
     def elapsed(self) -> float:
-        """Seconds since the window was opened."""
+        """Seconds since the window was opened, all work done that devices were given in them."""
+        synchronise()
         return self._clock.now() - self._started
 
     def close(self) -> Window:
