@@ -142,3 +142,29 @@ def test_jax_computes_in_the_window(energy_pytester: EnergyPytester) -> None:
     seconds = energy_pytester.tests()["test_it"]["cpu_seconds_per_unit"]
     # Without waiting, the call alone takes less than a hundredth of it.
     assert seconds == pytest.approx(float(truth.get("value") or 0), rel=0.5)
+
+
+def test_flops_are_repeatable_and_tell_a_bigger_model(models: EnergyPytester) -> None:
+    models.write(
+        """
+        import torch
+        from models import classifier
+
+        @pytest.mark.parametrize("layers", [2, 2, 4])
+        @budget(count=4)
+        def test_it(layers, request):
+            model = classifier(layers)
+            with torch.inference_mode():
+                model(torch.zeros(4, 32, dtype=torch.long))
+        """
+    )
+    models.run_process("--energy-flops").assert_outcomes(passed=3)
+    first, again, bigger = (
+        each["explanation"]["flops_per_unit"] for each in models.tests().values()
+    )
+    # A layer's products for each of 32 tokens: four of 128 x 128 and two of 128 x 512, each a
+    # multiplication and an addition; and two of 32 x 128, where torch knows the attention's kernel.
+    products = 2 * 32 * (4 * 128 * 128 + 2 * 128 * 512)
+    attention = 2 * 32 * 2 * 32 * 128
+    assert first == again
+    assert bigger - first in (2 * products, 2 * (products + attention))

@@ -69,6 +69,7 @@ ROWS = [
         "sensors.proc_stat",
         "codecarbon_data",
         "measure.cuda_driver",
+        "measure.flops",
         "items",
         "options",
     ],

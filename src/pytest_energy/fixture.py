@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Awaitable, Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
 from typing import Any, TypedDict
 
@@ -32,12 +32,29 @@ Units = Mapping[str, float]
 Start = Callable[[str | None, Sequence[str], int], Generator[None, Units, None]]
 
 
+#: Counts what is done inside: gives a function that tells the number.
+Counting = Callable[[], AbstractContextManager[Callable[[], int]]]
+
+
 @dataclass(frozen=True)
 class Starters:
-    """How the plugin measures: by rounds, or in one window. None: run once, unmeasured."""
+    """How the plugin measures: by rounds, or in one window. None: run once, unmeasured.
+
+    flops: counts FLOPs in one more call, None where they aren't asked for.
+    """
 
     rounds: Start | None
     window: Start | None
+    flops: Counting | None = None
+
+
+@dataclass(frozen=True)
+class FlopCount:
+    """FLOPs of one call, what the call did by unit, and in words why there are none, or ""."""
+
+    flops: int
+    units: Units
+    problem: str = ""
 
 
 class Energy:
@@ -54,6 +71,8 @@ class Energy:
         """The measurements that were begun, None for the one without a name."""
         self.notes: dict[str | None, list[str]] = {}
         """Sentences for the summary, by measurement."""
+        self.flops: dict[str | None, FlopCount] = {}
+        """What one more call of each measurement did, where that was asked for."""
         self._ended = False
 
     def end(self) -> None:
@@ -94,6 +113,9 @@ class Energy:
                 _refuse_lazy(call, result)
                 wait_for(result)
                 work.done(result)
+        with self._one_more(work, name) as more:
+            if more is not None:
+                work.done(call(*more))
         return result
 
     async def measure_async(
@@ -122,7 +144,28 @@ class Energy:
                 _refuse_lazy(call, result)
                 wait_for(result)
                 work.done(result)
+        with self._one_more(work, name) as more:
+            if more is not None:
+                work.done(await call(*more))
         return result
+
+    @contextmanager
+    def _one_more(self, work: _Work, name: str | None) -> Iterator[tuple[Any, ...] | None]:
+        """One more call for its FLOPs, unmeasured: its arguments, or None where none is asked for.
+
+        What it raises is told and fails nothing: the test has been measured.
+        """
+        if self._starters.flops is None:
+            yield None
+            return
+        flops, problem = 0, ""
+        try:
+            with self._starters.flops() as counted:
+                yield work.first_arguments
+                flops = counted()
+        except Exception as error:
+            problem = f"FLOPs are not counted: one more call raised {type(error).__name__}"
+        self.flops[name] = FlopCount(flops, work.units, problem)
 
     @contextmanager
     def window(
@@ -242,7 +285,12 @@ class _Work:
         self._inputs = inputs
         self._counts = counts
         self._notes = notes
-        self._units: Units = {}
+        self.units: Units = {}
+        """What the latest call did."""
+
+    @property
+    def first_arguments(self) -> tuple[Any, ...]:
+        return () if self._inputs is None else (self._inputs[0],)
 
     def calls(self) -> Generator[tuple[Any, ...]]:
         """The arguments of each call, for as long as the protocol asks for calls.
@@ -259,7 +307,7 @@ class _Work:
                 if self._steps is None:
                     return
                 try:
-                    self._steps.send(self._units)
+                    self._steps.send(self.units)
                 except StopIteration:
                     break
         finally:
@@ -275,7 +323,7 @@ class _Work:
             )
 
     def done(self, result: Any) -> None:
-        self._units = _counted(self._counts, result)
+        self.units = _counted(self._counts, result)
 
 
 def _counted(counts: Mapping[str, Count], result: Any) -> Units:

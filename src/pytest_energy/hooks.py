@@ -151,6 +151,7 @@ class EnergyHooks:
     def _energy_of(self, item: pytest.Item, test: _Test) -> Energy:
         """One for each run of a test."""
         from pytest_energy.fixture import Energy, Starters
+        from pytest_energy.measure.flops import counting_flops
 
         if test.energy is None:
             starters = Starters(None, None)
@@ -158,6 +159,7 @@ class EnergyHooks:
                 starters = Starters(
                     functools.partial(self._rounds, item, test),
                     functools.partial(self._window, item, test),
+                    counting_flops if self._settings.flops else None,
                 )
             test.energy = Energy(test.resolution.budgets, starters)
         return test.energy
@@ -295,10 +297,7 @@ class EnergyHooks:
             return {"disabled": True}
         from pytest_energy.record import to_plain
 
-        notes = test.energy.notes if test.energy else {}
-        records = [
-            replace(each, notes=(*each.notes, *notes.get(each.name, ()))) for each in test.records
-        ]
+        records = [_with_fixtures_part(each, test.energy) for each in test.records]
         return {
             "tests": [to_plain(each) for each in records],
             "machine": to_plain(self._gate.machine),
@@ -356,6 +355,23 @@ def _job(item: pytest.Item, test: _Test, name: str | None, units: Sequence[str],
         cycle,
         found.notices,
     )
+
+
+def _with_fixtures_part(record: TestRecord, energy: Energy | None) -> TestRecord:
+    """The record with what the fixture alone knows: its notes, and the FLOPs of one more call."""
+    if energy is None:
+        return record
+    notes = [*record.notes, *energy.notes.get(record.name, ())]
+    counted, explanation = energy.flops.get(record.name), record.explanation
+    if counted is not None and explanation is not None:
+        from pytest_energy.measure.flops import why_none
+
+        units = counted.units.get(record.unit, 0.0)
+        if counted.problem or not counted.flops or not units:
+            notes.append(counted.problem or why_none())
+        else:
+            explanation = replace(explanation, flops_per_unit=counted.flops / units)
+    return replace(record, notes=tuple(notes), explanation=explanation)
 
 
 def _is_ours(item_property: tuple[str, object]) -> bool:

@@ -52,6 +52,7 @@ OPTIONS = (
 FLAGS = (
     ("--energy-disable", None, "run marked tests once, unmeasured"),
     ("--energy-strict", None, "every verdict but pass fails"),
+    ("--energy-flops", None, "count torch's FLOPs in one more, unmeasured call of each test"),
     ("--energy-json", "PATH", "write the run record here"),
 )
 

@@ -60,7 +60,8 @@ class Explanation:
     gated channels, gross. net_joules_per_unit: without what the gated channels draw when idle, None
     where that isn't known. involuntary_switches_per_unit: how often the test had to leave a core.
     gpus_before, gpus_after: the gated boards around the rounds. drift_per_round: the trend across
-    the rounds as a fraction of the figure, None where there is none.
+    the rounds as a fraction of the figure, None where there is none. flops_per_unit: floating-point
+    operations as torch counts them, None where they weren't asked for or aren't countable.
     """
 
     seconds: float
@@ -72,6 +73,7 @@ class Explanation:
     gpus_before: tuple[GpuStateRecord, ...] = ()
     gpus_after: tuple[GpuStateRecord, ...] = ()
     drift_per_round: float | None = None
+    flops_per_unit: float | None = None
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,7 @@ class Settings:
     cpu_watts_per_core: float | Literal["tdp"] = 4.0
     powercap_root: Path = DEFAULT_ROOT
     strict: bool = False
+    flops: bool = False
     budgets: BudgetsFile = field(default_factory=BudgetsFile)
 
     @property
@@ -153,6 +154,7 @@ def read_settings(config: pytest.Config, environment: Mapping[str, str] = os.env
         require_measured=values.pop("require", False),
         intensity=intensity,
         strict=strict,
+        flops=config.getoption("--energy-flops"),
         budgets=budgets,
         **values,
     )

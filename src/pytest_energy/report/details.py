@@ -44,6 +44,8 @@ def _lines(test: TestRecord, found: Explanation) -> Iterator[str]:
     yield f"counted: {counted} in {found.seconds:.2f} s"
     for before, after in zip(found.gpus_before, found.gpus_after, strict=False):
         yield _board(before, after)
+    if found.flops_per_unit is not None:
+        yield _work(found.flops_per_unit, test)
     if found.involuntary_switches_per_unit is not None:
         each = figure(found.involuntary_switches_per_unit)
         yield f"involuntary context switches: {each} a {test.unit}"
@@ -53,6 +55,20 @@ def made_of(found: Explanation, unit: str) -> str:
     """Time and power of one unit: "41.0 ms a query at 300 W"."""
     milliseconds = 1000 / found.units_per_second
     return f"{figure(milliseconds)} ms a {unit} at {figure(found.mean_watts)} W"
+
+
+def _work(flops_per_unit: float, test: TestRecord) -> str:
+    told = f"work: {_with_prefix(flops_per_unit)}FLOP a {test.unit}, as torch counts them"
+    if not test.joules_per_unit:
+        return told
+    return f"{told}; {_with_prefix(flops_per_unit / test.joules_per_unit)}FLOP a joule"
+
+
+def _with_prefix(value: float) -> str:
+    for factor, prefix in ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if value >= factor:
+            return f"{figure(value / factor)} {prefix}"
+    return f"{figure(value)} "
 
 
 def _board(before: GpuStateRecord, after: GpuStateRecord) -> str:
