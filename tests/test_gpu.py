@@ -440,3 +440,23 @@ def test_a_listed_server_is_no_stranger_and_its_cpu_time_counts(gpu: GpuBench) -
     assert cpu["source"].startswith(f"CPU time of the process tree and of process {server.pid} x")
     # It kept a core busy for the 40 ms of each query, as far as it got one.
     assert test["cpu_seconds_per_unit"] > 0.01
+
+
+@pytest.mark.parametrize(("gain", "apart"), [("1", ""), ("0.7", "-30%")])
+def test_counter_and_power_are_compared_once_a_session(
+    gpu: GpuBench, energy_pytester: EnergyPytester, gain: str, apart: str
+) -> None:
+    steady = "@budget('20 J / query')\ndef test_{}():\n    infer(0.04, 50.0)\n"
+    result = gpu.run(
+        [f"{COUNTER} gain={gain}", OURS],
+        # Warm-up takes a quarter of the time limit at most.
+        steady.format("it") + steady.format("again"),
+        "--energy-max-seconds=13",
+    )
+    result.assert_outcomes(passed=2)
+    (check,) = energy_pytester.record()["machine"]["self_checks"]
+    assert check["channel"] == "gpu:0"
+    assert 2 <= check["seconds"] <= 5
+    assert check["counter_joules"] / check["power_joules"] == pytest.approx(float(gain), rel=0.02)
+    told = "don't agree" in result.stdout.str()
+    assert told == bool(apart) and apart in result.stdout.str()

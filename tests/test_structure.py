@@ -37,7 +37,7 @@ ROWS = [
     ["doctor"],
     ["fixture", "marker", "settings"],
     ["measure.gate"],
-    ["measure.judgement", "measure.watch"],
+    ["measure.judgement", "measure.self_check", "measure.watch"],
     ["measure.explain"],
     ["measure.protocol"],
     ["measure.in_use"],

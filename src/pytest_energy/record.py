@@ -162,10 +162,21 @@ class CarbonRecord:
 
 
 @dataclass(frozen=True)
+class SelfCheckRecord:
+    """A board's energy counter beside its own power, integrated over the same seconds."""
+
+    channel: str
+    seconds: float
+    counter_joules: float
+    power_joules: float
+
+
+@dataclass(frozen=True)
 class MachineRecord:
     """The hardware; never a host's name or address.
 
-    notes: what a reader should know about its instruments, in sentences.
+    notes: what a reader should know about its instruments, in sentences. self_checks: of the boards
+    that were compared with themselves in this session.
     """
 
     os: str = ""
@@ -174,6 +185,7 @@ class MachineRecord:
     cpu_count: int = 0
     gpus: tuple[GpuRecord, ...] = ()
     notes: tuple[str, ...] = ()
+    self_checks: tuple[SelfCheckRecord, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -75,7 +75,7 @@ enum { MIG_UNSUPPORTED = -1, MIG_DISABLED = -2, MIG_ENABLED = -3 };
 #define SETTINGS(X)                                                                                \
     X(watts, 50) X(limit_w, 400) X(decay_ms, 0) X(period_ms, 100) X(jitter_ms, 0) X(phase_ms, 0)   \
     X(latency_us, 0) X(average_ms, 0) X(power_period_ms, 0) X(celsius, 40) X(sm_mhz, 1410)         \
-    X(throttled, 0)
+    X(throttled, 0) X(gain, 1)
 #define DECLARE(key, fallback) double key;
 
 /* From t until the next segment: P(u) = watts + excess * exp(-(u - t) / decay). */
@@ -173,7 +173,7 @@ static uint64_t counter_mj(struct board *b, double now)
         b->last_tick = b->next_tick;
         b->next_tick += b->period_ms + b->jitter_ms * (double)(b->random >> 11) * 0x1p-53;
     }
-    double mj = true_mj(b, b->period_ms > 0 ? b->last_tick : now) - b->zero_mj;
+    double mj = b->gain * (true_mj(b, b->period_ms > 0 ? b->last_tick : now) - b->zero_mj);
     return b->counter == FROZEN ? b->frozen_mj : b->start_mj + (mj > 0 ? (uint64_t)mj : 0);
 }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from pytest_energy import machine
@@ -28,6 +28,7 @@ from pytest_energy.measure.protocol import (
     run_rounds,
     run_window,
 )
+from pytest_energy.measure.self_check import SelfCheck, warning
 from pytest_energy.measure.watch import Watch
 from pytest_energy.record import GpuRecord, MachineRecord, TestRecord
 from pytest_energy.sensors.base import Clock, Kind, Provenance
@@ -84,9 +85,18 @@ class Gate:
             )
         found = self.instruments
         self._meter = Meter(found.counters, found.cpu_time, busy_seconds, clock)
+        self._self_check = SelfCheck(found, clock)
+
+    @property
+    def machine(self) -> MachineRecord:
+        """The hardware, with what was found about it so far."""
+        checks = self._self_check.found
+        told = tuple(filter(None, map(warning, checks)))
+        hardware = self._hardware
+        return replace(hardware, notes=(*hardware.notes, *told), self_checks=checks)
 
     @cached_property
-    def machine(self) -> MachineRecord:
+    def _hardware(self) -> MachineRecord:
         nvml = self.instruments.nvml
         return machine.machine(
             [GpuRecord(gpu.name, gpu.board.uuid, gpu.power_limit_watts) for gpu in nvml.gpus]
@@ -102,7 +112,7 @@ class Gate:
         mine = {each.board.index for each in self.instruments.candidates}
         gpus = [gpu for gpu in nvml.gpus if gpu.board.index in mine] if nvml else []
         return MachineClass(
-            self.machine.cpu, tuple((gpu.name, gpu.power_limit_watts) for gpu in gpus)
+            self._hardware.cpu, tuple((gpu.name, gpu.power_limit_watts) for gpu in gpus)
         )
 
     @cached_property
@@ -126,7 +136,7 @@ class Gate:
             watch.look()
             progress(rounds)
 
-        with self._exclusively():
+        with self._exclusively(), self._checking_itself():
             rounds, bench = yield from run_rounds(
                 self._meter,
                 self._clock,
@@ -134,7 +144,7 @@ class Gate:
                 [channel.name for channel in channels],
                 self._warmup_seconds(job),
                 job.cycle,
-                lambda: self._appoint(job),
+                lambda: self._appoint_after_warmup(job),
                 after_round,
             )
         warmup = [each for each in rounds if each.warmup]
@@ -173,6 +183,10 @@ class Gate:
         counted = all(each.counts_cpu_time for each in job.budgets)
         return CPU_WARMUP_SECONDS if counted else WARMUP_SECONDS
 
+    def _appoint_after_warmup(self, job: Job) -> Bench:
+        self._self_check.end()
+        return self._appoint(job)
+
     def _appoint(self, job: Job) -> Bench:
         coverages = self._coverages(job.budgets)
         return Bench(
@@ -204,6 +218,15 @@ class Gate:
                 yield
         finally:
             self._busy = False
+
+    @contextmanager
+    def _checking_itself(self) -> Iterator[None]:
+        """From here until warm-up ends, or the work raises."""
+        self._self_check.begin()
+        try:
+            yield
+        finally:
+            self._self_check.end()
 
     def _coverages(self, budgets: Sequence[Budget]) -> list[Coverage]:
         held = devices_in_use()
