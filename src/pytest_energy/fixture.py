@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Awaitable, Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, TypedDict
 
@@ -73,11 +73,18 @@ class Energy:
         """Sentences for the summary, by measurement."""
         self.flops: dict[str | None, FlopCount] = {}
         """What one more call of each measurement did, where that was asked for."""
+        self._begun: list[Generator[None, Units, None]] = []
         self._ended = False
 
     def end(self) -> None:
-        """The test's body has ended; what would be measured from now on, nobody judges."""
+        """The test's body has ended; what would be measured from now on, nobody judges.
+
+        A window that it left open would be in the way of the next test.
+        """
         self._ended = True
+        for steps in self._begun:
+            with suppress(ValueError):  # a thread of the test is reading instruments at this moment
+                steps.close()
 
     def measure(
         self,
@@ -185,11 +192,10 @@ class Energy:
             raise EnergyUsageError(
                 "energy.window counts before the work: give a number, such as count=1000"
             )
-        self._claim(name)
-        if self._starters.window is None:
+        steps = self._begin(self._starters.window, name, counts, 1)
+        if steps is None:
             yield
             return
-        steps = self._starters.window(name, list(counts), 1)
         next(steps)
         try:
             yield
@@ -217,9 +223,7 @@ class Energy:
             )
         items = _items(inputs)
         counts = self._counts(count, tokens, images)
-        self._claim(name)
-        start = self._starters.rounds
-        steps = start(name, list(counts), len(items or [None])) if start else None
+        steps = self._begin(self._starters.rounds, name, counts, len(items or [None]))
         return _Work(steps, items, counts, self.notes.setdefault(name, []))
 
     def _counts(
@@ -257,7 +261,10 @@ class Energy:
                 "or write one per token or per image, which have counts of their own"
             )
 
-    def _claim(self, name: str | None) -> None:
+    def _begin(
+        self, start: Start | None, name: str | None, counts: Mapping[str, Count], cycle: int
+    ) -> Generator[None, Units, None] | None:
+        """The steps of a measurement, or None where nothing is to be measured."""
         if self._ended:
             raise EnergyUsageError(
                 "the body of the test has ended, and its verdict was given; measure in the body: "
@@ -269,6 +276,11 @@ class Energy:
                 f'{again} in one test needs a name of its own: energy.measure(..., name="long")'
             )
         self.names.add(name)
+        if start is None:
+            return None
+        steps = start(name, list(counts), cycle)
+        self._begun.append(steps)
+        return steps
 
 
 class _Work:

@@ -18,4 +18,5 @@ def machine_lock() -> FileLock:
     folder.mkdir(exist_ok=True)
     if folder.stat().st_mode & 0o777 != 0o777 and folder.stat().st_uid == os.getuid():
         folder.chmod(0o777)
-    return FileLock(folder / "measuring.lock", mode=0o666)
+    # Held by the process: a window that a thread has left open is closed by another one.
+    return FileLock(folder / "measuring.lock", mode=0o666, thread_local=False)
