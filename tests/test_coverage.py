@@ -58,6 +58,20 @@ def test_a_trusted_list_without_us_means_no_gpu() -> None:
     assert not found.note
 
 
+@pytest.mark.parametrize("mode", ["auto", "all"])
+def test_a_board_used_though_it_is_not_allotted_is_a_problem(mode: str) -> None:
+    ids: dict[int, frozenset[int] | None] = {0: frozenset({7}), 1: frozenset({101})}
+    found = gpus_in_use(facts(mode, allotted=(A,), ids=ids))
+    assert found.problem == (
+        "gpu:1 was used, which CUDA_VISIBLE_DEVICES hides from this process; "
+        "name it with --energy-gpus"
+    )
+    assert used(gpus_in_use(facts(mode, allotted=(A,), listed=(B,), ids=ids))) == (
+        [1] if mode == "auto" else [0, 1]
+    )
+    assert not gpus_in_use(facts(mode, allotted=(A,), listed=(B,), ids=ids)).problem
+
+
 @pytest.mark.parametrize("untrusted", [{"ids_match": False}, {"ids": {0: None, 1: None}}])
 def test_a_list_that_cannot_be_trusted_counts_all_allotted_aloud(
     untrusted: dict[str, bool],

@@ -59,14 +59,15 @@ def gpus_in_use(facts: GpuFacts) -> GpusInUse:
         if not matching:
             problem = f"CUDA was used on a device that NVML does not list ({uuid or 'unknown'})"
         found += matching
+    ours = _boards_of_ours(facts)
+    found += [each for each in facts.allotted if each.board.index in ours]
+    if hidden := ours - {each.board.index for each in (*facts.allotted, *facts.listed)}:
+        problem = problem or (
+            f"gpu:{min(hidden)} was used, which CUDA_VISIBLE_DEVICES hides from this process; "
+            "name it with --energy-gpus"
+        )
     if facts.mode == "all":
         return GpusInUse(_once([*found, *facts.allotted]), "--energy-gpus all", problem=problem)
-    if facts.ids_match:  # else an equal number is another process
-        found += [
-            each
-            for each in facts.allotted
-            if (facts.process_ids.get(each.board.index) or frozenset()) & facts.our_process_ids
-        ]
     if found or problem:
         return GpusInUse(_once(found), "in use", problem=problem)
     if not facts.allotted:
@@ -80,6 +81,17 @@ def gpus_in_use(facts: GpuFacts) -> GpusInUse:
         "process ids can't be matched",
         f"the driver's process ids can't be matched with ours here, so all allotted GPUs count "
         f"({names}); name those in use with --energy-gpus",
+    )
+
+
+def _boards_of_ours(facts: GpuFacts) -> frozenset[int]:
+    """Indices of the boards on which the driver lists a process of ours."""
+    if not facts.ids_match:  # an equal number is another process
+        return frozenset()
+    return frozenset(
+        index
+        for index, pids in facts.process_ids.items()
+        if pids is not None and pids & facts.our_process_ids
     )
 
 
