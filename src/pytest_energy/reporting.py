@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import time
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -24,6 +25,7 @@ class Reporting:
         self._budget_use = budget_use
         self._uuid = str(uuid4())
         self._started = datetime.now(UTC)
+        self._began = time.perf_counter()
         self._reported: list[dict[str, Any]] = []
         self._unwritten = ""
         self._built: RunRecord | None = None
@@ -117,12 +119,14 @@ class Reporting:
         )
 
         measured = [each for each in self._reported if "tests" in each]
+        # The wall clock may have been set meanwhile.
+        ended = self._started + timedelta(seconds=time.perf_counter() - self._began)
         intensity = self._settings.intensity
         return RunRecord(
             run=Run(
                 uuid=self._uuid,
                 start=self._started.isoformat(),
-                end=datetime.now(UTC).isoformat(),
+                end=ended.isoformat(),
                 versions=measured[0]["versions"] if measured else machine.versions(None),
                 commit=machine.commit(self._config.rootpath),
             ),
