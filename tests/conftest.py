@@ -18,7 +18,7 @@ import pytest
 
 import pytest_energy
 
-pytest_plugins = ["pytester"]
+pytest_plugins = ["pytester", "gpu_bench"]
 
 # Runs inside this process drop the modules that they import first; a module of ours that is loaded
 # a second time would bring a second copy of its classes. So all are loaded here, once.

@@ -3,7 +3,8 @@
     python tests/fake_powercap.py ROOT '{"layout": "linked", "zones": [{"name": "package-0"}]}'
 
 builds the tree, prints "ready" and moves the counters about every millisecond until its standard
-input ends. A line "intel-rapl:0 120" there sets the watts of a zone.
+input ends. A line "intel-rapl:0 120" there sets the watts of a zone, "intel-rapl:0 reset" lets its
+counter start at 0 again.
 
 No kinder than hardware: a counter starts anywhere (unless said otherwise shortly before it wraps),
 counts in units of 61 microjoules, and is refreshed at uneven intervals.
@@ -238,8 +239,12 @@ def main(root: str, description: str) -> None:
         if select.select([sys.stdin], [], [], 0.001)[0]:
             if not (line := sys.stdin.readline()):
                 return
-            zone_id, watts = line.split()
-            tree.energies[zone_id].set_watts(time.perf_counter(), float(watts))
+            zone_id, order = line.split()
+            energy, now = tree.energies[zone_id], time.perf_counter()
+            if order == "reset":
+                energy.reset(now)
+            else:
+                energy.set_watts(now, float(order))
         tree.show(time.perf_counter())
 
 
