@@ -74,12 +74,12 @@ class GpuPower(Sensor):
         self._traces = {each: _Trace() for each in self._readers if each.gpu.channel in names}
         self._stop.clear()
         self._sample()
-        self._started = self._clock.now()
         if self._traces:
             self._thread = threading.Thread(
                 target=self._run, name="pytest-energy power", daemon=True
             )
-            self._thread.start()
+            self._thread.start()  # on a busy machine, this takes a while
+        self._started = self._clock.now()
 
     def close(self, ended: float) -> Mapping[str, Reading]:
         self.abandon()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import pynvml
@@ -39,12 +39,12 @@ class GpuState:
     throttled: tuple[str, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # a key by identity: hashing all fields takes time in a window
 class Gpu:
     """One board that answered: NVML's handle and what doesn't change."""
 
     board: Board
-    handle: Any = field(compare=False)
+    handle: Any
     name: str
     power_limit_watts: float | None
 
