@@ -3,48 +3,52 @@
 from __future__ import annotations
 
 import inspect
-import math
-from collections.abc import Awaitable, Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any, TypedDict
+from functools import partial
+from typing import Any
 
 from pytest_energy.budgets.budget import DEFAULT_UNIT, ONE_PER_CALL, Budget
-from pytest_energy.measure.accelerators import wait_for
+from pytest_energy.budgets.checks import fraction
+from pytest_energy.calls import (
+    EXAMPLE,
+    Count,
+    EnergyUsageError,
+    Function,
+    Steps,
+    Units,
+    Work,
+    awaited,
+    called,
+    check_count,
+    counted,
+    inputs_of,
+    named,
+)
+from pytest_energy.verdict import MAX_RATIO_INCREASE
 
 __tracebackhide__ = True  # a failing test's traceback ends in the user's lines
 
-#: A number of units, or a function that counts them in the result of a call.
-Count = int | Callable[[Any], int]
-
-_EXAMPLE = "energy.measure(lambda: model(TEXTS), count=32)"
-
-
-class EnergyUsageError(Exception):
-    """The fixture was used in a way that can't be measured; shown as an ERROR of the test."""
-
-
-#: What one call did, by unit: {"query": 32.0, "token": 4096.0}.
-Units = Mapping[str, float]
-
-#: One measurement: given its name, its units and how many calls see each input once, a generator
-#: that yields for each call and takes what it did.
-Start = Callable[[str | None, Sequence[str], int], Generator[None, Units, None]]
-
-
+#: One measurement: given its name, its units and how many calls see each input once.
+Start = Callable[[str | None, Sequence[str], int], Steps]
+#: A comparison: the same, with a name and a label for each work, the reference first, and
+#: `max_increase`.
+StartTurns = Callable[[Sequence[str], Sequence[str], int, Sequence[str], float], Steps]
 #: Counts what is done inside: gives a function that tells the number.
 Counting = Callable[[], AbstractContextManager[Callable[[], int]]]
 
 
 @dataclass(frozen=True)
 class Starters:
-    """How the plugin measures: by rounds, or in one window. None: run once, unmeasured.
+    """How the plugin measures: by rounds, in one window, or in turns. None: run once, unmeasured.
 
     flops: counts FLOPs in one more call, None where they aren't asked for.
     """
 
     rounds: Start | None
     window: Start | None
+    turns: StartTurns | None
     flops: Counting | None = None
 
 
@@ -73,7 +77,7 @@ class Energy:
         """Sentences for the summary, by measurement."""
         self.flops: dict[str | None, FlopCount] = {}
         """What one more call of each measurement did, where that was asked for."""
-        self._begun: list[Generator[None, Units, None]] = []
+        self._begun: list[Steps] = []
         self._ended = False
 
     def end(self) -> None:
@@ -103,26 +107,18 @@ class Energy:
         """
         if inspect.iscoroutinefunction(call):
             raise EnergyUsageError(
-                f"energy.measure was given the coroutine function {_named(call)}; "
-                f"write: await energy.measure_async({_named(call)}, ...)"
+                f"energy.measure was given the coroutine function {named(call)}; "
+                f"write: await energy.measure_async({named(call)}, ...)"
             )
         work = self._work(call, inputs, count, tokens, images, name)
         result = None
         with closing(work.calls()) as calls:
-            for arguments in calls:
-                result = call(*arguments)
-                if inspect.isawaitable(result):
-                    _close(result)
-                    raise EnergyUsageError(
-                        f"{_named(call)} returned an awaitable to energy.measure; "
-                        "write: await energy.measure_async(...)"
-                    )
-                _refuse_lazy(call, result)
-                wait_for(result)
+            for _, bound in calls:
+                result = called(call, bound)
                 work.done(result)
         with self._one_more(work, name) as more:
             if more is not None:
-                work.done(call(*more))
+                work.done(more())
         return result
 
     async def measure_async(
@@ -139,26 +135,61 @@ class Energy:
         work = self._work(call, inputs, count, tokens, images, name)
         result = None
         with closing(work.calls()) as calls:
-            for arguments in calls:
-                awaitable = call(*arguments)
-                _refuse_lazy(call, awaitable)
-                if not inspect.isawaitable(awaitable):
-                    raise EnergyUsageError(
-                        f"{_named(call)} returned {type(awaitable).__name__}, which can't be "
-                        f"awaited; write: {_EXAMPLE}"
-                    )
-                result = await awaitable
-                _refuse_lazy(call, result)
-                wait_for(result)
+            for _, bound in calls:
+                result = await awaited(call, bound)
                 work.done(result)
         with self._one_more(work, name) as more:
             if more is not None:
-                work.done(await call(*more))
+                work.done(await more())
         return result
 
+    def compare(
+        self,
+        reference: Function | Mapping[str, Function],
+        candidate: Function | None = None,
+        *,
+        inputs: Iterable[Any] | None = None,
+        count: Count | None = None,
+        tokens: Count | None = None,
+        images: Count | None = None,
+        max_increase: str | float = MAX_RATIO_INCREASE,
+        name: str | None = None,
+    ) -> dict[str, Any]:
+        """Measure a candidate and its reference in turns, A B B A, and fail where it costs more.
+
+        `energy.compare(old, new)`, or `energy.compare({"eager": f, "compiled": g, ...})`, which
+        ranks all against the first. inputs, count, tokens, images: as in `measure`; each function
+        sees the same inputs. max_increase: how much more a candidate may use for a unit, as "3%"
+        or 0.03. Returns the last result of each by its name ("reference" and "candidate").
+        """
+        works = _works(reference, candidate)
+        items = inputs_of(inputs)
+        counts = self._counts(count, tokens, images)
+        try:
+            allowed = fraction(max_increase)
+        except ValueError as error:
+            raise EnergyUsageError(
+                f'max_increase={max_increase!r}: {error}; for example max_increase="3%"'
+            ) from None
+        labels, functions = list(works), list(works.values())
+        names = [label if name is None else f"{name}: {label}" for label in labels]
+        start, cycle = self._starters.turns, len(items or [None])
+        steps = self._begin(
+            names[1:],
+            partial(start, names, list(counts), cycle, labels, allowed) if start else None,
+        )
+        work = Work(steps, functions, items, counts, self.notes.setdefault(names[1], []))
+        results: dict[str, Any] = {}
+        with closing(work.calls()) as calls:
+            for index, bound in calls:
+                result = called(functions[index], bound)
+                work.done(result)
+                results[labels[index]] = result
+        return results
+
     @contextmanager
-    def _one_more(self, work: _Work, name: str | None) -> Iterator[tuple[Any, ...] | None]:
-        """One more call for its FLOPs, unmeasured: its arguments, or None where none is asked for.
+    def _one_more(self, work: Work, name: str | None) -> Iterator[Function | None]:
+        """One more call for its FLOPs, unmeasured: the call, or None where none is asked for.
 
         What it raises is told and fails nothing: the test has been measured.
         """
@@ -167,9 +198,9 @@ class Energy:
             return
         flops, problem = 0, ""
         try:
-            with self._starters.flops() as counted:
-                yield work.first_arguments
-                flops = counted()
+            with self._starters.flops() as total:
+                yield work.bound(0)
+                flops = total()
         except Exception as error:
             problem = f"FLOPs are not counted: one more call raised {type(error).__name__}"
         self.flops[name] = FlopCount(flops, work.units, problem)
@@ -192,7 +223,8 @@ class Energy:
             raise EnergyUsageError(
                 "energy.window counts before the work: give a number, such as count=1000"
             )
-        steps = self._begin(self._starters.window, name, counts, 1)
+        start = self._starters.window
+        steps = self._begin([name], partial(start, name, list(counts), 1) if start else None)
         if steps is None:
             yield
             return
@@ -203,7 +235,7 @@ class Energy:
             steps.close()
             raise
         try:
-            steps.send(_counted(counts, None))
+            steps.send(counted(counts, None))
         except StopIteration:
             return
 
@@ -215,16 +247,17 @@ class Energy:
         tokens: Count | None,
         images: Count | None,
         name: str | None,
-    ) -> _Work:
+    ) -> Work:
         if not callable(call):
             raise EnergyUsageError(
                 f"energy.measure calls what it is given, and {call!r} can't be called; "
-                f"write: {_EXAMPLE}"
+                f"write: {EXAMPLE}"
             )
-        items = _items(inputs)
+        items = inputs_of(inputs)
         counts = self._counts(count, tokens, images)
-        steps = self._begin(self._starters.rounds, name, counts, len(items or [None]))
-        return _Work(steps, items, counts, self.notes.setdefault(name, []))
+        start, cycle = self._starters.rounds, len(items or [None])
+        steps = self._begin([name], partial(start, name, list(counts), cycle) if start else None)
+        return Work(steps, [call], items, counts, self.notes.setdefault(name, []))
 
     def _counts(
         self, count: Count | None, tokens: Count | None, images: Count | None
@@ -232,7 +265,7 @@ class Energy:
         """How units are counted: those of the limits, and what the caller counts beside them."""
         given = {"token": tokens, "image": images}
         for argument, value in (("count", count), ("tokens", tokens), ("images", images)):
-            _check_count(argument, value)
+            check_count(argument, value)
         more = {unit: value for unit, value in given.items() if value is not None}
         if all(budget.limit is None for budget in self._budgets):
             # The first is the unit of a test without a limit.
@@ -262,169 +295,62 @@ class Energy:
             )
 
     def _begin(
-        self, start: Start | None, name: str | None, counts: Mapping[str, Count], cycle: int
-    ) -> Generator[None, Units, None] | None:
-        """The steps of a measurement, or None where nothing is to be measured."""
+        self, names: Sequence[str | None], start: Callable[[], Steps] | None
+    ) -> Steps | None:
+        """The steps of what is measured under these names, or None where nothing is to be."""
         if self._ended:
             raise EnergyUsageError(
                 "the body of the test has ended, and its verdict was given; measure in the body: "
-                f"{_EXAMPLE}"
+                f"{EXAMPLE}"
             )
-        if name in self.names:
-            again = "a second measurement" if name is None else f"a second measurement {name!r}"
-            raise EnergyUsageError(
-                f'{again} in one test needs a name of its own: energy.measure(..., name="long")'
-            )
-        self.names.add(name)
+        for name in names:
+            if name in self.names:
+                again = "a second measurement" if name is None else f"a second measurement {name!r}"
+                raise EnergyUsageError(
+                    f'{again} in one test needs a name of its own: energy.measure(..., name="long")'
+                )
+        self.names |= set(names)
         if start is None:
             return None
-        steps = start(name, list(counts), cycle)
+        steps = start()
         self._begun.append(steps)
         return steps
 
 
-class _Work:
-    """The calls of one measurement: their arguments, and the units that their results hold."""
-
-    def __init__(
-        self,
-        steps: Generator[None, Units, None] | None,
-        inputs: list[Any] | None,
-        counts: Mapping[str, Count],
-        notes: list[str],
-    ) -> None:
-        self._steps = steps
-        self._inputs = inputs
-        self._counts = counts
-        self._notes = notes
-        self.units: Units = {}
-        """What the latest call did."""
-
-    @property
-    def first_arguments(self) -> tuple[Any, ...]:
-        return () if self._inputs is None else (self._inputs[0],)
-
-    def calls(self) -> Generator[tuple[Any, ...]]:
-        """The arguments of each call, for as long as the protocol asks for calls.
-
-        To be closed by whoever iterates: a call that raises must not leave a window open.
-        """
-        made = 0
-        try:
-            if self._steps is not None:
-                next(self._steps)
-            while True:
-                yield () if self._inputs is None else (self._inputs[made % len(self._inputs)],)
-                made += 1
-                if self._steps is None:
-                    return
-                try:
-                    self._steps.send(self.units)
-                except StopIteration:
-                    break
-        finally:
-            if self._steps is not None:
-                self._steps.close()
-        if self._inputs is not None and made > len(self._inputs):
-            inputs = len(self._inputs)
-            self._notes.append(
-                f"the {inputs} inputs were cycled: {made} calls saw each about "
-                f"{made / inputs:.0f} times"
-                if inputs > 1
-                else f"the one input was used for all {made} calls"
-            )
-
-    def done(self, result: Any) -> None:
-        self.units = _counted(self._counts, result)
-
-
-def _counted(counts: Mapping[str, Count], result: Any) -> Units:
-    """What one call did. Raises EnergyUsageError for a count function without a number."""
-    units = {}
-    for unit, count in counts.items():
-        counted = count(result) if callable(count) else count
-        if not _is_number(counted) or counted < 0:
+def _works(
+    reference: Function | Mapping[str, Function], candidate: Function | None
+) -> Mapping[str, Function]:
+    """The functions to be compared by name, that of the reference first."""
+    works: dict[str, Any] = {"reference": reference, "candidate": candidate}
+    if isinstance(reference, Mapping):
+        works = dict(reference)
+        if candidate is not None or len(works) < 2:
+            raise EnergyUsageError(f"{_wrong(works, candidate)}; write: {_COMPARE_MANY}")
+    for label, work in works.items():
+        if not isinstance(label, str) or not label.strip():
+            raise EnergyUsageError(f"{label!r} is no name of a function; write: {_COMPARE_MANY}")
+        if not callable(work):
             raise EnergyUsageError(
-                f"the count function returned {counted!r}, not a number of units; "
-                "write: count=lambda result: len(result)"
+                f"energy.compare calls what it is given, and the {label}, {work!r}, can't be "
+                f"called; write: {_COMPARE}"
             )
-        units[unit] = float(counted)
-    return units
+        if inspect.iscoroutinefunction(work):
+            raise EnergyUsageError(
+                f"energy.compare was given the coroutine function {named(work)}, and takes turns "
+                f"with plain ones: lambda: asyncio.run({named(work)}()), outside an event loop"
+            )
+    return works
+
+
+_COMPARE = "energy.compare(lambda: old_model(TEXTS), lambda: new_model(TEXTS), count=32)"
+_COMPARE_MANY = 'energy.compare({"eager": eager, "compiled": compiled}, inputs=TEXTS)'
+
+
+def _wrong(works: Mapping[str, Function], candidate: Function | None) -> str:
+    if candidate is not None:
+        return "energy.compare was given functions by name, and one more"
+    return f"energy.compare was given {len(works)} functions, and takes two or more"
 
 
 def _limit(budget: Budget) -> str:
     return f'limit "{budget.limit and budget.limit.text}" ({budget.origin})'
-
-
-def _items(inputs: object) -> list[Any] | None:
-    if inputs is None:
-        return None
-    example = "write: energy.measure(model, inputs=[TEXT_1, TEXT_2])"
-    if not isinstance(inputs, Iterable) or isinstance(inputs, str | bytes | Mapping):
-        raise EnergyUsageError(
-            f"inputs of type {type(inputs).__name__} is no list of inputs, one for each call; "
-            f"{example}"
-        )
-    items = list(inputs)
-    if not items:
-        raise EnergyUsageError(f"inputs is empty, so there is nothing to call with; {example}")
-    return items
-
-
-def _refuse_lazy(call: Callable[..., Any], result: object) -> None:
-    """A generator has done nothing yet: measuring it would measure no work."""
-    if inspect.isgenerator(result) or inspect.isasyncgen(result):
-        raise EnergyUsageError(
-            f"{_named(call)} returned a generator, whose work isn't done yet; "
-            f"write: energy.measure(lambda: list({_named(call)}()))"
-        )
-
-
-def _check_count(argument: str, value: Count | None) -> None:
-    if value is None or callable(value):
-        return
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise EnergyUsageError(
-            f"{argument}={value!r} is neither a whole number of units from 1 up nor a function of "
-            f"the result; write: {_EXAMPLE}"
-        )
-
-
-def _is_number(value: object) -> bool:
-    try:
-        return not isinstance(value, bool | str) and math.isfinite(float(value))  # type: ignore[arg-type]
-    except (TypeError, ValueError, OverflowError):
-        return False
-
-
-def _named(call: Callable[..., Any]) -> str:
-    return getattr(call, "__name__", repr(call))
-
-
-def _close(awaitable: Any) -> None:
-    """Spare the user a second, confusing warning that it was never awaited."""
-    if inspect.iscoroutine(awaitable):
-        awaitable.close()
-
-
-class Counts(TypedDict, total=False):
-    """Arguments of `measure` that count units."""
-
-    count: int
-    tokens: int
-    images: int
-
-
-def counting(count: int | None, budgets: Sequence[Budget]) -> Counts:
-    """The marker's count as the arguments of `measure` that count the limits' units."""
-    number = count or 1
-    counts: Counts = {}
-    for budget in budgets:
-        match budget.unit:
-            case "token":
-                counts["tokens"] = number
-            case "image":
-                counts["images"] = number
-            case _:
-                counts["count"] = number
-    return counts

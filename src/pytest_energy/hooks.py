@@ -6,7 +6,7 @@ import functools
 import inspect
 import time
 import unittest
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -23,6 +23,7 @@ from pytest_energy.reporting import Reporting
 from pytest_energy.settings import Settings
 
 if TYPE_CHECKING:
+    from pytest_energy.calls import Steps
     from pytest_energy.fixture import Energy
     from pytest_energy.measure.gate import Gate
     from pytest_energy.measure.judgement import Job
@@ -93,7 +94,7 @@ class EnergyHooks:
 
     def energy_fixture(self, item: pytest.Item) -> Energy:
         """The fixture's value; it may have been asked for by request.getfixturevalue."""
-        from pytest_energy.fixture import EnergyUsageError
+        from pytest_energy.calls import EnergyUsageError
 
         test = item.stash.get(_TEST, None)
         if test is None:
@@ -154,11 +155,12 @@ class EnergyHooks:
         from pytest_energy.measure.flops import counting_flops
 
         if test.energy is None:
-            starters = Starters(None, None)
+            starters = Starters(None, None, None)
             if not self._settings.disable:
                 starters = Starters(
                     functools.partial(self._rounds, item, test),
                     functools.partial(self._window, item, test),
+                    functools.partial(self._turns, item, test),
                     counting_flops if self._settings.flops else None,
                 )
             test.energy = Energy(test.resolution.budgets, starters)
@@ -242,24 +244,45 @@ class EnergyHooks:
 
     def _rounds(
         self, item: pytest.Item, test: _Test, name: str | None, units: Sequence[str], cycle: int
-    ) -> Generator[None, Mapping[str, float], None]:
+    ) -> Steps:
         __tracebackhide__ = True
-        manager = self._config.pluginmanager
-        progress = ProgressLine(
-            manager.get_plugin("terminalreporter"),
-            manager.get_plugin("capturemanager"),
-            item.nodeid,
-            self._settings.max_rounds,
-        )
+        progress = self._progress(item)
         job = _job(item, test, name, units, cycle)
         try:
             test.records += yield from self._open_gate().rounds(job, progress)
         finally:
             progress.clear()
 
+    def _progress(self, item: pytest.Item) -> ProgressLine:
+        manager = self._config.pluginmanager
+        return ProgressLine(
+            manager.get_plugin("terminalreporter"),
+            manager.get_plugin("capturemanager"),
+            item.nodeid,
+            self._settings.max_rounds,
+        )
+
+    def _turns(
+        self,
+        item: pytest.Item,
+        test: _Test,
+        names: Sequence[str],
+        units: Sequence[str],
+        cycle: int,
+        labels: Sequence[str],
+        max_increase: float,
+    ) -> Steps:
+        __tracebackhide__ = True
+        jobs = [replace(_job(item, test, each, units, cycle), is_compared=True) for each in names]
+        progress = self._progress(item)
+        try:
+            test.records += yield from self._open_gate().turns(jobs, labels, max_increase, progress)
+        finally:
+            progress.clear()
+
     def _window(
         self, item: pytest.Item, test: _Test, name: str | None, units: Sequence[str], cycle: int
-    ) -> Generator[None, Mapping[str, float], None]:
+    ) -> Steps:
         __tracebackhide__ = True
         test.records += yield from self._open_gate().window(_job(item, test, name, units, cycle))
 
@@ -312,7 +335,7 @@ class EnergyHooks:
 @contextmanager
 def _looping(item: pytest.Function, energy: Energy, test: _Test) -> Iterator[None]:
     """While this holds, the test's body is the work: calling it runs the whole protocol."""
-    from pytest_energy.fixture import counting
+    from pytest_energy.calls import counting
 
     body: Callable[..., Any] = item.obj
     found = test.resolution
@@ -398,7 +421,7 @@ def _told(record: TestRecord) -> str:
 
 
 def _is_misuse(error: BaseException) -> bool:
-    from pytest_energy.fixture import EnergyUsageError
+    from pytest_energy.calls import EnergyUsageError
     from pytest_energy.measure.gate import AlreadyMeasuring
 
     return isinstance(error, EnergyUnused | EnergyUsageError | AlreadyMeasuring)

@@ -53,6 +53,11 @@ class Verdict(StrEnum):
 RED = frozenset({Verdict.FAIL, Verdict.UNMEASURED, Verdict.INCONCLUSIVE})
 
 
+def worst(verdicts: Sequence[Verdict]) -> Verdict:
+    """The one that counts where a test has several."""
+    return max(verdicts, key=list(Verdict).index)
+
+
 @dataclass(frozen=True)
 class Estimate:
     """The centre of the rounds per unit, and its interval where there are rounds enough."""

@@ -52,7 +52,7 @@ TABLES: Mapping[str, Mapping[str, Key]] = {
         "budget": Key(checks.tables, BUDGET),
     },
     "[defaults]": {
-        "tolerance": Key(checks.tolerance, 'tolerance = "3 %"'),
+        "tolerance": Key(checks.fraction, 'tolerance = "3 %"'),
         "scope": _SCOPE,
         "max_seconds": Key(checks.positive, "max_seconds = 60"),
     },

@@ -13,6 +13,7 @@ from pytest_energy.budgets.budget import Budget, base_limit
 from pytest_energy.budgets.resolve import MachineClass
 from pytest_energy.carbon import Intensity
 from pytest_energy.measure.accelerators import devices_in_use
+from pytest_energy.measure.contest import Contest, compared_record
 from pytest_energy.measure.coverage import Coverage, cover
 from pytest_energy.measure.explain import Surroundings
 from pytest_energy.measure.in_use import find_gpus_in_use, offer_of
@@ -29,6 +30,7 @@ from pytest_energy.measure.protocol import (
     run_window,
 )
 from pytest_energy.measure.self_check import SelfCheck, warning
+from pytest_energy.measure.turns import run_turns
 from pytest_energy.measure.watch import Watch
 from pytest_energy.record import GpuRecord, MachineRecord, TestRecord
 from pytest_energy.sensors.base import Clock, Kind, Provenance
@@ -124,7 +126,7 @@ class Gate:
 
     def rounds(
         self, job: Job, progress: Callable[[Sequence[Round]], None]
-    ) -> Generator[None, Units, tuple[TestRecord, ...]]:
+    ) -> Generator[int, Units, tuple[TestRecord, ...]]:
         """The protocol: yields for each call of the work, and is sent what it did.
 
         `progress` is told of all rounds so far after each one. Gives a record for each budget.
@@ -150,7 +152,59 @@ class Gate:
         warmup = [each for each in rounds if each.warmup]
         return self._records(job, bench, warmup, watch.end())
 
-    def window(self, job: Job) -> Generator[None, Units, tuple[TestRecord, ...]]:
+    def turns(
+        self,
+        jobs: Sequence[Job],
+        labels: Sequence[str],
+        max_increase: float,
+        progress: Callable[[Sequence[Round]], None],
+    ) -> Generator[int, Units, tuple[TestRecord, ...]]:
+        """Several works in turns, the reference first: yields the index of the one to call.
+
+        jobs: one for each work; they differ in their names. Gives the records of all but the
+        reference, whose figures are in each.
+        """
+        first = jobs[0]
+        watch = Watch(self.instruments)
+
+        def after_turn(rounds: Sequence[Round]) -> None:
+            watch.look()
+            progress(rounds)
+
+        def appoint() -> Contest:
+            self._self_check.end()
+            benches = tuple(self._appoint(each) for each in jobs)
+            return Contest(tuple(labels), benches, max_increase)
+
+        with self._exclusively(), self._checking_itself():
+            rounds, contest = yield from run_turns(
+                self._meter,
+                self._clock,
+                self._settings.limits,
+                [channel.name for channel in self.instruments.channels],
+                self._warmup_seconds(first),
+                first.cycle,
+                len(jobs),
+                appoint,
+                after_turn,
+            )
+        around = watch.end()
+        warmup = [[each for each in mine if each.warmup] for mine in rounds]
+        reference, *candidates = (
+            self._records(job, bench, before, around)
+            for job, bench, before in zip(jobs, contest.benches, warmup, strict=True)
+        )
+        found = [
+            compared_record(
+                mine, its, contest.comparisons.get(label), (labels[0], label), max_increase
+            )
+            for label, records in zip(labels[1:], candidates, strict=True)
+            for mine, its in zip(records, reference, strict=True)
+        ]
+        found[0] = replace(found[0], notes=(*found[0].notes, *contest.ranking()))
+        return tuple(found)
+
+    def window(self, job: Job) -> Generator[int, Units, tuple[TestRecord, ...]]:
         """One long run: yields once for the work, and is sent what it did."""
         names = [channel.name for channel in self.instruments.channels]
         watch = Watch(self.instruments)

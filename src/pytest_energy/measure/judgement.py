@@ -50,7 +50,8 @@ class Job:
 
     budgets: at least one, without a limit where none stands. units: what is counted; the first is
     the unit of a test without a limit. cycle: how many calls see each input once; rounds of whole
-    cycles do the same work. notices: what the summary says of its limits.
+    cycles do the same work. notices: what the summary says of its limits. is_compared: with another
+    work, so that it needs no limit.
     """
 
     test_id: str
@@ -61,6 +62,7 @@ class Job:
     attempt: int = 1
     cycle: int = 1
     notices: tuple[str, ...] = ()
+    is_compared: bool = False
 
     def unit_of(self, budget: Budget) -> str:
         return budget.unit if budget.limit is not None else self.units[0]
@@ -118,7 +120,7 @@ def judge(judgement: Judgement, final: bool) -> Verdict | None:
     """
     if problem_of(judgement, final):
         return Verdict.UNMEASURED
-    values = _values(judgement)
+    values = values_of(judgement)
     if judgement.limit is not None:
         return look(values, judgement.limit, judgement.tolerance, final=final)
     if final:
@@ -179,7 +181,7 @@ def _joules(each: Round, name: str) -> float:
     return reading if isinstance(reading, float) else 0.0
 
 
-def _values(judgement: Judgement) -> list[float]:
+def values_of(judgement: Judgement) -> list[float]:
     """What is compared, for one unit, in each round."""
     coverage, unit = judgement.coverage, judgement.unit
     if coverage.method == CPU_TIME_METHOD:
@@ -211,7 +213,7 @@ def test_record(
     crowded = _counts_cpu_time(coverage) and is_crowded(measured)
     doubt, explanation, joules, compared = "", None, None, None
     if not problem:
-        values = _values(judgement)
+        values = values_of(judgement)
         compared = estimate(values)
         joules = estimate(_joules_per_unit(judgement, coverage.gated))
         explanation = explain(measured, unit, values, coverage.gated, around)
@@ -252,7 +254,7 @@ def test_record(
             *around.unknown_on(coverage.gated_names),
             *(_crowd() if crowded else ()),
             *_drift(explanation),
-            *_suggested(declaration, judgement, joules),
+            *(() if job.is_compared else _suggested(declaration, judgement, joules)),
         ),
     )
 

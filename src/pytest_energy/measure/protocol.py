@@ -1,8 +1,8 @@
 """Warm-up, rounds and looks, as a generator that asks for calls.
 
-The generator yields each time the work is to be called once, and is sent what this call did, by
-unit. So one protocol drives plain functions, coroutines and test bodies alike, and a test can drive
-it with a virtual clock.
+The generator yields the index of the work each time this is to be called once (0 where there is
+only one), and is sent what this call did, by unit. So one protocol drives plain functions,
+coroutines and test bodies alike, and a test can drive it with a virtual clock.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Judge(Protocol):
 
 SomeJudge = TypeVar("SomeJudge", bound=Judge)
 Rounds = tuple[Round, ...]
-Calls = Generator[None, Units, tuple[Rounds, SomeJudge]]
+Calls = Generator[int, Units, tuple[Rounds, SomeJudge]]
 
 
 @dataclass(frozen=True)
@@ -94,28 +94,21 @@ def run_rounds(
     been seen. progress: told of all rounds so far after each one.
     """
     started = clock.now()
-    rounds: list[Round] = []
-    window_seconds = min(warmup_seconds, limits.max_seconds * WARMUP_SHARE) / WARMUP_ROUNDS
-    calls, aim = 1, 0.0
-    while not _warm(rounds, clock.now() - started, warmup_seconds, limits):
-        rounds.append((yield from _round(meter, candidates, calls, aim, warmup=True)))
-        progress(rounds)
-        aim = window_seconds
-        calls = _calls_for(rounds[-1], aim)
+    rounds = yield from warm_up(meter, clock, limits, candidates, warmup_seconds, progress)
     judge = appoint()
     measured: list[Round] = []
     if judge.is_done(measured, final=False):
         return tuple(rounds), judge
     names = [channel.name for channel in judge.channels]
-    calls = _calls_for(rounds[-1], judge.window_seconds * MARGIN)
+    calls = calls_for(rounds[-1], judge.window_seconds * MARGIN)
     while True:
         before = clock.now()
         calls = whole_cycles(calls, cycle)
-        latest = yield from _round(meter, names, calls, judge.window_seconds, warmup=False)
+        latest = yield from one_round(meter, names, calls, judge.window_seconds, warmup=False)
         took = clock.now() - before
         measured.append(latest)
         progress([*rounds, *measured])
-        calls = max(calls, _calls_for(latest, judge.window_seconds * MARGIN))
+        calls = max(calls, calls_for(latest, judge.window_seconds * MARGIN))
         out_of_time = clock.now() - started + took > limits.max_seconds
         final = len(measured) >= limits.max_rounds or out_of_time
         if judge.is_done(measured, final=final) or final:
@@ -126,10 +119,33 @@ def run_window(
     meter: Meter, names: Sequence[str], appoint: Callable[[], SomeJudge]
 ) -> Calls[SomeJudge]:
     """One long run, called once: a single round without warm-up."""
-    only = yield from _round(meter, names, 1, 0.0, warmup=False)
+    only = yield from one_round(meter, names, 1, 0.0, warmup=False)
     judge = appoint()
     judge.is_done([only], final=True)
     return (only,), judge
+
+
+def warm_up(
+    meter: Meter,
+    clock: Clock,
+    limits: Limits,
+    candidates: Sequence[str],
+    warmup_seconds: float,
+    progress: Callable[[Sequence[Round]], None],
+    work: int = 0,
+) -> Generator[int, Units, list[Round]]:
+    """Rounds until two of them agree: at least two, and `warmup_seconds`."""
+    started = clock.now()
+    rounds: list[Round] = []
+    window_seconds = min(warmup_seconds, limits.max_seconds * WARMUP_SHARE) / WARMUP_ROUNDS
+    calls, aim = 1, 0.0
+    while not _warm(rounds, clock.now() - started, warmup_seconds, limits):
+        latest = yield from one_round(meter, candidates, calls, aim, warmup=True, work=work)
+        rounds.append(latest)
+        progress(rounds)
+        aim = window_seconds
+        calls = calls_for(latest, aim)
+    return rounds
 
 
 def _warm(rounds: Sequence[Round], seconds: float, needed: float, limits: Limits) -> bool:
@@ -147,9 +163,15 @@ def _has_settled(rounds: Sequence[Round]) -> bool:
     return steps[-1] <= 2 * max(min(steps[:-1], default=0.0), SPREAD_FLOOR)
 
 
-def _round(
-    meter: Meter, names: Sequence[str], calls: int, at_least_seconds: float, *, warmup: bool
-) -> Generator[None, Units, Round]:
+def one_round(
+    meter: Meter,
+    names: Sequence[str],
+    calls: int,
+    at_least_seconds: float,
+    *,
+    warmup: bool,
+    work: int = 0,
+) -> Generator[int, Units, Round]:
     """One window of `calls` calls, and more where these took less than `at_least_seconds`."""
     units: dict[str, float] = {}
     done = 0
@@ -157,7 +179,7 @@ def _round(
     try:
         while calls:
             for _ in range(calls):
-                for unit, number in (yield).items():
+                for unit, number in (yield work).items():
                     units[unit] = units.get(unit, 0.0) + number
             done += calls
             seconds = meter.elapsed()
@@ -168,7 +190,7 @@ def _round(
     return Round(meter.close(), done, units, warmup)
 
 
-def _calls_for(latest: Round, seconds: float) -> int:
+def calls_for(latest: Round, seconds: float) -> int:
     """How many calls take this long, going by the latest round."""
     return max(_calls_in(seconds, latest.window.seconds / latest.calls), 1)
 

@@ -13,7 +13,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from pytest_energy.record import ChannelRecord, RunRecord, TestRecord
+from pytest_energy.record import ChannelRecord, ComparisonRecord, RunRecord, TestRecord
 from pytest_energy.units import LimitError, figure, parse_limit, watt_hours_per_1000
 
 UNBOUNDED = 10_000  # characters, to learn how wide a table would like to be
@@ -130,7 +130,9 @@ def _name(test: TestRecord) -> Text:
 
 
 def _origin(test: TestRecord) -> str:
-    return test.budget.origin if test.budget is not None else ""
+    if test.budget is not None:
+        return test.budget.origin
+    return f"against {test.comparison.reference}" if test.comparison is not None else ""
 
 
 def _channels(test: TestRecord) -> str:
@@ -179,13 +181,21 @@ def _interval(test: TestRecord) -> str:
 
 def _limit(test: TestRecord) -> str:
     if test.budget is None:
-        return "-"
+        return _allowed(test.comparison)
     if test.limit_joules_per_unit is not None:
         return figure(watt_hours_per_1000(test.limit_joules_per_unit))
     try:
         return f"{figure(parse_limit(test.budget.limit).base_per_unit * 1000)} cpu-ms"
     except LimitError:  # a record from elsewhere
         return test.budget.limit
+
+
+def _allowed(comparison: ComparisonRecord | None) -> str:
+    """What a candidate may use beside its reference."""
+    if comparison is None or comparison.reference_joules_per_unit is None:
+        return "-"
+    joules = comparison.reference_joules_per_unit * (1 + comparison.max_increase)
+    return figure(watt_hours_per_1000(joules))
 
 
 def _notes(record: RunRecord) -> list[str]:

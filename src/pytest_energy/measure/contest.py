@@ -1,0 +1,178 @@
+"""Candidates beside their reference: rule B' on the turns they took, and its records; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from pytest_energy.measure.judgement import Bench, Judgement, problem_of, values_of
+from pytest_energy.measure.turns import Turns
+from pytest_energy.record import CPU_TIME_METHOD, ComparisonRecord, RoundRecord, TestRecord
+from pytest_energy.report.details import made_of
+from pytest_energy.sensors.base import Channel
+from pytest_energy.units import figure, plural, watt_hours_per_1000
+from pytest_energy.verdict import MIN_ROUNDS, Comparison, Verdict, compare, worst
+
+
+@dataclass
+class Contest:
+    """The works that take turns, the reference first; a referee of `run_turns`.
+
+    labels: what the works are called. benches: the judgements of each work. max_increase: by how
+    much a candidate may exceed the reference, as a fraction. comparisons: of each candidate, once
+    it is decided; None where one of the two could not be measured.
+    """
+
+    labels: tuple[str, ...]
+    benches: tuple[Bench, ...]
+    max_increase: float
+    comparisons: dict[str, Comparison | None] = field(default_factory=dict)
+
+    @property
+    def channels(self) -> tuple[Channel, ...]:
+        return self.benches[0].channels
+
+    @property
+    def window_seconds(self) -> float:
+        return self.benches[0].window_seconds
+
+    @property
+    def reference(self) -> Judgement:
+        return self.benches[0].judgements[0]
+
+    def is_done(self, turns: Turns, *, final: bool) -> bool:
+        for bench, measured in zip(self.benches, turns, strict=True):
+            for each in bench.judgements:
+                each.measured = tuple(measured)
+        for label, bench in zip(self.labels[1:], self.benches[1:], strict=True):
+            if label not in self.comparisons:
+                self._decide(label, bench.judgements[0], final)
+        if not final and len(self.comparisons) < len(self.benches) - 1:
+            return False
+        for bench, measured in zip(self.benches, turns, strict=True):
+            bench.is_done(measured, final=True)
+        return True
+
+    def _decide(self, label: str, candidate: Judgement, final: bool) -> None:
+        if any(problem_of(each, final) for each in (self.reference, candidate)):
+            self.comparisons[label] = None
+            return
+        pairs = zip(values_of(candidate), values_of(self.reference), strict=True)
+        ratios = [mine / reference for mine, reference in pairs]
+        found = compare(ratios, self.max_increase, final=final) if ratios else None
+        if found is not None:
+            self.comparisons[label] = found
+
+    def ranking(self) -> tuple[str, ...]:
+        """All works from the most frugal to the costliest, where there are more than two."""
+        if len(self.labels) < 3 or None in self.comparisons.values():
+            return ()
+        ratios = {label: each.ratio.centre for label, each in self.comparisons.items() if each}
+        ratios[self.labels[0]] = 1.0
+        ranked = sorted(ratios.items(), key=lambda each: each[1])
+        told = ", ".join(f"{label} {figure(ratio)}" for label, ratio in ranked)
+        return (f"from the most frugal, as multiples of {self.labels[0]}: {told}",)
+
+
+def compared_record(
+    record: TestRecord,
+    reference: TestRecord,
+    comparison: Comparison | None,
+    labels: tuple[str, str],
+    max_increase: float,
+) -> TestRecord:
+    """A candidate's record with its comparison, and the worse of the two verdicts.
+
+    labels: of the reference and of the candidate.
+    """
+    if comparison is None:
+        reason = record.reason
+        if record.verdict != Verdict.UNMEASURED:
+            reason = f"{labels[0]}, which it is compared with: {reference.reason}"
+        return replace(record, verdict=str(Verdict.UNMEASURED), reason=reason)
+    doubt = _doubt(record)
+    verdict = comparison.verdict
+    if verdict is Verdict.PASS and doubt:
+        verdict = Verdict.INCONCLUSIVE
+    reason = _reason(record, reference, comparison, verdict, labels, max_increase)
+    if comparison.verdict is Verdict.PASS and doubt:
+        reason += f"; but {doubt}"
+    verdicts, reasons = [verdict], [reason]
+    if record.budget is not None:
+        verdicts.append(Verdict(record.verdict))
+        reasons.append(record.reason)
+    decisive = worst(verdicts)
+    told = [each for each, its in zip(reasons, verdicts, strict=True) if its is decisive]
+    ratio = comparison.ratio
+    used = ratio.centre / (1 + max_increase) if record.budget is None else record.used
+    return replace(
+        record,
+        verdict=str(decisive),
+        reason="; and ".join(told),
+        used=used,
+        comparison=ComparisonRecord(
+            reference=labels[0],
+            reference_joules_per_unit=reference.joules_per_unit,
+            reference_cpu_seconds_per_unit=reference.cpu_seconds_per_unit,
+            ratio=ratio.centre,
+            interval=ratio.interval,
+            max_increase=max_increase,
+            reference_rounds=reference.rounds,
+        ),
+    )
+
+
+def _doubt(record: TestRecord) -> str:
+    """Why a difference may be larger than it looks, or ""."""
+    if not record.strangers:
+        return ""
+    return (
+        f"{record.strangers[0]} added joules to both, which makes any difference look smaller: "
+        "measure without it"
+    )
+
+
+def _reason(
+    record: TestRecord,
+    reference: TestRecord,
+    comparison: Comparison,
+    verdict: Verdict,
+    labels: tuple[str, str],
+    max_increase: float,
+) -> str:
+    ratio, pairs = comparison.ratio, _measured(record.rounds)
+    over = ratio.centre - 1
+    way = "more" if over > 0 else "less"
+    (mine, symbol), (other, _) = (_amount(each) for each in (record, reference))
+    told = (
+        f"{mine} {symbol} / 1000 {plural(record.unit)} is {_percent(over)} {way} than "
+        f"the {other} of {labels[0]}"
+    )
+    if ratio.interval is None:
+        spread = f"(fewer than {MIN_ROUNDS} pairs, so no interval)"
+    else:
+        low, high = (f"{each - 1:+.1%}".replace("%", " %") for each in ratio.interval)
+        spread = f"(interval {low}..{high}, {pairs} pairs)"
+    gated = ", ".join(each.name for each in record.channels if each.gated)
+    told += f" {spread}; {_percent(max_increase)} more is allowed; {gated}, {record.method}"
+    if verdict is Verdict.FAIL and record.explanation and reference.explanation:
+        made = [made_of(each, record.unit) for each in (record.explanation, reference.explanation)]
+        told += f"; {made[0]}, against {made[1]}"
+    if comparison.verdict is Verdict.INCONCLUSIVE:
+        told += "; a quieter machine or more --energy-max-seconds would tell"
+    return told
+
+
+def _amount(record: TestRecord) -> tuple[str, str]:
+    """The figure for 1,000 units and its symbol."""
+    if record.method == CPU_TIME_METHOD and record.cpu_seconds_per_unit is not None:
+        return figure(record.cpu_seconds_per_unit * 1000), "cpu-s"
+    return figure(watt_hours_per_1000(record.joules_per_unit or 0.0)), "Wh"
+
+
+def _percent(value: float) -> str:
+    return f"{abs(value) * 100:.2g} %"
+
+
+def _measured(rounds: Sequence[RoundRecord]) -> int:
+    return sum(1 for each in rounds if not each.warmup)
