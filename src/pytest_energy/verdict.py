@@ -181,11 +181,11 @@ def compare(ratios: Sequence[float], max_increase: float, *, final: bool) -> Com
     ratios: candidate / reference of each pair. `max_increase` is a fraction (0.03). A pass is not
     given where the candidate could be 10 % over its reference, and more than `max_increase`.
     """
-    found = estimate(ratios)
-    if found.interval is None:
-        return Comparison(found, _few(ratios, 1 + max_increase)) if final else None
     if not final and len(ratios) not in LOOKS:
         return None
+    found = estimate(ratios)
+    if found.interval is None:
+        return Comparison(found, _few(ratios, 1 + max_increase))
     low, high = found.interval
     if found.centre > 1 + max_increase and low > 1:
         verdict = Verdict.FAIL
