@@ -1,57 +1,89 @@
-"""How often rule A is red, by simulated sessions of known truth.
+"""How often rules A, B and B' are right, beside others' rules, and what a verdict costs.
 
 python benchmarks/verdicts.py
+
+Simulated sessions of known truth, and real measurements of commits that were measured on several
+days (benchmarks/data). The tables, all figures as JSON and a picture go to benchmarks/results. It
+takes about five minutes and needs `pip install scipy matplotlib`; every figure has its seed.
 """
 
 from __future__ import annotations
 
-import math
-import random
+import argparse
+import platform
+import sys
+from pathlib import Path
 
-from pytest_energy.verdict import MAX_ROUNDS, Verdict, look
+HERE = Path(__file__).parent
+RESULTS = HERE / "results"
+sys.path[:0] = [str(HERE / "verdicts"), str(HERE.parent / "tests")]
 
-SESSIONS = 4000
-TOLERANCE = 0.03
-SEED = 20231128
-RED = (Verdict.FAIL, Verdict.INCONCLUSIVE)
-
-
-def session(
-    rng: random.Random, true: float, cv: float, between: float, *, bursts: bool
-) -> tuple[Verdict, int]:
-    """One session against a limit of 1: its verdict, and after how many rounds.
-
-    cv: coefficient of variation of rounds. between: of the means of sessions. bursts: 5 % of the
-    rounds cost 10 to 50 % more.
-    """
-    mean = true * math.exp(rng.gauss(0, between))
-    values: list[float] = []
-    while True:
-        burst = 1 + rng.uniform(0.1, 0.5) if bursts and rng.random() < 0.05 else 1.0
-        values.append(mean * math.exp(rng.gauss(0, cv)) * burst)
-        verdict = look(values, 1.0, TOLERANCE, final=len(values) == MAX_ROUNDS)
-        if verdict is not None:
-            return verdict, len(values)
+import chart  # noqa: E402
+import cost  # noqa: E402
+import limit  # noqa: E402
+import pairs  # noqa: E402
+import recorded  # noqa: E402
+import sessions  # noqa: E402
+import tables  # noqa: E402
+from noise import SEED  # noqa: E402
 
 
 def main() -> None:
-    print(f"{SESSIONS} sessions a cell: red (fail or inconclusive), and the mean number of rounds")
-    truths = (0.90, 1.00, 1.05, 1.08, 1.10)
-    heads = "".join(f"{f'{true - 1:+.0%}':>16}" for true in truths)
-    print(f"{'cv':>4}{'bursts':>8}{'between':>9}{heads}")
-    for between in (0.0, 0.02):
-        for cv in (0.01, 0.03, 0.10):
-            for bursts in (False, True):
-                cells = ""
-                for true in truths:
-                    rng = random.Random(SEED)
-                    found = [
-                        session(rng, true, cv, between, bursts=bursts) for _ in range(SESSIONS)
-                    ]
-                    red = sum(verdict in RED for verdict, _ in found) / SESSIONS
-                    rounds = sum(n for _, n in found) / SESSIONS
-                    cells += f"{red:>9.1%}{rounds:>7.1f}"
-                print(f"{cv:>4.0%}{'yes' if bursts else 'no':>8}{between:>9.0%}{cells}")
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument(
+        "--share", type=float, default=1.0, help="of the sessions; less is a quick look, unsaved"
+    )
+    share: float = parser.parse_args().share
+    lines: list[str] = []
+
+    def many(sessions: int) -> int:
+        return max(round(share * sessions), 20)
+
+    def say(*texts: str) -> None:
+        shown = [*(text.rstrip() for text in texts), ""]
+        lines.extend(shown)
+        print(*shown, sep="\n", flush=True)
+
+    limits = list(limit.all_cells(many(limit.SESSIONS)))
+    say(*tables.limit_text(limits))
+    say(*tables.side_by_side_text(limits))
+    say(*tables.target_text(limits))
+    costs = list(cost.costs(many(cost.SESSIONS)))
+    say(*tables.cost_text(costs, many(cost.SESSIONS)))
+    one_board = list(sessions.one_board(many(sessions.SESSIONS)))
+    say(*tables.sessions_text(one_board))
+    boards = list(sessions.several_boards(many(sessions.SESSIONS)))
+    say(*tables.sessions_text(boards))
+    others = list(sessions.others(many(sessions.SESSIONS_OF_OTHERS)))
+    say(*tables.other_sessions_text(others))
+    paired = list(pairs.all_cells(many(pairs.SESSIONS)))
+    say(*tables.pairs_text(paired))
+    data = recorded.load()
+    shifts = list(recorded.shifts(data))
+    say(*tables.shifts_text(shifts))
+    rows = [*recorded.rule_b_rows(data), *recorded.other_rows(data)]
+    say(*tables.recorded_text(rows))
+    recorded_pairs = list(recorded.pair_rows(data))
+    say(*tables.recorded_pairs_text(recorded_pairs))
+    if share != 1.0:
+        return
+    RESULTS.mkdir(exist_ok=True)
+    text = "\n".join(lines[:-1]) + "\n"
+    (RESULTS / "verdicts.txt").write_text(text, encoding="utf-8")
+    parts = {
+        "about": {"seed": SEED, "python": platform.python_version()},
+        "limit": limits,
+        "cost": costs,
+        "sessions": [*one_board, *boards],
+        "other_sessions": others,
+        "pairs": paired,
+        "recorded_shifts": shifts,
+        "recorded": rows,
+        "recorded_pairs": recorded_pairs,
+    }
+    (RESULTS / "verdicts.json").write_text(tables.as_json(parts), encoding="utf-8")
+    curve = limit.curve(limit.SESSIONS)
+    chart.picture(RESULTS / "verdicts.png", curve, costs, rows, paired)
 
 
 if __name__ == "__main__":
