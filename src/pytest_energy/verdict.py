@@ -178,7 +178,8 @@ class Comparison:
 def compare(ratios: Sequence[float], max_increase: float, *, final: bool) -> Comparison | None:
     """Rule B': pairs of a candidate and its reference that took turns; None to go on.
 
-    ratios: candidate / reference of each pair. `max_increase` is a fraction (0.03). A pass is not
+    ratios: candidate / reference of each pair. `max_increase` is a fraction (0.03). It ends early
+    once the ratio is known within 1 %, or lies on one side of `max_increase` alone. A pass is not
     given where the candidate could be 10 % over its reference, and more than `max_increase`.
     """
     if not final and len(ratios) not in LOOKS:
@@ -193,5 +194,6 @@ def compare(ratios: Sequence[float], max_increase: float, *, final: bool) -> Com
         verdict = Verdict.PASS
     else:
         verdict = Verdict.INCONCLUSIVE
-    settled = math.log(high / found.centre) <= NARROW_RATIO
-    return Comparison(found, verdict) if final or settled else None
+    narrow = math.log(high / found.centre) <= NARROW_RATIO
+    one_sided = high < 1 + max_increase or low > 1 + max_increase
+    return Comparison(found, verdict) if final or narrow or one_sided else None
