@@ -205,7 +205,9 @@ def _watch(
     """
     seen: dict[Gpu, list[Tick] | SensorFault] = {}
     last: dict[Gpu, tuple[float, float]] = {}
-    due = {gpu: latest.get(gpu, -math.inf) + SLEEP_SHARE * periods.get(gpu, 0.0) for gpu in gpus}
+    nap = {gpu: SLEEP_SHARE * periods.get(gpu, 0.0) for gpu in gpus}
+    due = {gpu: latest.get(gpu, -math.inf) + nap[gpu] for gpu in gpus}
+    late = {gpu: max(PRECISION * periods.get(gpu, math.inf), QUICK_SECONDS) for gpu in gpus}
     asleep: set[Gpu] = set()
     started = clock.now()
     waiting = list(gpus)
@@ -225,13 +227,11 @@ def _watch(
                 continue
             # When a refresh came that was slept through, or polled late, isn't known; the next one
             # is waited for.
-            late = gpu in last and before - last[gpu][0] > max(
-                PRECISION * periods.get(gpu, math.inf), QUICK_SECONDS
-            )
-            if gpu in last and joules != last[gpu][1] and gpu not in asleep and not late:
+            polled, shown = last.get(gpu, (before, joules))
+            if joules != shown and gpu not in asleep and before - polled <= late[gpu]:
                 # The refresh lies between two readings: halfway is off by half a poll at most.
-                found.append(Tick((last[gpu][0] + before) / 2, joules))
-                due[gpu] = before + SLEEP_SHARE * periods.get(gpu, 0.0)
+                found.append(Tick((polled + before) / 2, joules))
+                due[gpu] = before + nap[gpu]
             asleep.discard(gpu)
             last[gpu] = (before, joules)
             if len(found) >= ticks or before - started > patience[gpu]:

@@ -15,7 +15,8 @@ def busy_seconds() -> float | None:
     out; guests are part of user time (proc(5)).
     """
     try:
-        first = _PROC_STAT.read_bytes().partition(b"\n")[0].split()
+        with _PROC_STAT.open("rb", buffering=0) as file:  # its first line is all that counts
+            first = file.read(256).partition(b"\n")[0].split()
         user, nice, system, _, _, irq, softirq = (int(word) for word in first[1:8])
     except (OSError, ValueError):
         return None

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 #: A smaller fall between the two intervals, as a part of how far the power has to fall, is noise.
 FALL = 0.03
 ROUNDS = 4
-HALVINGS = 40
+HALVINGS = 16  # to 0.02 % of the time constant
 FASTEST_SECONDS, SLOWEST_SECONDS = 1e-3, 100.0
 
 
