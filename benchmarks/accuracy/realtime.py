@@ -67,39 +67,50 @@ def run(windows: int, seed: int) -> Result:
     """Raises RuntimeError where it can't be done, with what the process said."""
     with tempfile.TemporaryDirectory() as text:
         folder = Path(text)
-        _compile(folder)
+        compile_library(folder)
         job, result = folder / "job.json", folder / "result.json"
         job.write_text(json.dumps({"seconds": SECONDS, "windows": windows, "seed": seed}))
         command = [sys.executable, str(HERE / "rivals.py"), str(job), str(result)]
         done = subprocess.run(
-            command, cwd=folder, env=_environment(folder, seed), capture_output=True, text=True
+            command,
+            cwd=folder,
+            env=environment(folder, _scenario(seed)),
+            capture_output=True,
+            text=True,
         )
         if done.returncode:
             raise RuntimeError(done.stderr[-2000:])
         return Result(**json.loads(result.read_text(encoding="utf-8")))
 
 
-def _compile(folder: Path) -> None:
+def compile_library(folder: Path) -> None:
+    """The fake library, with what CodeCarbon asks of it beyond."""
     command = [shutil.which("cc") or "gcc", "-shared", "-fPIC", "-O2"]
     command += ["-Wl,-soname,libnvidia-ml.so.1", "-o", str(folder / "libnvidia-ml.so.1")]
     command += [str(FAKE_NVML), str(HERE / "more_nvml.c"), "-lpthread", "-lm"]
     subprocess.run(command, check=True)
 
 
-def _environment(folder: Path, seed: int) -> dict[str, str]:
-    """As on a machine with a driver; CodeCarbon counts no GPU unless a program nvidia-smi runs.
+def _scenario(seed: int) -> str:
+    phase = Random(seed).uniform(0, 100)
+    return (
+        "gpu name=Fake-A100 watts=50 period_ms=100 jitter_ms=8 latency_us=200 "
+        f"phase_ms={phase:.3f} seed={seed}\n"
+    )
+
+
+def environment(folder: Path, text: str) -> dict[str, str]:
+    """Variables of a process that sees the boards of a scenario.
+
+    As on a machine with a driver; CodeCarbon counts no GPU unless a program nvidia-smi runs.
 
     Settings of the tools that come from this user's files and variables are left out.
     """
     smi = folder / "nvidia-smi"
     smi.write_text("#!/bin/sh\nexit 0\n")
     smi.chmod(0o755)
-    phase = Random(seed).uniform(0, 100)
     scenario = folder / "scenario.txt"
-    scenario.write_text(
-        "gpu name=Fake-A100 watts=50 period_ms=100 jitter_ms=8 latency_us=200 "
-        f"phase_ms={phase:.3f} seed={seed}\n"
-    )
+    scenario.write_text(text)
     hidden = {"CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES"}
     kept = {
         name: value
