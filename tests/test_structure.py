@@ -33,6 +33,14 @@ ROWS = [
     ["budget_use"],
     ["cli"],
     ["settings_here"],
+    ["report.comparison", "comparing.answer"],
+    ["comparing.question", "comparing.progress_line"],
+    ["comparing.of_base", "comparing.of_records", "comparing.of_variants"],
+    ["comparing.turns", "comparing.worktree", "comparing.origin"],
+    ["comparing.process", "comparing.pairs", "comparing.records"],
+    ["comparing.interrupts", "comparing.inside", "comparing.words"],
+    ["comparing.figures"],
+    ["comparing.outcome"],
     ["report.doctor"],
     ["doctor"],
     ["fixture", "marker", "settings"],
@@ -76,7 +84,7 @@ ROWS = [
         "options",
     ],
 ]
-PACKAGES = {"", "budgets", "measure", "report", "sensors"}
+PACKAGES = {"", "budgets", "comparing", "measure", "report", "sensors"}
 
 
 def modules() -> dict[str, Path]:

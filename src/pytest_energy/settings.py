@@ -90,13 +90,16 @@ def _positive(example: str) -> Callable[[str], float]:
 
 
 def _fail_on(text: str) -> frozenset[Verdict]:
+    if text == "none":
+        return frozenset()
     names = text.replace(",", " ").split()
     known = {str(verdict) for verdict in Verdict} - {"pass", "no-baseline"}
     wrong = [name for name in names if name not in known]
     if wrong or not names:
         raise ValueError(
             f"{wrong[0] if wrong else text!r} is not a verdict; "
-            f"choose from {', '.join(sorted(known))}; for example fail,unmeasured,inconclusive"
+            f"choose from {', '.join(sorted(known))}, or write none; "
+            "for example fail,unmeasured,inconclusive"
         )
     return frozenset(Verdict(name) for name in names)
 

@@ -1,0 +1,1 @@
+"""`pytest-energy compare`: a candidate beside its reference."""

@@ -1,0 +1,210 @@
+"""What two sides measured: figures that may be compared, and why others may not. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from pytest_energy.comparing.outcome import Compared, CouldNotCompare, Outcome, Quantity
+from pytest_energy.record import CPU_TIME_METHOD, MachineRecord, RunRecord, TestRecord
+
+REFERENCE, CANDIDATE = "reference", "candidate"
+
+
+@dataclass(frozen=True)
+class Key:
+    """Figures with equal keys may be compared, on one machine.
+
+    instruments: kind and source of each gated channel; an estimate's source holds its watts.
+    """
+
+    id: str
+    name: str | None
+    unit: str
+    scope: str
+    method: str
+    instruments: tuple[tuple[str, str], ...]
+
+    @property
+    def quantity(self) -> Quantity:
+        return Quantity.CPU_SECONDS if self.method == CPU_TIME_METHOD else Quantity.JOULES
+
+
+@dataclass(frozen=True)
+class Figure:
+    """What one run measured of one test: `values` per unit, one for each round.
+
+    channels: names of those gated. problem: why there are no values, or "".
+    """
+
+    key: Key
+    values: tuple[float, ...]
+    channels: tuple[str, ...]
+    strangers: tuple[str, ...] = ()
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class Matched:
+    """Figures that every run of both sides has, those that can't be compared, and the rest.
+
+    both: (of the reference, of the candidate), one figure for each run. notes: a sentence for each
+    test that only one side has.
+    """
+
+    both: Mapping[Key, tuple[tuple[Figure, ...], tuple[Figure, ...]]]
+    incomparable: tuple[Compared, ...]
+    notes: tuple[str, ...]
+
+
+def figures_of(record: RunRecord) -> dict[Key, Figure]:
+    """The figures of a run; of a test that was run again, those of its last attempt."""
+    last = {each.id: each.attempt for each in sorted(record.tests, key=lambda each: each.attempt)}
+    found = (_figure(each) for each in record.tests if each.attempt == last[each.id])
+    return {each.key: each for each in found}
+
+
+def _figure(test: TestRecord) -> Figure:
+    gated = [each for each in test.channels if each.gated]
+    counts_cpu_time = test.method == CPU_TIME_METHOD
+    instruments = () if counts_cpu_time else tuple(sorted((one.kind, one.source) for one in gated))
+    key = Key(test.id, test.name, test.unit, test.scope, test.method, instruments)
+    channels = tuple(each.name for each in gated)
+    if test.joules_per_unit is None:
+        return Figure(key, (), channels, problem=test.reason)
+    rounds = [each for each in test.rounds if not each.warmup]
+    amounts = [each.cpu_seconds if counts_cpu_time else each.joules for each in rounds]
+    values = tuple(
+        amount / each.units
+        for amount, each in zip(amounts, rounds, strict=True)
+        if amount is not None and amount > 0 and each.units > 0
+    )
+    if not values or len(values) < len(rounds):
+        return Figure(key, (), channels, problem="one of its rounds has no figure")
+    return Figure(key, values, channels, test.strangers)
+
+
+def check_hardware(reference: MachineRecord, candidate: MachineRecord) -> None:
+    """Raises CouldNotCompare where two records come from different hardware."""
+    for told in (_processor, _boards):
+        first, second = told(reference), told(candidate)
+        if first != second:
+            raise CouldNotCompare(
+                f"the {REFERENCE} was measured on {first}, the {CANDIDATE} on {second}; figures of "
+                "different hardware are never compared: measure both on one machine"
+            )
+
+
+def _processor(machine: MachineRecord) -> str:
+    return f"{machine.cpu} with {machine.cpu_count} cores ({machine.os} {machine.architecture})"
+
+
+def _boards(machine: MachineRecord) -> str:
+    boards = (
+        gpu.name if gpu.power_limit_watts is None else f"{gpu.name} at {gpu.power_limit_watts:g} W"
+        for gpu in machine.gpus
+    )
+    return ", ".join(sorted(boards)) or "no GPU"
+
+
+def match(references: Sequence[RunRecord], candidates: Sequence[RunRecord]) -> Matched:
+    """Find what both sides measured alike, each in one run or several."""
+    reference, candidate = _Runs(REFERENCE, references), _Runs(CANDIDATE, candidates)
+    common = [key for key in reference.complete if key in candidate.complete]
+    left, left_too = reference.all_but(common), candidate.all_but(common)
+    incomparable, notes = [], []
+    for test in dict.fromkeys((*left, *left_too)):
+        if test in left and test in left_too:
+            reason = _difference(reference, left[test], candidate, left_too[test])
+            incomparable.append(Compared(*test, Outcome.INCOMPARABLE, reason))
+        else:
+            side, key = (reference, left[test]) if test in left else (candidate, left_too[test])
+            basis = _basis(side.figures(key)[0])
+            notes.append(f"only the {side.name} has {label(*test)} ({basis})")
+    both = {key: (reference.figures(key), candidate.figures(key)) for key in common}
+    return Matched(both, tuple(incomparable), tuple(notes))
+
+
+def label(test_id: str, name: str | None) -> str:
+    """How sentences call a measurement."""
+    return f"{test_id} {name}" if name else test_id
+
+
+class _Runs:
+    """The figures of one side's runs."""
+
+    def __init__(self, name: str, records: Iterable[RunRecord]) -> None:
+        self.name = name
+        self._runs = [figures_of(each) for each in records]
+
+    @property
+    def complete(self) -> list[Key]:
+        """Of those, each run has values."""
+        first = self._runs[0]
+        return [key for key in first if all(key in run and run[key].values for run in self._runs)]
+
+    def all_but(self, keys: Iterable[Key]) -> dict[tuple[str, str | None], Key]:
+        """A key for each measurement that some run has, and that isn't among these."""
+        left = dict.fromkeys(key for run in self._runs for key in run)
+        for key in keys:
+            left.pop(key, None)
+        return {(key.id, key.name): key for key in reversed(left)}
+
+    def figures(self, key: Key) -> tuple[Figure, ...]:
+        return tuple(run[key] for run in self._runs if key in run)
+
+    def problem(self, key: Key) -> str:
+        """Why this figure is of no use, or ""."""
+        found = self.figures(key)
+        if problem := next((each.problem for each in found if each.problem), ""):
+            return f"unmeasured in the {self.name}: {problem}"
+        if len(found) < len(self._runs):
+            return f"only {len(found)} of {len(self._runs)} runs of the {self.name} have it"
+        return ""
+
+
+def _difference(reference: _Runs, key: Key, candidate: _Runs, other: Key) -> str:
+    """Why two keys of one measurement aren't compared."""
+    if problem := reference.problem(key) or candidate.problem(other):
+        return problem
+    return difference(reference.figures(key)[0], candidate.figures(other)[0])
+
+
+def difference(first: Figure, second: Figure) -> str:
+    """In what two figures differ that are never compared."""
+    for told in (_basis, _sources):
+        if told(first) != told(second):
+            return f"{told(first)} against {told(second)}: such figures are never compared"
+    return "its runs differ in what they measured"
+
+
+def _basis(figure: Figure) -> str:
+    key = figure.key
+    where = f" on {', '.join(figure.channels)}" if figure.channels else ""
+    return f"{key.method or 'unmeasured'}{where}, per {key.unit}, scope {key.scope}"
+
+
+def _sources(figure: Figure) -> str:
+    return ", ".join(source for _, source in figure.key.instruments)
+
+
+def doubt(outcome: Outcome, reference: Sequence[Figure], candidate: Sequence[Figure]) -> str:
+    """Why an outcome doesn't stand, or "": a stranger on a GPU only adds joules to its side."""
+    side, figures = (
+        (CANDIDATE, candidate) if outcome is Outcome.REGRESSED else (REFERENCE, reference)
+    )
+    strangers = [stranger for each in figures for stranger in each.strangers]
+    if not strangers:
+        return ""
+    return f"{strangers[0]} added joules to the {side}: measure without it"
+
+
+def differing_versions(reference: RunRecord, candidate: RunRecord) -> tuple[str, ...]:
+    """One sentence for what was installed differently."""
+    first, second = reference.run.versions, candidate.run.versions
+    told = [
+        f"{name} {first.get(name, 'none')} against {second.get(name, 'none')}"
+        for name in dict.fromkeys((*first, *second))
+        if first.get(name) != second.get(name)
+    ]
+    return (f"installed: {', '.join(told)}",) if told else ()

@@ -1,0 +1,94 @@
+"""What `pytest-energy compare` can be asked, read from its options."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from pytest_energy.budgets.checks import tolerance
+from pytest_energy.comparing.interrupts import Interrupts
+from pytest_energy.comparing.of_base import OfBase
+from pytest_energy.comparing.of_records import OfRecords
+from pytest_energy.comparing.of_variants import EXAMPLE, OfVariants, read_variants
+from pytest_energy.comparing.outcome import ComparisonRecord, Side
+from pytest_energy.comparing.pairs import Rule
+from pytest_energy.comparing.turns import LEAST_PAIRS, Plan, Progress
+from pytest_energy.verdict import LOOKS, MAX_INCREASE, MAX_RATIO_INCREASE
+
+
+class Question(Protocol):
+    """One way to compare."""
+
+    @property
+    def sides(self) -> tuple[Side, Side]:
+        """What is known of the two before anything has run."""
+
+    @property
+    def max_increase(self) -> float:
+        """A fraction."""
+
+    def answer(self, interrupts: Interrupts, tell: Callable[[Progress], None]) -> ComparisonRecord:
+        """Raises CouldNotCompare. `tell` is called before each process."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """The options as they were given, None where they weren't; max_seconds: seconds."""
+
+    arguments: tuple[str, ...] = ()
+    variants: tuple[str, ...] = ()
+    base: str | None = None
+    setup: str | None = None
+    pairs: int | None = None
+    max_seconds: float | None = None
+    max_increase: str | None = None
+
+
+def read_question(options: Options, folder: Path) -> Question:
+    """What is asked in this folder. Raises ValueError for what can't be asked."""
+    if options.variants and options.base is not None:
+        raise ValueError("--variant and --base are two ways to compare; keep one of them")
+    if options.setup is not None and options.base is None:
+        raise ValueError("--setup prepares the two trees of --base; for example --base main")
+    if options.variants:
+        return OfVariants(read_variants(options.variants), _plan(options, folder))
+    if options.base is not None:
+        return OfBase(options.base, options.setup, _plan(options, folder))
+    if options.pairs is not None or options.max_seconds is not None:
+        raise ValueError("--pairs and --max-seconds are for --variant and --base; records have run")
+    if len(options.arguments) != 2:
+        raise ValueError(
+            f"it compares two records, not {len(options.arguments)}: old.json new.json; "
+            f"or --base main; or {EXAMPLE}"
+        )
+    reference, candidate = map(Path, options.arguments)
+    return OfRecords(reference, candidate, _max_increase(options, MAX_INCREASE))
+
+
+def _plan(options: Options, folder: Path) -> Plan:
+    seconds = math.inf if options.max_seconds is None else options.max_seconds
+    if not seconds > 0:
+        raise ValueError(f"--max-seconds {seconds:g} is not above zero; for example 1800")
+    pairs = LOOKS[-1] if options.pairs is None else options.pairs
+    if pairs < LEAST_PAIRS:
+        raise ValueError(f"--pairs {pairs} is fewer than {LEAST_PAIRS}; for example 5")
+    looks = LOOKS if options.pairs is None else ()
+    rule = Rule(_max_increase(options, MAX_RATIO_INCREASE), looks)
+    return Plan(options.arguments, folder, rule, pairs, seconds)
+
+
+def _max_increase(options: Options, usual: float) -> float:
+    text = options.max_increase
+    if text is None:
+        return usual
+    try:
+        if "%" not in text:  # is 3 three per cent, or three times as much?
+            raise ValueError
+        return tolerance(text)
+    except ValueError:
+        raise ValueError(
+            f"--max-increase {text!r} is not a percentage below 100 %; for example 3%"
+        ) from None

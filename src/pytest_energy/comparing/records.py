@@ -1,0 +1,109 @@
+"""Two run records: rule B, one session against one stored session. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pytest_energy.comparing.figures import (
+    Figure,
+    Key,
+    check_hardware,
+    differing_versions,
+    doubt,
+    match,
+)
+from pytest_energy.comparing.outcome import Compared, ComparisonRecord, Outcome, Side
+from pytest_energy.comparing.words import changed, evidence, percent
+from pytest_energy.record import MachineRecord, RunRecord
+from pytest_energy.verdict import MIN_ROUNDS, Change, change, session_of
+
+
+def compare_records(
+    reference: RunRecord, candidate: RunRecord, sides: tuple[Side, Side], max_increase: float
+) -> ComparisonRecord:
+    """Each figure that both records hold. Raises CouldNotCompare for different hardware.
+
+    `max_increase` is a fraction (0.05).
+    """
+    check_hardware(reference.machine, candidate.machine)
+    matched = match([reference], [candidate])
+    machines = reference.machine, candidate.machine
+    tests = [
+        _compared(key, old, new, max_increase, machines)
+        for key, ((old,), (new,)) in matched.both.items()
+    ]
+    return ComparisonRecord(
+        *sides,
+        max_increase,
+        (*tests, *matched.incomparable),
+        (*_wide(tests, max_increase), *differing_versions(reference, candidate), *matched.notes),
+    )
+
+
+def _wide(tests: Sequence[Compared], max_increase: float) -> tuple[str, ...]:
+    """That two sessions can't show what was asked for."""
+    widest = max((each.threshold or 0.0 for each in tests), default=0.0)
+    if widest <= max_increase:
+        return ()
+    return (
+        f"between two sessions chance explains up to {percent(widest)}, more than the "
+        f"{percent(max_increase)} asked for; --base and --variant take turns and see less",
+    )
+
+
+def _compared(
+    key: Key,
+    reference: Figure,
+    candidate: Figure,
+    max_increase: float,
+    machines: tuple[MachineRecord, MachineRecord],
+) -> Compared:
+    fewest = min(len(reference.values), len(candidate.values))
+    if fewest < MIN_ROUNDS:
+        reason = (
+            f"one of the records has {fewest} of the {MIN_ROUNDS} rounds that it takes: give the "
+            "test more --energy-max-seconds"
+        )
+        return Compared(key.id, key.name, Outcome.INCOMPARABLE, reason)
+    # Equal round indices: what later rounds add, such as heat, would else be in one side alone.
+    old, new = (session_of(each.values[:MIN_ROUNDS]) for each in (reference, candidate))
+    same_board = _boards(reference, machines[0]) == _boards(candidate, machines[1])
+    found = change([new], [old], max_increase, same_board=same_board)
+    outcome = _outcome(found)
+    told = changed(key, old.centre, new.centre, new.centre / old.centre)
+    reason = f"{told} ({evidence(candidate)}), and {percent(found.threshold)} is allowed"
+    if doubtful := doubt(outcome, [reference], [candidate]):
+        outcome, reason = Outcome.INCONCLUSIVE, f"{reason}; but {doubtful}"
+    return Compared(
+        key.id,
+        key.name,
+        outcome,
+        reason,
+        key.unit,
+        key.scope,
+        key.method,
+        candidate.channels,
+        key.quantity,
+        ((old.centre, new.centre),),
+        old.centre,
+        new.centre,
+        new.centre / old.centre,
+        None,
+        found.threshold,
+    )
+
+
+def _boards(figure: Figure, machine: MachineRecord) -> set[str]:
+    """The UUIDs of the GPUs that a figure covers."""
+    numbers = [name.partition(":")[2] for name in figure.channels if name.startswith("gpu:")]
+    return {
+        machine.gpus[int(each)].uuid
+        for each in numbers
+        if each.isdecimal() and int(each) < len(machine.gpus)
+    }
+
+
+def _outcome(found: Change) -> Outcome:
+    if found.is_regression:
+        return Outcome.REGRESSED
+    return Outcome.IMPROVED if found.is_improvement else Outcome.WITHIN
