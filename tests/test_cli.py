@@ -90,7 +90,8 @@ def test_suggest_leaves_a_broken_file_or_record_alone(folder: Path) -> None:
 
 
 def test_every_command_has_help() -> None:
-    for command in (["doctor"], ["show"], ["carbon"], ["budgets", "check"], ["budgets", "suggest"]):
+    commands = (["doctor"], ["show"], ["carbon"], ["compare"])
+    for command in (*commands, ["budgets", "check"], ["budgets", "suggest"]):
         result = run(*command, "--help")
         assert result.exit_code == 0
         assert command[-1] in result.output

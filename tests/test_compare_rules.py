@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -22,12 +23,12 @@ from pytest_energy.comparing.outcome import (
     Quantity,
     Side,
 )
-from pytest_energy.comparing.pairs import Pair, Rule, compare_pairs, is_undecided
+from pytest_energy.comparing.pairs import Pair, Rule, compare_pairs, decided, is_undecided
 from pytest_energy.comparing.question import Options, read_question
 from pytest_energy.comparing.records import compare_records
 from pytest_energy.comparing.turns import Plan, Progress, take_turns
 from pytest_energy.record import ChannelRecord, GpuRecord, RoundRecord, RunRecord, TestRecord
-from pytest_energy.verdict import LOOKS, MAX_INCREASE, MAX_RATIO_INCREASE
+from pytest_energy.verdict import LOOKS, MAX_INCREASE, MAX_RATIO_INCREASE, Verdict, compare
 from records import RECORD, TEST
 from virtual import VirtualTime
 
@@ -287,6 +288,33 @@ def test_a_second_look_never_takes_back_what_was_decided(ratios: list[float]) ->
             return
 
 
+@pytest.mark.parametrize(
+    ("truth", "spread", "at_least", "at_most", "pairs"),
+    [
+        (1.00, 0.01, 0.0, 0.002, 6.5),
+        (1.00, 0.05, 0.0, 0.010, 19.0),
+        (1.05, 0.01, 0.998, 1.0, 8.5),
+        (1.05, 0.03, 0.98, 1.0, 19.0),
+        (1.10, 0.03, 0.998, 1.0, 8.0),
+        (2.00, 0.10, 0.998, 1.0, 6.0),
+    ],
+)
+def test_rates(truth: float, spread: float, at_least: float, at_most: float, pairs: float) -> None:
+    rng = random.Random(20231128)
+    regressed, used, comparisons = 0, 0, 500
+    for _ in range(comparisons):
+        ratios = [truth * math.exp(rng.gauss(0, spread)) for _ in range(LOOKS[-1])]
+        number, found = decided(ratios, RULE) or (
+            LOOKS[-1],
+            compare(ratios, RULE.max_increase, final=True),
+        )
+        assert found is not None
+        regressed += found.verdict is Verdict.FAIL
+        used += number
+    assert at_least <= regressed / comparisons <= at_most
+    assert used / comparisons <= pairs
+
+
 def test_a_figure_that_some_process_lacks_is_not_compared() -> None:
     pairs = paired([1.0] * 5)
     pairs[2] = (pairs[2][0], run_of())
@@ -340,7 +368,11 @@ class Turns:
 
     def take(self, plan: Plan) -> list[Pair]:
         runs = (lambda: self._run("A", 1.0), lambda: self._run("B", self._ratio))
-        return take_turns(runs, plan, self.time.clock.now, self.told.append)
+        return take_turns(runs, plan, self.time.clock.now, self._tell)
+
+    def _tell(self, doing: Progress | str) -> None:
+        assert isinstance(doing, Progress)
+        self.told.append(doing)
 
     @property
     def _ratio(self) -> float:

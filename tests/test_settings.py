@@ -113,6 +113,8 @@ def test_verdicts_that_fail_can_be_chosen(energy_pytester: EnergyPytester) -> No
     energy_pytester.run("--energy-gpus=none", "--energy-fail-on=fail,inconclusive").assert_outcomes(
         passed=1
     )
+    energy_pytester.run("--energy-gpus=none", "--energy-fail-on=none").assert_outcomes(passed=1)
+    assert energy_pytester.tests()["test_it"]["verdict"] == "unmeasured"
     energy_pytester.write("@budget\ndef test_it():\n    spin(5)\n")
     energy_pytester.run().assert_outcomes(passed=1)
     energy_pytester.run("--energy-strict").assert_outcomes(failed=1)

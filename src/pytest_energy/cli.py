@@ -225,12 +225,12 @@ def compare(
             if path == _STDOUT:
                 typer.echo(text_of(found), nl=False)
             elif path is not None:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                record.write_text(path, text_of(found))
+                _write(path, text_of(found))
         status = found.exit_status
-    except OSError as error:
-        _stop("compare", f"{error.filename} can't be written: {error.strerror}")
-    except Exception:  # a mistake of ours must not look like a regression, whose status is 1
+    except typer.Exit:
+        raise
+    except (Exception, KeyboardInterrupt):
+        # A mistake of ours must not look like a regression, whose status is 1.
         traceback.print_exc()
         status = NOT_COMPARED
     raise typer.Exit(status)
@@ -272,6 +272,14 @@ def suggest(
     for line in found.told:
         typer.echo(line)
     typer.echo(f"{path}: {_many(found.written, 'budget')} written")
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        record.write_text(path, text)
+    except OSError as error:
+        _stop("compare", f"{path} can't be written: {error.strerror}")
 
 
 def _public(error: ValueError) -> str:

@@ -35,7 +35,7 @@ OPTIONS = (
     Option("pids", "PID,PID", "processes of a server under test, whose CPU time counts too"),
     Option("max_rounds", "N", "rounds a test at most (20)"),
     Option("max_seconds", "SECONDS", "seconds a test takes (60); one round at least"),
-    Option("fail_on", "VERDICTS", "verdicts that fail (fail,unmeasured,inconclusive)"),
+    Option("fail_on", "VERDICTS", "verdicts that fail (fail,unmeasured,inconclusive); or none"),
     Option("require", "EVIDENCE", "measured: without an energy counter unmeasured; or any"),
     Option("budgets", "PATH", f"the file of limits ({BUDGETS_FILE} in the root folder)"),
     Option("carbon_intensity", "INTENSITY", 'grams of CO2e for one kWh, such as "300 gCO2e/kWh"'),

@@ -19,8 +19,8 @@ class Interrupted(BaseException):
 class Interrupts:
     """While entered, the first of the signals raises Interrupted, and later ones are ignored.
 
-    Later ones are also ignored by processes that are started then: a second Ctrl-C doesn't stop
-    git from removing a worktree.
+    They are ignored to the end of this process, because all that is left is to tidy up and to say
+    so, and by processes that it starts: a second Ctrl-C doesn't stop git from removing a worktree.
     """
 
     def __init__(self) -> None:
@@ -28,12 +28,15 @@ class Interrupts:
         self._waiting: Interrupted | None = None
 
     def __enter__(self) -> Interrupts:
-        self._before = {each: signal.signal(each, self._stop) for each in SIGNALS}
+        # One that is ignored stays so: that is what nohup does.
+        taken = [each for each in SIGNALS if signal.getsignal(each) is not signal.SIG_IGN]
+        self._before = {each: signal.signal(each, self._stop) for each in taken}
         return self
 
     def __exit__(self, *_: object) -> None:
         for each, handler in self._before.items():
-            signal.signal(each, handler)
+            if signal.getsignal(each) is not signal.SIG_IGN:
+                signal.signal(each, handler)
 
     @contextmanager
     def deferred(self) -> Iterator[None]:

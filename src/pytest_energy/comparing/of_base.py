@@ -12,7 +12,7 @@ from pytest_energy.comparing.origin import Tree, check_origin, loads_any
 from pytest_energy.comparing.outcome import ComparisonRecord, CouldNotCompare, Side
 from pytest_energy.comparing.pairs import compare_pairs
 from pytest_energy.comparing.process import PytestProcess, run
-from pytest_energy.comparing.turns import Plan, Progress, take_turns
+from pytest_energy.comparing.turns import Plan, Tell, take_turns
 from pytest_energy.comparing.worktree import Repository, repository_of
 from pytest_energy.record import RunRecord
 
@@ -35,7 +35,7 @@ class OfBase:
     def max_increase(self) -> float:
         return self.plan.rule.max_increase
 
-    def answer(self, interrupts: Interrupts, tell: Callable[[Progress], None]) -> ComparisonRecord:
+    def answer(self, interrupts: Interrupts, tell: Tell) -> ComparisonRecord:
         """Raises CouldNotCompare."""
         repository = repository_of(self.plan.folder)
         commit, head = repository.commit_of(self.ref), repository.commit_of("HEAD")
@@ -44,7 +44,7 @@ class OfBase:
         changed = repository.changed_sources(commit)
         inner = self.plan.folder.resolve().relative_to(repository.root)
         yours = Tree(YOURS, repository.root)
-        setup = _Setup(self.setup, inner, interrupts)
+        setup = _Setup(self.setup, inner, interrupts, tell)
         is_changed_code_loaded = False
         try:
             with repository.worktree(commit, interrupts) as folder:
@@ -102,10 +102,13 @@ class _Setup:
     Both may install into one Python environment, so once for each tree isn't enough.
     """
 
-    def __init__(self, command: str | None, inner: Path, interrupts: Interrupts) -> None:
+    def __init__(
+        self, command: str | None, inner: Path, interrupts: Interrupts, tell: Tell
+    ) -> None:
         self._command = command
         self._inner = inner
         self._interrupts = interrupts
+        self._tell = tell
         self._prepared: Tree | None = None
 
     def prepare(self, tree: Tree) -> None:
@@ -113,6 +116,7 @@ class _Setup:
         if self._command is None or self._prepared == tree:
             return
         self._prepared = tree  # also where it fails halfway
+        self._tell(f"--setup in {tree.name}")
         status, output = run(self._command, tree.root / self._inner, {}, self._interrupts)
         if status != 0:
             raise CouldNotCompare(f"--setup ended with exit status {status} in {tree.name}", output)

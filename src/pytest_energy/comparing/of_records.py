@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +9,7 @@ from pytest_energy import record
 from pytest_energy.comparing.interrupts import Interrupts
 from pytest_energy.comparing.outcome import ComparisonRecord, CouldNotCompare, Side
 from pytest_energy.comparing.records import compare_records
-from pytest_energy.comparing.turns import Progress
+from pytest_energy.comparing.turns import Tell
 
 
 @dataclass(frozen=True)
@@ -25,7 +24,7 @@ class OfRecords:
     def sides(self) -> tuple[Side, Side]:
         return Side(self.reference.name), Side(self.candidate.name)
 
-    def answer(self, interrupts: Interrupts, tell: Callable[[Progress], None]) -> ComparisonRecord:
+    def answer(self, interrupts: Interrupts, tell: Tell) -> ComparisonRecord:
         """Raises CouldNotCompare."""
         del interrupts, tell  # nothing is run
         try:

@@ -12,7 +12,7 @@ from pytest_energy.comparing.interrupts import Interrupts
 from pytest_energy.comparing.outcome import ComparisonRecord, Side
 from pytest_energy.comparing.pairs import compare_pairs
 from pytest_energy.comparing.process import PytestProcess
-from pytest_energy.comparing.turns import Plan, Progress, take_turns
+from pytest_energy.comparing.turns import Plan, Tell, take_turns
 from pytest_energy.record import RunRecord
 
 EXAMPLE = "--variant old:MODEL=distilbert --variant new:MODEL=modernbert"
@@ -82,7 +82,7 @@ class OfVariants:
     def max_increase(self) -> float:
         return self.plan.rule.max_increase
 
-    def answer(self, interrupts: Interrupts, tell: Callable[[Progress], None]) -> ComparisonRecord:
+    def answer(self, interrupts: Interrupts, tell: Tell) -> ComparisonRecord:
         """Raises CouldNotCompare."""
         plan = self.plan
 

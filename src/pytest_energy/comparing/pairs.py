@@ -35,7 +35,7 @@ class Rule:
 def is_undecided(pairs: Sequence[Pair], rule: Rule) -> bool:
     """Whether more pairs could tell more of some test."""
     both = _match(pairs).both.values()
-    return any(_decided(_ratios(*figures), rule) is None for figures in both)
+    return any(decided(_ratios(*figures), rule) is None for figures in both)
 
 
 def compare_pairs(
@@ -43,7 +43,7 @@ def compare_pairs(
 ) -> ComparisonRecord:
     """What all these pairs tell. Raises CouldNotCompare for different hardware."""
     reference, candidate = pairs[0]
-    check_hardware(reference.machine, candidate.machine)
+    check_hardware(reference, candidate)
     matched = _match(pairs)
     tests = [_compared(key, *figures, rule) for key, figures in matched.both.items()]
     return ComparisonRecord(
@@ -68,7 +68,7 @@ def _match(pairs: Sequence[Pair]) -> Matched:
     return Matched(both, tuple(incomparable), found.notes)
 
 
-def _decided(ratios: Sequence[float], rule: Rule) -> tuple[int, Comparison] | None:
+def decided(ratios: Sequence[float], rule: Rule) -> tuple[int, Comparison] | None:
     """The first look that decides, with its number of pairs.
 
     A verdict once reached stays: which other tests need more pairs doesn't change it. A pair of
@@ -96,7 +96,7 @@ def _compared(
     key: Key, reference: Sequence[Figure], candidate: Sequence[Figure], rule: Rule
 ) -> Compared:
     ratios = _ratios(reference, candidate)
-    number, found = _decided(ratios, rule) or (
+    number, found = decided(ratios, rule) or (
         len(ratios),
         compare(ratios, rule.max_increase, final=True),
     )

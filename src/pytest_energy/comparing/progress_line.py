@@ -14,8 +14,8 @@ class ProgressLine:
         self._stream = stream
         self._shown = False
 
-    def __call__(self, progress: Progress) -> None:
-        self._write(told(progress))
+    def __call__(self, doing: Progress | str) -> None:
+        self._write(str(doing))
 
     def clear(self) -> None:
         if self._shown:
@@ -26,12 +26,3 @@ class ProgressLine:
             self._shown = True
             self._stream.write(f"\r\x1b[K{text}")
             self._stream.flush()
-
-
-def told(progress: Progress) -> str:
-    """ "pair 2 of 5, reference, 40 s left"; after the fifth it may go on."""
-    text = f"pair {progress.pair} of {progress.next_look}, {progress.side}"
-    if progress.process_seconds is None:
-        return text
-    left = progress.processes_left * progress.process_seconds
-    return f"{text}, {f'{left / 60:.0f} min' if left >= 120 else f'{left:.0f} s'} left"

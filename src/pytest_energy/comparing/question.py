@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -15,7 +14,7 @@ from pytest_energy.comparing.of_records import OfRecords
 from pytest_energy.comparing.of_variants import EXAMPLE, OfVariants, read_variants
 from pytest_energy.comparing.outcome import ComparisonRecord, Side
 from pytest_energy.comparing.pairs import Rule
-from pytest_energy.comparing.turns import LEAST_PAIRS, Plan, Progress
+from pytest_energy.comparing.turns import LEAST_PAIRS, Plan, Tell
 from pytest_energy.verdict import LOOKS, MAX_INCREASE, MAX_RATIO_INCREASE
 
 
@@ -30,8 +29,8 @@ class Question(Protocol):
     def max_increase(self) -> float:
         """A fraction."""
 
-    def answer(self, interrupts: Interrupts, tell: Callable[[Progress], None]) -> ComparisonRecord:
-        """Raises CouldNotCompare. `tell` is called before each process."""
+    def answer(self, interrupts: Interrupts, tell: Tell) -> ComparisonRecord:
+        """Raises CouldNotCompare. `tell` is called with what goes on."""
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ def compare_records(
 
     `max_increase` is a fraction (0.05).
     """
-    check_hardware(reference.machine, candidate.machine)
+    check_hardware(reference, candidate)
     matched = match([reference], [candidate])
     machines = reference.machine, candidate.machine
     tests = [

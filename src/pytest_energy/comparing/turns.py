@@ -43,12 +43,23 @@ class Progress:
     processes_left: int
     process_seconds: float | None
 
+    def __str__(self) -> str:
+        text = f"pair {self.pair} of {self.next_look}, {self.side}"
+        if self.process_seconds is None:
+            return text
+        left = self.processes_left * self.process_seconds
+        return f"{text}, {f'{left / 60:.0f} min' if left >= 120 else f'{left:.0f} s'} left"
+
+
+#: Called with what is going on now.
+Tell = Callable[[Progress | str], None]
+
 
 def take_turns(
     runs: tuple[Callable[[], RunRecord], Callable[[], RunRecord]],
     plan: Plan,
     now: Callable[[], float],
-    tell: Callable[[Progress], None],
+    tell: Tell,
 ) -> list[Pair]:
     """The pairs that were run, at least three where more could tell more.
 
