@@ -338,6 +338,11 @@ def disabled(project: Project) -> list[str]:
     return ["--variant", "a:B=1", "--variant", "c:B=2", "--", "--energy-disable"]
 
 
+def ended_early(project: Project) -> list[str]:
+    project.write("conftest.py", "import os\ndef pytest_unconfigure(): os._exit(0)\n")
+    return ["--variant", "a:B=1", "--variant", "c:B=2", "--", *QUICK]
+
+
 def unknown_option(project: Project) -> list[str]:
     return ["--variant", "a:B=1", "--variant", "c:B=2", "--", "--no-such-option"]
 
@@ -349,6 +354,7 @@ def unknown_option(project: Project) -> list[str]:
         (no_tests, "no tests were found in the run of a", "1 deselected"),
         (nothing_marked, "no test was measured on both sides", ""),
         (disabled, "nothing was measured in the run of a", "--energy-disable"),
+        (ended_early, "ended before it could tell which modules it loaded", ""),
         (unknown_option, "pytest was used wrongly in the run of a", "--no-such-option"),
     ],
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,7 +45,6 @@ class OfBase:
         inner = self.plan.folder.resolve().relative_to(repository.root)
         yours = Tree(YOURS, repository.root)
         setup = _Setup(self.setup, inner, interrupts, tell)
-        is_changed_code_loaded = False
         try:
             with repository.worktree(commit, interrupts) as folder:
                 base = Tree("the base", folder)
@@ -54,23 +53,11 @@ class OfBase:
                         f"{inner.as_posix()}, in which the command runs, isn't in {self.ref}: run "
                         "it in a folder that both have"
                     )
-
-                def process(own: Tree, other: Tree) -> Callable[[], RunRecord]:
-                    pytest = PytestProcess(own.name, self.plan.arguments, own.root / inner)
-
-                    def runs() -> RunRecord:
-                        nonlocal is_changed_code_loaded
-                        setup.prepare(own)
-                        ran = pytest.run(interrupts)
-                        check_origin(ran.modules, own, other, changed)
-                        is_changed_code_loaded |= loads_any(ran.modules, own, changed)
-                        return ran.record
-
-                    return runs
-
-                pairs = take_turns(
-                    (process(base, yours), process(yours, base)), self.plan, time.monotonic, tell
-                )
+                turns = [
+                    _Turns(own, other, changed, self._process(own, inner), setup, interrupts)
+                    for own, other in ((base, yours), (yours, base))
+                ]
+                pairs = take_turns((turns[0].run, turns[1].run), self.plan, time.monotonic, tell)
         finally:
             setup.restore(yours)
         sides = (
@@ -78,9 +65,12 @@ class OfBase:
             Side(YOURS, head, "with changes that aren't committed" if has_changes else ""),
         )
         notes = []
-        if changed and not is_changed_code_loaded:
+        if changed and not any(each.loaded_changed for each in turns):
             notes.append("no Python file that differs between the trees was loaded by these tests")
         return compare_pairs(pairs, sides, self.plan.rule, notes)
+
+    def _process(self, tree: Tree, inner: Path) -> PytestProcess:
+        return PytestProcess(tree.name, self.plan.arguments, tree.root / inner)
 
     def _check(self, repository: Repository, commit: str, head: str, has_changes: bool) -> None:
         if submodules := repository.submodules(commit):
@@ -94,6 +84,28 @@ class OfBase:
                 f"{self.ref} has the files of your tree: there is nothing to compare; for example "
                 "--base HEAD~1"
             )
+
+
+@dataclass
+class _Turns:
+    """The processes of one tree. changed: sources that differ between the two."""
+
+    own: Tree
+    other: Tree
+    changed: Sequence[str]
+    process: PytestProcess
+    setup: _Setup
+    interrupts: Interrupts
+    loaded_changed: bool = False
+    """Whether a process loaded one of them."""
+
+    def run(self) -> RunRecord:
+        """Raises CouldNotCompare."""
+        self.setup.prepare(self.own)
+        ran = self.process.run(self.interrupts)
+        check_origin(ran.modules, self.own, self.other, self.changed)
+        self.loaded_changed |= loads_any(ran.modules, self.own, self.changed)
+        return ran.record
 
 
 class _Setup:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import site
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -17,6 +17,10 @@ REMEDY = (
 )
 
 
+#: What a process loaded: (name, file without links).
+Modules = frozenset[tuple[str, Path]]
+
+
 @dataclass(frozen=True)
 class Tree:
     """A work tree: what sentences call it, and its root folder without links."""
@@ -25,38 +29,41 @@ class Tree:
     root: Path
 
 
-def check_origin(
-    modules: Mapping[str, Path], own: Tree, other: Tree, changed: Iterable[str]
-) -> None:
+def check_origin(modules: Modules, own: Tree, other: Tree, changed: Iterable[str]) -> None:
     """Raises CouldNotCompare where a process ran with modules of another tree, or with a copy.
 
-    modules: the file of each module it loaded. changed: sources that differ between the trees.
+    changed: sources that differ between the trees, as paths from their roots.
     """
-    for file in modules.values():
-        if _home(file, own, other) is other:
+    sources = {_module_name(own.root, path): path for path in changed}
+    for name, file in sorted(modules):
+        home = _home(file, own, other)
+        if home is other:
             path = file.relative_to(other.root).as_posix()
             raise CouldNotCompare(
                 f"{path} of {other.name} was loaded in the run of {own.name}, so its code would "
                 f"have been measured in place of {own.name}'s. {REMEDY}"
             )
-    for path in changed:
-        source, copy = own.root / path, modules.get(_module_name(own.root, path))
-        if copy is None or copy.suffix != ".py" or not copy.is_file() or not source.is_file():
-            continue
-        if _home(copy, own, other) is not own and copy.read_bytes() != source.read_bytes():
+        if home is None and name in sources and not _is_copy(file, own.root / sources[name]):
             raise CouldNotCompare(
-                f"{path} differs between the trees, but the run of {own.name} loaded an installed "
-                f"copy that isn't {own.name}'s. Install each tree before its runs, with --setup "
-                "'pip install .'"
+                f"{sources[name]} differs between the trees, but the run of {own.name} loaded an "
+                f"installed copy that isn't {own.name}'s. Install each tree before its runs, with "
+                "--setup 'pip install .'"
             )
 
 
-def loads_any(modules: Mapping[str, Path], tree: Tree, sources: Iterable[str]) -> bool:
-    """Whether a process loaded one of these sources of a tree, from there or as a copy."""
-    files = set(modules.values())
+def loads_any(modules: Modules, own: Tree, sources: Iterable[str]) -> bool:
+    """Whether a process loaded one of these sources of its tree, from there or as a copy."""
+    names, files = {name for name, _ in modules}, {file for _, file in modules}
     return any(
-        tree.root / path in files or _module_name(tree.root, path) in modules for path in sources
+        own.root / path in files or _module_name(own.root, path) in names for path in sources
     )
+
+
+def _is_copy(file: Path, source: Path) -> bool:
+    """Whether they hold the same; true where that can't be told, as of what was compiled."""
+    if file.suffix != ".py" or not file.is_file() or not source.is_file():
+        return True
+    return file.read_bytes() == source.read_bytes()
 
 
 def _home(file: Path, *trees: Tree) -> Tree | None:

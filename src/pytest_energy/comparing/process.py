@@ -31,10 +31,10 @@ GIT_VARIABLES = frozenset(f"GIT_{name}" for name in _GIT)
 
 @dataclass(frozen=True)
 class Ran:
-    """What one process measured, and the file of each module that it loaded."""
+    """What one process measured, and the modules that it loaded: (name, file)."""
 
     record: RunRecord
-    modules: Mapping[str, Path]
+    modules: frozenset[tuple[str, Path]]
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,13 @@ class PytestProcess:
                 raise CouldNotCompare(
                     f"the run record of {self.side} can't be read", str(error)
                 ) from None
-            return Ran(found, _modules(scratch))
+            modules = _modules(scratch)
+            if not modules:
+                raise CouldNotCompare(
+                    f"the run of {self.side} ended before it could tell which modules it loaded",
+                    output,
+                )
+            return Ran(found, modules)
 
 
 def _why(status: int) -> str:
@@ -84,12 +90,10 @@ def _why(status: int) -> str:
     return known.get(status, f"pytest ended with exit status {status}")
 
 
-def _modules(folder: Path) -> dict[str, Path]:
+def _modules(folder: Path) -> frozenset[tuple[str, Path]]:
     """Of the process and of its pytest-xdist workers."""
-    found: dict[str, Path] = {}
-    for answer in folder.glob("*.modules"):
-        found |= {name: Path(file) for name, file in json.loads(answer.read_bytes()).items()}
-    return found
+    answers = [json.loads(answer.read_bytes()) for answer in folder.glob("*.modules")]
+    return frozenset((name, Path(file)) for each in answers for name, file in each.items())
 
 
 def run(
