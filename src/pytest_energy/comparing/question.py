@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from pytest_energy.budgets.checks import tolerance
+from pytest_energy.budgets.checks import fraction
 from pytest_energy.comparing.interrupts import Interrupts
 from pytest_energy.comparing.of_base import OfBase
 from pytest_energy.comparing.of_records import OfRecords
@@ -86,7 +86,7 @@ def _max_increase(options: Options, usual: float) -> float:
     try:
         if "%" not in text:  # is 3 three per cent, or three times as much?
             raise ValueError
-        return tolerance(text)
+        return fraction(text)
     except ValueError:
         raise ValueError(
             f"--max-increase {text!r} is not a percentage below 100 %; for example 3%"
