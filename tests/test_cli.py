@@ -12,6 +12,7 @@ from typer.testing import CliRunner, Result
 from pytest_energy.cli import app
 from pytest_energy.record import write
 from records import NEW, RECORD
+from sessions import H100, ID, measured, session
 
 
 @pytest.fixture(autouse=True)
@@ -89,8 +90,84 @@ def test_suggest_leaves_a_broken_file_or_record_alone(folder: Path) -> None:
     assert not path.exists()
 
 
+def sessions(folder: Path, *days: int) -> list[str]:
+    names = [f"energy-{day}.json" for day in days]
+    for day, name in zip(days, names, strict=True):
+        write(session(day=day), folder / name)
+    return names
+
+
+def test_baselines_are_made_listed_and_dropped(folder: Path) -> None:
+    result = run("baseline", "update", *sessions(folder, 1, 2))
+    assert result.exit_code == 0, result.output
+    path = Path("energy-baselines/nvidia-a100-x1-400w.jsonl")
+    assert result.output.splitlines() == [
+        f"{ID}: none -> 2.10 Wh / 1000 queries (2 sessions; NVIDIA A100 x1 @ 400 W)",
+        f"written: {path}",
+    ]
+    text = path.read_text(encoding="utf-8")
+    assert text.count("\n") == 2
+    again = run("baseline", "update", *sessions(folder, 3))
+    assert again.output.splitlines()[-1] == "nothing written"
+    assert path.read_text(encoding="utf-8") == text
+    run("baseline", "update", *sessions(folder, 3), "--mode", "add")
+    assert path.read_text(encoding="utf-8").count("\n") == 3
+    listed = run("baseline", "list").output
+    assert listed.startswith("NVIDIA A100 x1 @ 400 W\n")
+    assert "2026-11-03" in listed and "2.10 Wh" in listed
+    assert ID in listed.replace("\n", "").replace(" ", "")
+    result = run("baseline", "update", *sessions(folder, 4), "--mode=reset")
+    assert "3 -> 1 session" in result.output
+    assert run("baseline", "drop", "tests/*").output.startswith(f"dropped {ID}: 1 session, 2.10")
+    assert not path.exists()
+    assert "no baselines" in run("baseline", "list").output
+
+
+def test_a_list_of_baselines_fits_eighty_columns(folder: Path) -> None:
+    tests = [measured(id=f"tests/integration/test_models.py::test_{'long_' * 12}{n}") for n in "ab"]
+    write(session(*tests, gpus=(H100,)), folder / "a.json")
+    write(session(measured(method="cpu-time", unit="token"), day=2), folder / "b.json")
+    run("baseline", "update", "a.json", "b.json")
+    lines = run("baseline", "list").output.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert any("cpu-s" in each for each in lines)
+    assert sum("2026-11-0" in each for each in lines) == 3
+
+
+def test_baselines_of_another_folder(folder: Path) -> None:
+    run("baseline", "update", *sessions(folder, 1), "--folder", "ours/gpu")
+    assert [each.name for each in (folder / "ours/gpu").iterdir()] == ["nvidia-a100-x1-400w.jsonl"]
+    assert ID in run("baseline", "list", "--folder", "ours/gpu").output.replace("\n", "")
+
+
+def test_what_baselines_refuse_is_said(folder: Path) -> None:
+    names = sessions(folder, 1)
+    assert "--mode 'all' is not known; choose from new, add, reset" in (
+        run("baseline", "update", *names, "--mode", "all").stderr
+    )
+    result = run("baseline", "drop", "nothing")
+    assert result.exit_code == 2
+    assert "'nothing' is no test with a baseline" in result.stderr
+    (folder / "energy-baselines").mkdir()
+    (folder / "energy-baselines" / "x.jsonl").write_text("{}\n", encoding="utf-8")
+    for command in (["update", *names], ["list"], ["drop", "a"]):
+        result = run("baseline", *command)
+        assert result.exit_code == 2
+        assert "energy-baselines/x.jsonl:1: schema None is not 1" in result.stderr
+    assert run("baseline", "update", "no.json").exit_code == 2
+
+
 def test_every_command_has_help() -> None:
-    for command in (["doctor"], ["show"], ["carbon"], ["budgets", "check"], ["budgets", "suggest"]):
+    for command in (
+        ["doctor"],
+        ["show"],
+        ["carbon"],
+        ["budgets", "check"],
+        ["budgets", "suggest"],
+        ["baseline", "update"],
+        ["baseline", "list"],
+        ["baseline", "drop"],
+    ):
         result = run(*command, "--help")
         assert result.exit_code == 0
         assert command[-1] in result.output

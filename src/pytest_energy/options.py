@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 ENVIRONMENT_PREFIX = "PYTEST_ENERGY_"
 #: Read from the root folder where it is there.
 BUDGETS_FILE = "energy-budgets.toml"
+#: The same for the folder of baselines.
+BASELINES_FOLDER = "energy-baselines"
 
 
 class Option(NamedTuple):

@@ -9,6 +9,7 @@ from enum import StrEnum
 
 from pytest_energy.carbon import Intensity
 from pytest_energy.units import Limit, Quantity, plural, watt_hours_per_1000
+from pytest_energy.verdict import MAX_INCREASE
 
 #: Units of which one call does one, unless a count says otherwise.
 ONE_PER_CALL = frozenset({"query", "call", "inference", "request", "run"})
@@ -27,6 +28,24 @@ class Scope(StrEnum):
     GPU = "gpu"
     CPU = "cpu"
     ALL = "all"
+
+
+@dataclass(frozen=True)
+class MaxIncrease:
+    """By how much a figure may rise over its baseline, as a fraction, and where that is written.
+
+    origin: "" for the default, which asks of no test that it has a baseline.
+    """
+
+    fraction: float = MAX_INCREASE
+    origin: str = ""
+
+    @property
+    def is_asked_for(self) -> bool:
+        return bool(self.origin)
+
+    def __str__(self) -> str:
+        return f"{self.fraction * 100:g} % ({self.origin or 'the default'})"
 
 
 @dataclass(frozen=True)
