@@ -218,7 +218,7 @@ def test_without_a_process_list_all_allotted_gpus_count_aloud(gpu: GpuBench) -> 
 
 @pytest.mark.parametrize(("slices", "verdict"), [(7, "pass"), (3, "unmeasured")])
 def test_a_mig_slice_counts_only_when_it_is_the_whole_board(
-    gpu: GpuBench, slices: int, verdict: str
+    gpu: GpuBench, energy_pytester: EnergyPytester, slices: int, verdict: str
 ) -> None:
     mig = f"mig gpu=0 uuid=MIG-1234 slices={slices}"
     gpu.run(
@@ -228,6 +228,8 @@ def test_a_mig_slice_counts_only_when_it_is_the_whole_board(
         CUDA_VISIBLE_DEVICES="MIG-12",
     )
     assert gpu.test()["verdict"] == verdict
+    (board,) = energy_pytester.record()["machine"]["gpus"]
+    assert board["mig"] == f"{slices}g.{slices * 5}gb"
 
 
 @pytest.mark.parametrize(
@@ -288,7 +290,13 @@ def test_machine_and_driver_are_in_the_record(
     record = energy_pytester.record()
     assert record["run"]["versions"]["driver"] == "570.11"
     assert record["machine"]["gpus"] == [
-        {"name": "Fake-A100", "uuid": "GPU-aaaa", "power_limit_watts": 300.0}
+        {
+            "name": "Fake-A100",
+            "uuid": "GPU-aaaa",
+            "power_limit_watts": 300.0,
+            "channel": "gpu:0",
+            "mig": "",
+        }
     ]
 
 

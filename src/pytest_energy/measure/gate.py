@@ -7,6 +7,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from pytest_energy import machine
 from pytest_energy.budgets.budget import Budget, base_limit
@@ -34,6 +35,9 @@ from pytest_energy.record import GpuRecord, MachineRecord, TestRecord
 from pytest_energy.sensors.base import Clock, Kind, Provenance
 from pytest_energy.sensors.discover import Choice, Instruments, discover
 from pytest_energy.sensors.proc_stat import busy_seconds
+
+if TYPE_CHECKING:
+    from pytest_energy.sensors.nvml import Gpu
 
 __tracebackhide__ = True  # a failing test's traceback ends in the user's lines
 
@@ -99,9 +103,7 @@ class Gate:
     def _hardware(self) -> MachineRecord:
         nvml = self.instruments.nvml
         return machine.machine(
-            [GpuRecord(gpu.name, gpu.board.uuid, gpu.power_limit_watts) for gpu in nvml.gpus]
-            if nvml
-            else [],
+            [_gpu_record(gpu) for gpu in nvml.gpus] if nvml else [],
             self.instruments.notes,
         )
 
@@ -235,3 +237,8 @@ class Gate:
         offer = offer_of(self.instruments)
         required = self._settings.require_measured
         return [cover(each, in_use, held, offer, require_measured=required) for each in budgets]
+
+
+def _gpu_record(gpu: Gpu) -> GpuRecord:
+    profiles = ", ".join(each.profile for each in gpu.board.migs)
+    return GpuRecord(gpu.name, gpu.board.uuid, gpu.power_limit_watts, gpu.channel, profiles)
