@@ -403,6 +403,12 @@ def test_a_red_verdict_is_no_reason_to_refuse(verdict: str) -> None:
     assert update((), [session(measured(verdict=verdict))], Mode.NEW).changed == 1
 
 
+def test_a_crowd_is_said() -> None:
+    found = update((), [session(measured(**ON_CPU, crowded=True))], Mode.NEW)
+    assert found.changed == 1
+    assert found.told[0] == f"{ID}: the machine was crowded, so its figure may be too high"
+
+
 def test_cpu_figures_beside_a_simulated_gpu_are_real() -> None:
     found = update((), [session(measured(**ON_CPU), driver="simulated")], Mode.NEW)
     assert found.changed == 1
@@ -463,9 +469,8 @@ def judged(
     before: Baselines,
     asked: MaxIncrease = ASKED,
     machine: MachineRecord | None = None,
-    crowded: bool = False,
 ) -> TestRecord:
-    return compared(test, machine or session().machine, before, asked, crowded)
+    return compared(test, machine or session().machine, before, asked)
 
 
 def test_without_baselines_and_without_asking_nothing_changes() -> None:
@@ -573,10 +578,10 @@ def test_a_stranger_makes_a_fail_inconclusive_and_leaves_a_pass() -> None:
 def test_a_crowd_makes_a_fail_inconclusive_if_a_round_kept_to_the_baseline() -> None:
     mixed = measured(JOULES, shape=(1.0, 1.4, 1.4, 1.4, 1.4))
     assert judged(mixed, stored(session())).verdict == "fail"
-    found = judged(mixed, stored(session()), crowded=True)
+    found = judged(replace(mixed, crowded=True), stored(session()))
     assert found.verdict == "inconclusive"
     assert found.reason.endswith("its least round is at 100% of the baseline")
-    assert judged(measured(JOULES * 1.4), stored(session()), crowded=True).verdict == "fail"
+    assert judged(measured(JOULES * 1.4, crowded=True), stored(session())).verdict == "fail"
 
 
 def test_an_improvement_is_said_with_the_commands() -> None:

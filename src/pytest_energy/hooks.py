@@ -238,6 +238,8 @@ class EnergyHooks:
                     Limits(settings.max_rounds, settings.max_seconds),
                     settings.intensity,
                     settings.require_measured,
+                    settings.baselines,
+                    settings.max_increase,
                 ),
                 Clock(time.perf_counter, time.sleep),
             )

@@ -136,6 +136,7 @@ class TestRecord:
     limit_joules_per_unit: the limit in joules; None for a limit in CPU time.
     used: the figure as a fraction of the limit. neighbour_cores: cores that other processes kept
     busy, None where nothing tells. strangers: other processes that computed on the gated GPUs.
+    crowded: whether others kept it from its cores, which makes CPU time grow.
     baseline: None where it has none and none was asked for. failure: what the test's own body ended
     in ("AssertionError"), "" where it passed or was skipped.
     notes: sentences for the summary.
@@ -169,6 +170,7 @@ class TestRecord:
     explanation: Explanation | None = None
     baseline: BaselineRecord | None = None
     failure: str = ""
+    crowded: bool = False
 
 
 @dataclass(frozen=True)

@@ -44,8 +44,12 @@ class MaxIncrease:
     def is_asked_for(self) -> bool:
         return bool(self.origin)
 
+    @property
+    def percent(self) -> str:
+        return f"{self.fraction * 100:g} %"
+
     def __str__(self) -> str:
-        return f"{self.fraction * 100:g} % ({self.origin or 'the default'})"
+        return f"{self.percent} ({self.origin or 'the default'})"
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,7 @@ class Declaration:
     model: str | None = None
     count: int | None = None
     scope: Scope | None = None
+    max_increase: MaxIncrease | None = None
     labels: Mapping[str, str | int | float | bool] = field(default_factory=dict)
 
 
@@ -72,6 +77,7 @@ class Budget:
 
     Without a limit the test is only measured. `tolerance` is a fraction, None for the one that the
     evidence has. `message` is what its author wants to be said when the test is over the limit.
+    `max_increase` over its baseline is None where nobody has asked for one.
     """
 
     limit: Limit | None = None
@@ -79,6 +85,7 @@ class Budget:
     scope: Scope = Scope.AUTO
     tolerance: float | None = None
     message: str = ""
+    max_increase: MaxIncrease | None = None
 
     @property
     def unit(self) -> str:
@@ -125,6 +132,8 @@ def suggestion(declaration: Declaration, unit: str, joules_per_unit: float, head
     arguments += [f"{name}={value!r}" for name, value in named.items() if value is not None]
     if declaration.scope is not None:
         arguments.append(f'scope="{declaration.scope}"')
+    if declaration.max_increase is not None:
+        arguments.append(f'max_increase="{declaration.max_increase.percent}"')
     if declaration.labels:
         arguments.append(f"labels={dict(declaration.labels)!r}")
     return f"@pytest.mark.energy_budget({', '.join(arguments)})"

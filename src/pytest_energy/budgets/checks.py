@@ -125,12 +125,12 @@ def pue(value: object) -> float:
     return number
 
 
-def tolerance(value: object) -> float:
+def fraction(value: object) -> float:
     """A fraction, from 0.03 or "3 %"."""
-    fraction = _number(value) if not isinstance(value, str) else _matched(_PERCENT, value) / 100
-    if not 0 <= fraction < 1:
+    share = _number(value) if not isinstance(value, str) else _matched(_PERCENT, value) / 100
+    if not 0 <= share < 1:
         raise ValueError("it is neither a fraction from 0 to below 1 nor a percentage below 100 %")
-    return fraction
+    return share
 
 
 def watts(value: object) -> float:

@@ -43,12 +43,10 @@ def compared(
     machine: MachineRecord,
     baselines: Baselines,
     max_increase: MaxIncrease,
-    crowded: bool,
 ) -> TestRecord:
     """The record with the verdict of rule B beside that of rule A: the worst of them counts.
 
-    Without baselines, and without a `max_increase` that was asked for, nothing changes. `crowded`:
-    others made the test leave its cores so often that a rise in CPU time can't be believed.
+    Without baselines, and without a `max_increase` that was asked for, nothing changes.
     """
     if not (baselines.shown or max_increase.is_asked_for) or test.verdict == Verdict.UNMEASURED:
         return test
@@ -74,7 +72,7 @@ def compared(
     verdict = Verdict.FAIL if found.is_regression else Verdict.PASS
     doubt = ""
     if verdict is Verdict.FAIL:
-        doubt = _doubt(test, min(rounds) / mean(stored), found, crowded)
+        doubt = _doubt(test, min(rounds) / mean(stored), found)
         verdict = Verdict.INCONCLUSIVE if doubt else Verdict.FAIL
     told_why = _told(stored, found, max_increase) + (f"; but {doubt}" if doubt else "")
     figure = shown_figure(new.centre, test.unit, test.method)
@@ -133,14 +131,14 @@ def _worst(test: TestRecord, verdict: Verdict, subject: str, predicate: str) -> 
     return test
 
 
-def _doubt(test: TestRecord, least: float, found: Change, crowded: bool) -> str:
+def _doubt(test: TestRecord, least: float, found: Change) -> str:
     """Why a figure may be larger than the work's own, or ""; the same as beside a limit."""
     if test.strangers:
         return (
             f"{test.strangers[0]} added joules, so it can't be told whose they are: measure "
             "without it"
         )
-    if crowded and least <= 1 + found.threshold:
+    if test.crowded and least <= 1 + found.threshold:
         return f"the machine was crowded, and its least round is at {least:.0%} of the baseline"
     return ""
 

@@ -111,9 +111,12 @@ def _sessions(record: RunRecord, told: list[str]) -> Iterator[Line]:
             told.append(f"{named}: not stored: {refusal}")
             continue
         line = line_of(test, record)
-        if line.key not in seen:  # several limits of one measurement
-            seen.add(line.key)
-            yield line
+        if line.key in seen:  # several limits of one measurement
+            continue
+        seen.add(line.key)
+        if test.crowded:
+            told.append(f"{named}: the machine was crowded, so its figure may be too high")
+        yield line
 
 
 def refused(test: TestRecord, record: RunRecord) -> str:
