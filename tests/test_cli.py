@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from pytest_energy.cli import app
-from pytest_energy.record import write
+from pytest_energy.record import BudgetRecord, write
 from records import NEW, RECORD
 from sessions import H100, ID, measured, session
 
@@ -90,6 +90,29 @@ def test_suggest_leaves_a_broken_file_or_record_alone(folder: Path) -> None:
     assert not path.exists()
 
 
+def test_tighten_lowers_limits_in_place(folder: Path) -> None:
+    path = folder / "energy-budgets.toml"
+    text = f'schema = 1\n[[budget]]  # ours\ntests = "{ID}"\nmax = "4 Wh / 1k queries" # was 5\n'
+    path.write_text(text, encoding="utf-8")
+    budget = BudgetRecord("4 Wh / 1k queries", "energy-budgets.toml:4")
+    write(session(measured(budget=budget, limit_joules_per_unit=14.4)), folder / "a.json")
+    result = run("budgets", "tighten", "a.json")
+    assert result.exit_code == 0, result.output
+    assert result.output.splitlines() == [
+        'energy-budgets.toml:4: max: "4 Wh / 1k queries" -> "2.31 Wh / 1k queries" '
+        f"(2.10 in 1 session of {ID}, 10 % headroom)",
+        "energy-budgets.toml: 1 limit lowered",
+    ]
+    assert path.read_text(encoding="utf-8") == text.replace('"4 Wh', '"2.31 Wh')
+    path.write_text(text, encoding="utf-8")
+    assert "holds no baselines" in run("budgets", "tighten").stderr
+    run("baseline", "update", "a.json")
+    assert "1 limit lowered" in run("budgets", "tighten").output
+    assert path.read_text(encoding="utf-8") == text.replace('"4 Wh', '"2.31 Wh')
+    assert "0 limits lowered" in run("budgets", "tighten").output
+    assert run("budgets", "tighten", "--file", "none.toml").exit_code == 2
+
+
 def sessions(folder: Path, *days: int) -> list[str]:
     names = [f"energy-{day}.json" for day in days]
     for day, name in zip(days, names, strict=True):
@@ -164,6 +187,7 @@ def test_every_command_has_help() -> None:
         ["carbon"],
         ["budgets", "check"],
         ["budgets", "suggest"],
+        ["budgets", "tighten"],
         ["baseline", "update"],
         ["baseline", "list"],
         ["baseline", "drop"],

@@ -50,7 +50,7 @@ ROWS = [
         "report.carbon",
     ],
     ["report.baselines", "report.regressions"],
-    ["store.regression"],
+    ["store.regression", "budgets.tighten"],
     ["store.update", "store.file"],
     ["store.baseline"],
     ["store.hardware"],

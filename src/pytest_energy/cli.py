@@ -263,6 +263,45 @@ def baseline_drop(
         typer.echo(line)
 
 
+@budgets.command()
+def tighten(
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="[RECORD...]",
+            help="files of --energy-json; without one, the baselines tell",
+            readable=False,
+        ),
+    ] = None,
+    path: BudgetsPath = Path(BUDGETS_FILE),
+    folder: BaselinesPath = Path(BASELINES_FOLDER),
+) -> None:
+    """Lower the limits that stand far above what is measured; none is ever raised."""
+    from pytest_energy.budgets.tighten import tighten_from_baselines, tighten_from_records
+    from pytest_energy.store.file import read_folder
+
+    command = "budgets tighten"
+    try:
+        read_budgets(path, str(path))
+        text = path.read_bytes().decode("utf-8")
+        if paths:
+            found = tighten_from_records([record.read(each) for each in paths], text, str(path))
+        else:
+            lines = read_folder(folder, str(folder)).lines
+            if not lines:
+                _stop(command, f"{folder} holds no baselines; give it run records, or make some")
+            found = tighten_from_baselines(lines, text, str(path))
+        if found.lowered:
+            record.write_text(path, found.text)
+    except OSError as error:
+        _stop(command, f"{path} can't be written: {error.strerror}")
+    except ValueError as error:  # of the file, a record, a baseline, or figures that don't compare
+        _stop(command, error)
+    for line in found.told:
+        typer.echo(line)
+    typer.echo(f"{path}: {_many(found.lowered, 'limit')} lowered")
+
+
 def _public(error: ValueError) -> str:
     """A message without the UUIDs of boards, which may be this machine's alone."""
     return re.sub(r"(GPU|MIG)-[\w/-]+", r"\1-...", str(error))

@@ -143,16 +143,16 @@ def round_limit(joules_per_unit: float, unit: str) -> str:
     """A limit for this figure, rounded up to three digits, in the scale that reads best."""
     watt_hours = watt_hours_per_1000(joules_per_unit)
     if watt_hours >= 0.01:
-        return f"{_rounded_up(watt_hours)} Wh / 1000 {plural(unit)}"
-    return f"{_rounded_up(joules_per_unit * 1000)} mJ / {unit}"
+        return f"{rounded_up(watt_hours)} Wh / 1000 {plural(unit)}"
+    return f"{rounded_up(joules_per_unit * 1000)} mJ / {unit}"
 
 
 def round_cpu_limit(cpu_seconds_per_unit: float, unit: str) -> str:
     """The same for CPU time."""
-    return f"{_rounded_up(cpu_seconds_per_unit * 1000)} cpu-ms / {unit}"
+    return f"{rounded_up(cpu_seconds_per_unit * 1000)} cpu-ms / {unit}"
 
 
-def _rounded_up(amount: float) -> str:
+def rounded_up(amount: float) -> str:
     """Rounded up to three digits, but for what arithmetic adds to 1.1 x 1.1."""
     digits = 2 - math.floor(math.log10(amount))
     rounded = math.ceil(amount * (1 - INEXACT) * 10.0**digits) / 10.0**digits
