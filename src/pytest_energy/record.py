@@ -295,6 +295,8 @@ def _hints(cls: Hashable) -> dict[str, Any]:
 
 
 def _value(hint: Any, data: object, where: str) -> Any:
+    if type(data) is hint:  # most values are plain
+        return data
     if isinstance(hint, UnionType):
         if data is None and NoneType in get_args(hint):
             return None

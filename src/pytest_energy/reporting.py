@@ -108,7 +108,7 @@ class Reporting:
         record = self._record() if len(self._reported) > disabled else None
         unused = self._unused()
         no_update = self._settings.no_update
-        told = disabled or unused or self._unwritten or no_update
+        told = disabled or unused or self._unwritten or self._updated or no_update
         if not (told or (record and record.tests)):
             return
         terminalreporter.section("energy")

@@ -56,8 +56,11 @@ def update(before: Sequence[Line], records: Sequence[RunRecord], mode: Mode) -> 
     told: list[str] = []
     by_run = {each.run.uuid: each for each in records}
     new: list[Line] = []
+    crowded: set[Key] = set()
     for record in sorted(by_run.values(), key=lambda each: each.run.start):
-        new += _sessions(record, told)
+        for test, line in _sessions(record, told):
+            new.append(line)
+            crowded |= {line.key} if test.crowded else set()
     stored = by_key(before)
     taken: dict[Key, tuple[Line, ...]] = {}
     kept = 0
@@ -67,7 +70,8 @@ def update(before: Sequence[Line], records: Sequence[RunRecord], mode: Mode) -> 
             kept += 1
             continue
         taken[key], replaced = _with(() if mode is Mode.RESET else old, sessions)
-        told.append(_told(key, old, taken[key]) + _why(replaced))
+        crowd = "; measured in a crowd, so it may be too high" if key in crowded else ""
+        told.append(_told(key, old, taken[key]) + _why(replaced) + crowd)
     if kept:
         them = "1 test has a baseline" if kept == 1 else f"{kept} tests have a baseline"
         told.append(f"{them} already: add appends this session, reset starts again from it")
@@ -97,7 +101,7 @@ def drop(before: Sequence[Line], patterns: Sequence[str]) -> Update:
     return Update(tuple(each for each in before if each.key not in gone), len(gone), tuple(told))
 
 
-def _sessions(record: RunRecord, told: list[str]) -> Iterator[Line]:
+def _sessions(record: RunRecord, told: list[str]) -> Iterator[tuple[TestRecord, Line]]:
     """The sessions in a record, one for each key; what can't be one is told of."""
     last = {each.id: 0 for each in record.tests}
     for each in record.tests:
@@ -114,9 +118,7 @@ def _sessions(record: RunRecord, told: list[str]) -> Iterator[Line]:
         if line.key in seen:  # several limits of one measurement
             continue
         seen.add(line.key)
-        if test.crowded:
-            told.append(f"{named}: the machine was crowded, so its figure may be too high")
-        yield line
+        yield test, line
 
 
 def refused(test: TestRecord, record: RunRecord) -> str:
