@@ -423,7 +423,9 @@ def test_the_last_attempt_counts() -> None:
 
 
 def test_several_limits_of_one_measurement_are_one_session() -> None:
-    assert len(lines(session(measured(), measured(verdict="fail")))) == 1
+    twice = update((), [session(measured(), measured(verdict="fail"))], Mode.ADD)
+    assert len(twice.lines) == 1
+    assert "replaces" not in told(twice)
     assert len(lines(session(measured(name="a"), measured(name="b")))) == 2
 
 
