@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytest_energy.budgets.budget import Scope
+from pytest_energy.budgets.budget import MaxIncrease, Scope
 from pytest_energy.budgets.file import (
     BudgetsFile,
     BudgetsFileError,
@@ -210,6 +210,8 @@ DEFAULTS = [
     ("tolerance = 1.0", "neither a fraction from 0 to below 1", 'tolerance = "3 %"'),
     ("tolerance = -0.1", "neither a fraction from 0 to below 1", 'tolerance = "3 %"'),
     ("tolerance = true", "neither a fraction from 0 to below 1", 'tolerance = "3 %"'),
+    ("max_increase = 5", "neither a fraction from 0 to below 1", 'max_increase = "5 %"'),
+    ('max_increase = "5"', "neither a fraction from 0 to below 1", 'max_increase = "5 %"'),
     ("tolerance = nan", "neither a fraction from 0 to below 1", 'tolerance = "3 %"'),
     ('tolerance = "0.03"', "nor a percentage below 100 %", 'tolerance = "3 %"'),
     ('tolerance = "100 %"', "nor a percentage below 100 %", 'tolerance = "3 %"'),
@@ -226,12 +228,12 @@ DEFAULTS = [
     ("max_second = 5", "unknown key in [defaults] (did you mean max_seconds?)", "max_seconds = 60"),
     (
         "wait = 5",
-        "unknown key in [defaults] (known: tolerance, scope, max_seconds)",
+        "unknown key in [defaults] (known: tolerance, max_increase, scope, max_seconds)",
         'tolerance = "3 %"',
     ),
     ("schema = 1", "(it belongs in the lines above all tables)", "schema = 1"),
     ("hardware = 'a100'", "(it belongs in [[budget]])", 'hardware = "a100"'),
-    ("estimate = 4", "(known: tolerance, scope, max_seconds)", 'tolerance = "3 %"'),
+    ("estimate = 4", "(known: tolerance, max_increase, scope, max_seconds)", 'tolerance = "3 %"'),
 ]
 CARBON = [
     ("intensity = 300", "a text that names its unit", 'intensity = "300 gCO2e/kWh"'),
@@ -683,3 +685,14 @@ def test_any_content_is_a_file_or_lines_of_mistakes(
             assert line.isprintable()
     else:
         assert isinstance(file, BudgetsFile)
+
+
+def test_a_max_increase_has_a_place_and_needs_no_limit(tmp_path: Path) -> None:
+    text = (
+        'schema = 1\n[defaults]\nmax_increase = 0.04\n[[budget]]\ntests = "t.py::a"\n'
+        'max_increase = "3 %"\n'
+    )
+    found = read(text, tmp_path)
+    assert found.defaults.max_increase == MaxIncrease(0.04, f"{NAME}:3")
+    assert found.entries[0].limits == ()
+    assert found.entries[0].max_increase == MaxIncrease(0.03, f"{NAME}:6")

@@ -10,8 +10,9 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from pytest_energy.cli import app
-from pytest_energy.record import write
+from pytest_energy.record import BudgetRecord, write
 from records import NEW, RECORD
+from sessions import H100, ID, measured, session
 
 
 @pytest.fixture(autouse=True)
@@ -89,9 +90,109 @@ def test_suggest_leaves_a_broken_file_or_record_alone(folder: Path) -> None:
     assert not path.exists()
 
 
+def test_tighten_lowers_limits_in_place(folder: Path) -> None:
+    path = folder / "energy-budgets.toml"
+    text = f'schema = 1\n[[budget]]  # ours\ntests = "{ID}"\nmax = "4 Wh / 1k queries" # was 5\n'
+    path.write_text(text, encoding="utf-8")
+    budget = BudgetRecord("4 Wh / 1k queries", "energy-budgets.toml:4")
+    write(session(measured(budget=budget, limit_joules_per_unit=14.4)), folder / "a.json")
+    result = run("budgets", "tighten", "a.json")
+    assert result.exit_code == 0, result.output
+    assert result.output.splitlines() == [
+        'energy-budgets.toml:4: max: "4 Wh / 1k queries" -> "2.31 Wh / 1k queries" '
+        f"(2.10 in 1 session of {ID}, 10 % headroom)",
+        "energy-budgets.toml: 1 limit lowered",
+    ]
+    assert path.read_text(encoding="utf-8") == text.replace('"4 Wh', '"2.31 Wh')
+    path.write_text(text, encoding="utf-8")
+    assert "holds no baselines" in run("budgets", "tighten").stderr
+    run("baseline", "update", "a.json")
+    assert "1 limit lowered" in run("budgets", "tighten").output
+    assert path.read_text(encoding="utf-8") == text.replace('"4 Wh', '"2.31 Wh')
+    assert "0 limits lowered" in run("budgets", "tighten").output
+    assert run("budgets", "tighten", "--file", "none.toml").exit_code == 2
+
+
+def sessions(folder: Path, *days: int) -> list[str]:
+    names = [f"energy-{day}.json" for day in days]
+    for day, name in zip(days, names, strict=True):
+        write(session(day=day), folder / name)
+    return names
+
+
+def test_baselines_are_made_listed_and_dropped(folder: Path) -> None:
+    result = run("baseline", "update", *sessions(folder, 1, 2))
+    assert result.exit_code == 0, result.output
+    path = Path("energy-baselines/nvidia-a100-x1-400w.jsonl")
+    assert result.output.splitlines() == [
+        f"{ID}: none -> 2.10 Wh / 1000 queries (2 sessions; NVIDIA A100 x1 @ 400 W)",
+        f"written: {path}",
+    ]
+    text = path.read_text(encoding="utf-8")
+    assert text.count("\n") == 2
+    again = run("baseline", "update", *sessions(folder, 3))
+    assert again.output.splitlines()[-1] == "nothing written"
+    assert path.read_text(encoding="utf-8") == text
+    run("baseline", "update", *sessions(folder, 3), "--mode", "add")
+    assert path.read_text(encoding="utf-8").count("\n") == 3
+    listed = run("baseline", "list").output
+    assert listed.startswith("NVIDIA A100 x1 @ 400 W\n")
+    assert "2026-11-03" in listed and "2.10 Wh" in listed
+    assert ID in listed.replace("\n", "").replace(" ", "")
+    result = run("baseline", "update", *sessions(folder, 4), "--mode=reset")
+    assert "3 -> 1 session" in result.output
+    assert run("baseline", "drop", "tests/*").output.startswith(f"dropped {ID}: 1 session, 2.10")
+    assert not path.exists()
+    assert "no baselines" in run("baseline", "list").output
+
+
+def test_a_list_of_baselines_fits_eighty_columns(folder: Path) -> None:
+    tests = [measured(id=f"tests/integration/test_models.py::test_{'long_' * 12}{n}") for n in "ab"]
+    write(session(*tests, gpus=(H100,)), folder / "a.json")
+    write(session(measured(method="cpu-time", unit="token"), day=2), folder / "b.json")
+    run("baseline", "update", "a.json", "b.json")
+    lines = run("baseline", "list").output.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert any("cpu-s" in each for each in lines)
+    assert sum("2026-11-0" in each for each in lines) == 3
+
+
+def test_baselines_of_another_folder(folder: Path) -> None:
+    run("baseline", "update", *sessions(folder, 1), "--folder", "ours/gpu")
+    assert [each.name for each in (folder / "ours/gpu").iterdir()] == ["nvidia-a100-x1-400w.jsonl"]
+    assert ID in run("baseline", "list", "--folder", "ours/gpu").output.replace("\n", "")
+
+
+def test_what_baselines_refuse_is_said(folder: Path) -> None:
+    names = sessions(folder, 1)
+    assert "--mode 'all' is not known; choose from new, add, reset" in (
+        run("baseline", "update", *names, "--mode", "all").stderr
+    )
+    result = run("baseline", "drop", "nothing")
+    assert result.exit_code == 2
+    assert "'nothing' is no test with a baseline" in result.stderr
+    (folder / "energy-baselines").mkdir()
+    (folder / "energy-baselines" / "x.jsonl").write_text("{}\n", encoding="utf-8")
+    for command in (["update", *names], ["list"], ["drop", "a"]):
+        result = run("baseline", *command)
+        assert result.exit_code == 2
+        assert "energy-baselines/x.jsonl:1: schema None is not 1" in result.stderr
+    assert run("baseline", "update", "no.json").exit_code == 2
+
+
 def test_every_command_has_help() -> None:
-    commands = (["doctor"], ["show"], ["carbon"], ["compare"])
-    for command in (*commands, ["budgets", "check"], ["budgets", "suggest"]):
+    for command in (
+        ["doctor"],
+        ["show"],
+        ["carbon"],
+        ["compare"],
+        ["budgets", "check"],
+        ["budgets", "suggest"],
+        ["budgets", "tighten"],
+        ["baseline", "update"],
+        ["baseline", "list"],
+        ["baseline", "drop"],
+    ):
         result = run(*command, "--help")
         assert result.exit_code == 0
         assert command[-1] in result.output

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -218,7 +219,7 @@ def test_without_a_process_list_all_allotted_gpus_count_aloud(gpu: GpuBench) -> 
 
 @pytest.mark.parametrize(("slices", "verdict"), [(7, "pass"), (3, "unmeasured")])
 def test_a_mig_slice_counts_only_when_it_is_the_whole_board(
-    gpu: GpuBench, slices: int, verdict: str
+    gpu: GpuBench, energy_pytester: EnergyPytester, slices: int, verdict: str
 ) -> None:
     mig = f"mig gpu=0 uuid=MIG-1234 slices={slices}"
     gpu.run(
@@ -228,6 +229,8 @@ def test_a_mig_slice_counts_only_when_it_is_the_whole_board(
         CUDA_VISIBLE_DEVICES="MIG-12",
     )
     assert gpu.test()["verdict"] == verdict
+    (board,) = energy_pytester.record()["machine"]["gpus"]
+    assert board["mig"] == f"{slices}g.{slices * 5}gb"
 
 
 @pytest.mark.parametrize(
@@ -288,7 +291,13 @@ def test_machine_and_driver_are_in_the_record(
     record = energy_pytester.record()
     assert record["run"]["versions"]["driver"] == "570.11"
     assert record["machine"]["gpus"] == [
-        {"name": "Fake-A100", "uuid": "GPU-aaaa", "power_limit_watts": 300.0}
+        {
+            "name": "Fake-A100",
+            "uuid": "GPU-aaaa",
+            "power_limit_watts": 300.0,
+            "channel": "gpu:0",
+            "mig": "",
+        }
     ]
 
 
@@ -356,3 +365,34 @@ def test_counter_and_power_are_compared_once_a_session(
     assert check["counter_joules"] / check["power_joules"] == pytest.approx(float(gain), rel=0.02)
     told = "don't agree" in result.stdout.str()
     assert told == bool(apart) and apart in result.stdout.str()
+
+
+UPDATE = "--energy-update=new"
+
+
+def test_simulated_joules_are_no_baseline(gpu: GpuBench, energy_pytester: EnergyPytester) -> None:
+    result = gpu.run([COUNTER, OURS], IT.format(limit="1 kJ / query"), UPDATE)
+    result.assert_outcomes(passed=1)
+    told = " ".join(each.strip() for each in result.stdout.lines)
+    assert "not stored: its joules are simulated (driver 570.00-simulated)" in told
+    assert not (energy_pytester.pytester.path / "energy-baselines").exists()
+
+
+def test_a_board_is_compared_with_itself_and_not_at_another_power_limit(
+    gpu: GpuBench, energy_pytester: EnergyPytester
+) -> None:
+    board = ["driver version=570.11", f"{COUNTER} celsius=61", OURS]
+    gpu.run(board, IT.format(limit="1 kJ / query"), UPDATE, *PRECISE).assert_outcomes(passed=1)
+    folder = energy_pytester.pytester.path / "energy-baselines"
+    (path,) = folder.iterdir()
+    assert path.name == "fake-a100-x1-400w.jsonl"
+    line = json.loads(path.read_bytes())
+    assert (line["gpus"], line["celsius"]) == (["GPU-aaaa"], [61])
+    assert line["versions"]["driver"] == "570.11"
+    more = "@budget('1 kJ / query')\ndef test_it():\n    infer(0.05)\n"
+    gpu.run(board, more, *PRECISE).assert_outcomes(failed=1)
+    assert "over the mean of 1 session" in gpu.test()["reason"]
+    gpu.run([board[0], f"{COUNTER} limit_w=300", OURS], IT.format(limit="1 kJ / query"))
+    assert gpu.test()["baseline"]["missing"] == (
+        "stored on Fake-A100 x1 @ 400 W; this is Fake-A100 x1 @ 300 W"
+    )

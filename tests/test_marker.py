@@ -22,7 +22,10 @@ REFUSED = [
     ("'2 MWh / query'", "mWh or kWh?", ""),
     ("'2 J'", "for how many units of work", ""),
     ("'1 J / query', watts=3", "unknown keyword watts=3", ""),
-    ("'1 J / query', max_increase='5%'", "max_increase='5%' isn't supported yet", ""),
+    ("'1 J / query', max_increase=5", "max_increase=5: it is neither a fraction", ""),
+    ("'1 J / query', max_increase='5'", "max_increase='5': it is neither a fraction", ""),
+    ("max_increase=-0.1", "max_increase=-0.1: it is neither a fraction", ""),
+    ("max_increase=True", "max_increase=True: it is neither a fraction", ""),
     ("'1 J / query', tolerance=0.1", "tolerance=0.1 isn't supported yet", ""),
     ("id='classify'", "id='classify'", ""),
     ("'1 J / query', '2 J / query'", "a second limit '2 J / query'", ""),
@@ -180,7 +183,7 @@ def test_pytest_lists_the_marker_with_its_signature(energy_pytester: EnergyPytes
     result.stdout.fnmatch_lines(
         [
             "@pytest.mark.energy_budget(limit=None, [*], id=None, task=None, model=None, count=1, "
-            "scope='auto', labels=None): Measure the energy of this test*"
+            "scope='auto', max_increase=None, labels=None): Measure the energy of this test*"
         ]
     )
 

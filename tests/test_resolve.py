@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_energy.budgets.budget import Declaration, Scope
+from pytest_energy.budgets.budget import Declaration, MaxIncrease, Scope
 from pytest_energy.budgets.file import BudgetsFile, Defaults, Entry, Hardware
 from pytest_energy.budgets.resolve import (
     MachineClass,
@@ -111,6 +111,41 @@ def test_what_the_marker_leaves_open_comes_from_the_entry() -> None:
     assert (budget.origin, budget.scope) == ("test_q.py:1", Scope.GPU)
     (budget,) = resolved(file(replace(full, task=None)), replace(own, scope=None)).budgets
     assert budget.scope is Scope.CPU
+
+
+FIVE, THREE = (MaxIncrease(each, f"t:{each}") for each in (0.05, 0.03))
+
+
+def test_a_max_increase_holds_for_all_limits_of_its_test() -> None:
+    task = entry(9, task="t", max_increase=FIVE)
+    test = entry(12, "3 mJ / token", tests=(TEST,))
+    declared = Declaration(task="t", origin="test_q.py:1")
+    assert [each.max_increase for each in resolved(file(task, test), declared).budgets] == [
+        FIVE
+    ] * 2
+    nearer = replace(test, max_increase=THREE)
+    assert {each.max_increase for each in resolved(file(task, nearer), declared).budgets} == {THREE}
+    own = replace(declared, max_increase=MaxIncrease(0.01, "test_q.py:1"))
+    (budget, _) = resolved(file(task, nearer), own).budgets
+    assert budget.max_increase == own.max_increase
+
+
+def test_an_entry_may_be_about_increases_alone() -> None:
+    alone = Entry("energy-budgets.toml:9", (), tests=(TEST,), max_increase=FIVE)
+    (budget,) = resolved(file(alone)).budgets
+    assert (budget.limit, budget.max_increase) == (None, FIVE)
+    (other,) = resolved(file(alone), test_id="tests/test_q.py::test_other").budgets
+    assert other.max_increase is None
+
+
+def test_two_entries_alike_may_not_differ_in_it() -> None:
+    one = entry(9, task="t", max_increase=FIVE)
+    two = entry(12, "3 mJ / token", task="t", max_increase=THREE)
+    declared = Declaration(task="t", origin="test_q.py:1")
+    with pytest.raises(ResolutionError, match=r"5 % \(t:0.05\) in one and 3 % \(t:0.03\) in the"):
+        resolved(file(one, two), declared)
+    same = replace(two, max_increase=replace(FIVE, origin="elsewhere"))
+    assert {each.max_increase for each in resolved(file(one, same), declared).budgets} == {FIVE}
 
 
 def test_an_entry_for_another_task_or_model_is_not_for_this_test() -> None:

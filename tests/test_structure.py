@@ -53,14 +53,25 @@ ROWS = [
     ["measure.in_use"],
     ["measure.meter", "measure.coverage"],
     ["measure.accelerators", "measure.lock"],
-    ["report.terminal", "report.details", "report.equivalents", "report.carbon"],
+    [
+        "report.terminal",
+        "report.details",
+        "report.equivalents",
+        "report.carbon",
+    ],
+    ["report.baselines", "report.regressions"],
+    ["store.regression", "budgets.tighten"],
+    ["store.update", "store.file"],
+    ["store.baseline"],
+    ["store.hardware"],
     ["machine"],
     ["budgets.suggest"],
     ["budgets.resolve"],
     ["budgets.file"],
     ["budgets.keys", "budgets.toml_file"],
     ["budgets.checks", "budgets.toml_lines"],
-    ["budgets.budget", "record", "verdict", "grid"],
+    ["budgets.budget", "record", "grid"],
+    ["verdict"],
     ["carbon", "statistics"],
     ["units"],
     ["sensors.discover"],
@@ -84,7 +95,7 @@ ROWS = [
         "options",
     ],
 ]
-PACKAGES = {"", "budgets", "comparing", "measure", "report", "sensors"}
+PACKAGES = {"", "budgets", "comparing", "measure", "report", "sensors", "store"}
 
 
 def modules() -> dict[str, Path]:

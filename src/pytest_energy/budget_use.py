@@ -1,9 +1,9 @@
-"""Which budgets of the file no test uses: a renamed test must not lose its limit in silence."""
+"""Which budgets and baselines no test uses: a renamed test must not lose them in silence."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,20 +15,25 @@ from pytest_energy.budgets.file import BudgetsFile, Entry
 from pytest_energy.budgets.resolve import matched, matches
 from pytest_energy.items import is_measured, test_id
 
-_OUTPUT = "energy_unused_budgets"
+_OUTPUT = "energy_unused"
+#: What is unused, by key: a sentence for each.
+_Told = dict[str, str]
 
 
 class BudgetUse:
-    """Watches what is collected, and tells which budgets matched no measured test.
+    """Watches what is collected, and tells which budgets and baselines matched no measured test.
 
-    A budget is told of only where nothing could have hidden its test: its test file was collected
-    whole (no -k, -m, ::test, --lf, --deselect), or isn't there any more. One that names no file is
-    told of after a whole run.
+    One is told of only where nothing could have hidden its test: its test file was collected
+    whole (no -k, -m, ::test, --lf, --deselect), or isn't there any more. A budget that names no
+    file is told of after a whole run. `baselines`: ids of tests.
     """
 
-    def __init__(self, config: pytest.Config, file: BudgetsFile) -> None:
+    def __init__(
+        self, config: pytest.Config, file: BudgetsFile, baselines: Sequence[str] = ()
+    ) -> None:
         self._config = config
         self._file = file
+        self._baselines = baselines
         self._used: set[tuple[str, str]] = set()
         """Entries by origin, each with the pattern of its `tests` that fitted, or ""."""
         self._found: dict[str, bool] = {}
@@ -38,7 +43,7 @@ class BudgetUse:
         self._collected: set[str] = set()
         self._whole = True
         self._finished = False
-        self._by_worker: list[dict[str, str]] = []
+        self._by_worker: list[tuple[_Told, _Told]] = []
 
     def add(self, item: pytest.Item, declaration: Declaration) -> None:
         """Take note of the budgets that name this test."""
@@ -47,12 +52,41 @@ class BudgetUse:
 
     def unused(self) -> tuple[str, ...]:
         """A sentence for each budget that no test uses."""
-        if self._by_worker:
-            first, *others = self._by_worker
-            return tuple(told for key, told in first.items() if all(key in each for each in others))
-        return tuple(self._unused().values()) if self._finished else ()
+        return self._by_all(0) if self._by_worker else self._own(self._unused)
 
-    def _unused(self) -> dict[str, str]:
+    def unused_baselines(self) -> tuple[str, ...]:
+        """A sentence for each test with a baseline that isn't measured any more."""
+        return self._by_all(1) if self._by_worker else self._own(self._unused_baselines)
+
+    def _own(self, told: Callable[[], _Told]) -> tuple[str, ...]:
+        return tuple(told().values()) if self._finished else ()
+
+    def _by_all(self, which: int) -> tuple[str, ...]:
+        """What every worker of pytest-xdist has told."""
+        first, *others = (each[which] for each in self._by_worker)
+        return tuple(told for key, told in first.items() if all(key in each for each in others))
+
+    def _unused_baselines(self) -> _Told:
+        return {
+            test: f"{test}: baseline that no measured test uses: {self._renamed(test)}"
+            for test in self._baselines
+            if not self._found.get(test) and self._could_be_seen(test)
+        }
+
+    def _renamed(self, test: str) -> str:
+        """Which test, new to the baselines, may have been called so."""
+        new = [each for each, measured in self._found.items() if measured]
+        new = [each for each in new if each not in self._baselines]
+        successor = "" if test in self._found else _successor(test, new)
+        if not successor:
+            why, _, _ = self._why(test).partition("; did you mean")
+            return f"{why}; pytest-energy baseline drop '{test}' removes it"
+        return (
+            f"was it renamed to {successor}, which has none? pytest --energy-update new gives it "
+            f"one, and pytest-energy baseline drop '{test}' removes the old one"
+        )
+
+    def _unused(self) -> _Told:
         return {
             f"{entry.origin} {test}": f"{entry.named}: budget that no measured test matches: "
             + (self._why(test) if test else self._why_nobody(entry))
@@ -123,7 +157,7 @@ class BudgetUse:
     def pytest_sessionfinish(self) -> None:
         output = getattr(self._config, "workeroutput", None)
         if output is not None and self._finished:
-            output[_OUTPUT] = self._unused()
+            output[_OUTPUT] = (self._unused(), self._unused_baselines())
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
@@ -166,3 +200,18 @@ class BudgetUse:
         if getattr(option, "ignore", None) or getattr(option, "ignore_glob", None):
             return False
         return "." in asked or (bool(usual) and usual <= asked)
+
+
+def _successor(test: str, new: Sequence[str]) -> str:
+    """The new test that an old one has probably become: alike in name, or alone in its file."""
+    names = {_bare_name(each): each for each in new}
+    near = difflib.get_close_matches(_bare_name(test), names, n=1, cutoff=0.6)
+    if near:
+        return names[near[0]]
+    file = test.partition("::")[0]
+    beside = [each for each in new if each.partition("::")[0] == file]
+    return beside[0] if len(beside) == 1 else ""
+
+
+def _bare_name(test: str) -> str:
+    return test.partition("::")[2].removeprefix("test_")

@@ -16,7 +16,7 @@ from rich.console import Console
 
 from pytest_energy import record
 from pytest_energy.budgets.file import BudgetsFileError, read_budgets
-from pytest_energy.options import BUDGETS_FILE
+from pytest_energy.options import BASELINES_FOLDER, BUDGETS_FILE
 
 app = typer.Typer(
     help="Energy records, budgets and instruments of pytest-energy.",
@@ -25,6 +25,10 @@ app = typer.Typer(
 )
 budgets = typer.Typer(help=f"The limits in {BUDGETS_FILE}.", no_args_is_help=True)
 app.add_typer(budgets, name="budgets")
+baseline = typer.Typer(
+    help=f"Earlier sessions of the tests, in the folder {BASELINES_FOLDER}.", no_args_is_help=True
+)
+app.add_typer(baseline, name="baseline")
 
 # `readable`: that a file can't be read is told by whoever reads it.
 RecordPath = Annotated[
@@ -37,6 +41,9 @@ RecordPaths = Annotated[
 _STDOUT = Path("-")
 BudgetsPath = Annotated[
     Path, typer.Option("--file", metavar="PATH", help="the file of limits", readable=False)
+]
+BaselinesPath = Annotated[
+    Path, typer.Option("--folder", metavar="PATH", help="the folder of baselines", readable=False)
 ]
 
 
@@ -272,6 +279,117 @@ def suggest(
     for line in found.told:
         typer.echo(line)
     typer.echo(f"{path}: {_many(found.written, 'budget')} written")
+
+
+@baseline.command("update")
+def baseline_update(
+    paths: RecordPaths,
+    mode: Annotated[
+        str,
+        typer.Option(
+            metavar="MODE",
+            help="new fills what is missing, add appends the sessions, reset starts again",
+        ),
+    ] = "new",
+    folder: BaselinesPath = Path(BASELINES_FOLDER),
+) -> None:
+    """Take the sessions of run records into the baselines, and print what they become."""
+    from pytest_energy.store.file import BaselineError, read_folder, write_folder
+    from pytest_energy.store.update import Mode, update
+
+    command = "baseline update"
+    if mode not in list(Mode):
+        _stop(command, f"--mode {mode!r} is not known; choose from {', '.join(Mode)}")
+    try:
+        before = read_folder(folder, str(folder))
+        found = update(before.lines, [record.read(each) for each in paths], Mode(mode))
+        written = write_folder(folder, before, found.lines) if found.changed else ()
+    except (BaselineError, record.RecordError) as error:
+        _stop(command, error)
+    except OSError as error:
+        _stop(command, f"{folder} can't be written: {error.strerror}")
+    for line in (*found.told, *(f"written: {folder / name}" for name in written)):
+        typer.echo(line)
+    if not written:
+        typer.echo("nothing written")
+
+
+@baseline.command("list")
+def baseline_list(folder: BaselinesPath = Path(BASELINES_FOLDER)) -> None:
+    """Print the tests, their sessions, and the increase from which each would fail."""
+    from pytest_energy.report.baselines import render_baselines
+    from pytest_energy.store.file import BaselineError, read_folder
+
+    try:
+        lines = read_folder(folder, str(folder)).lines
+    except BaselineError as error:
+        _stop("baseline list", error)
+    if not lines:
+        typer.echo(f"{folder}: no baselines; pytest --energy-update new makes them")
+        return
+    typer.echo(render_baselines(lines, Console().width), nl=False)
+
+
+@baseline.command("drop")
+def baseline_drop(
+    tests: Annotated[
+        list[str], typer.Argument(metavar="TEST...", help="ids of tests, or patterns with * and ?")
+    ],
+    folder: BaselinesPath = Path(BASELINES_FOLDER),
+) -> None:
+    """Remove all sessions of tests."""
+    from pytest_energy.store.file import BaselineError, read_folder, write_folder
+    from pytest_energy.store.update import drop
+
+    try:
+        before = read_folder(folder, str(folder))
+        found = drop(before.lines, tests)
+        write_folder(folder, before, found.lines)
+    except (BaselineError, ValueError) as error:
+        _stop("baseline drop", error)
+    except OSError as error:
+        _stop("baseline drop", f"{folder} can't be written: {error.strerror}")
+    for line in found.told:
+        typer.echo(line)
+
+
+@budgets.command()
+def tighten(
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="[RECORD...]",
+            help="files of --energy-json; without one, the baselines tell",
+            readable=False,
+        ),
+    ] = None,
+    path: BudgetsPath = Path(BUDGETS_FILE),
+    folder: BaselinesPath = Path(BASELINES_FOLDER),
+) -> None:
+    """Lower the limits that stand far above what is measured; none is ever raised."""
+    from pytest_energy.budgets.tighten import tighten_from_baselines, tighten_from_records
+    from pytest_energy.store.file import read_folder
+
+    command = "budgets tighten"
+    try:
+        read_budgets(path, str(path))
+        text = path.read_bytes().decode("utf-8")
+        if paths:
+            found = tighten_from_records([record.read(each) for each in paths], text, str(path))
+        else:
+            lines = read_folder(folder, str(folder)).lines
+            if not lines:
+                _stop(command, f"{folder} holds no baselines; give it run records, or make some")
+            found = tighten_from_baselines(lines, text, str(path))
+        if found.lowered:
+            record.write_text(path, found.text)
+    except OSError as error:
+        _stop(command, f"{path} can't be written: {error.strerror}")
+    except ValueError as error:  # of the file, a record, a baseline, or figures that don't compare
+        _stop(command, error)
+    for line in found.told:
+        typer.echo(line)
+    typer.echo(f"{path}: {_many(found.lowered, 'limit')} lowered")
 
 
 def _write(path: Path, text: str) -> None:

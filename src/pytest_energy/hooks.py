@@ -54,6 +54,8 @@ class _Test:
     records: list[TestRecord] = field(default_factory=list)
     looping: bool = False
     """Whether the body itself is being measured."""
+    failure: str = ""
+    """What the body itself ended in, where it failed."""
     ended: bool = False
     """Whether the body has ended, so that its own report comes next and not a subtest's."""
 
@@ -203,7 +205,8 @@ class EnergyHooks:
         if error is None:
             self._complete(item, test, "its measurement did not run to the end")
         elif not isinstance(error, (pytest.skip.Exception, unittest.SkipTest)):
-            self._complete(item, test, f"the test ended in {type(error).__name__}")
+            test.failure = type(error).__name__
+            self._complete(item, test, f"the test ended in {test.failure}")
             if not isinstance(error, Exception | pytest.fail.Exception):
                 self._reporting.add(self._plain(test))  # an interrupt brings no report
             return
@@ -237,6 +240,8 @@ class EnergyHooks:
                     Limits(settings.max_rounds, settings.max_seconds),
                     settings.intensity,
                     settings.require_measured,
+                    settings.baselines,
+                    settings.max_increase,
                 ),
                 Clock(time.perf_counter, time.sleep),
             )
@@ -320,7 +325,10 @@ class EnergyHooks:
             return {"disabled": True}
         from pytest_energy.record import to_plain
 
-        records = [_with_fixtures_part(each, test.energy) for each in test.records]
+        records = [
+            replace(_with_fixtures_part(each, test.energy), failure=test.failure)
+            for each in test.records
+        ]
         return {
             "tests": [to_plain(each) for each in records],
             "machine": to_plain(self._gate.machine),

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from pytest_energy.budgets.budget import ONE_PER_CALL, Budget, Declaration, Scope
+from pytest_energy.budgets.budget import ONE_PER_CALL, Budget, Declaration, MaxIncrease, Scope
+from pytest_energy.budgets.checks import fraction
 from pytest_energy.budgets.resolve import Subject
 from pytest_energy.items import MARKER as NAME
 from pytest_energy.items import asks_for_fixture, test_id
@@ -22,7 +23,6 @@ EXAMPLE = f'@pytest.mark.{NAME}("2.1 Wh / 1000 queries", count=32)'
 
 #: Arguments of later versions, refused by name so that nobody believes they are in force.
 _LATER = {
-    "max_increase": "baselines are not compared by this version",
     "tolerance": "set it for all tests, under [defaults] in energy-budgets.toml",
     "max_seconds": "set it for all tests, with --energy-max-seconds or under [defaults] in "
     "energy-budgets.toml",
@@ -41,6 +41,7 @@ def energy_budget(
     model: str | None = None,
     count: int = 1,
     scope: str = "auto",
+    max_increase: float | str | None = None,
     labels: Mapping[str, str | int | float | bool] | None = None,
 ) -> Declaration:
     """Measure the energy of this test and fail it over the limit.
@@ -52,6 +53,7 @@ def energy_budget(
     file are found by them too. labels: more of it, for tables and records.
     count: how many of the limit's units one run of the test's body does.
     scope: "gpu", "cpu", "all" (every counter), or "auto": gpu when one is in use, else cpu.
+    max_increase: by how much it may rise over its baseline, as "5 %" or 0.05.
     """
     try:
         parsed = None if limit is None else parse_limit(limit)
@@ -82,8 +84,20 @@ def energy_budget(
         model=model,
         count=count,
         scope=chosen,
+        max_increase=_max_increase(max_increase),
         labels=_labels(labels),
     )
+
+
+def _max_increase(value: object) -> MaxIncrease | None:
+    if value is None:
+        return None
+    try:
+        return MaxIncrease(fraction(value))
+    except ValueError as error:
+        raise MarkerError(
+            f'max_increase={value!r}: {error}; for example max_increase="5 %"'
+        ) from None
 
 
 def _labels(labels: object) -> dict[str, str | int | float | bool]:
@@ -130,7 +144,10 @@ def declaration_of(item: pytest.Item) -> Declaration | None:
             )
     except MarkerError as error:
         raise MarkerError(f"energy_budget ({origin}): {error}") from None
-    return replace(declaration, origin=origin)
+    increase = declaration.max_increase
+    if increase is not None:
+        increase = replace(increase, origin=origin)
+    return replace(declaration, origin=origin, max_increase=increase)
 
 
 def check_measurable(item: pytest.Item) -> None:

@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 ENVIRONMENT_PREFIX = "PYTEST_ENERGY_"
 #: Read from the root folder where it is there.
 BUDGETS_FILE = "energy-budgets.toml"
+#: The same for the folder of baselines.
+BASELINES_FOLDER = "energy-baselines"
 
 
 class Option(NamedTuple):
@@ -38,6 +40,8 @@ OPTIONS = (
     Option("fail_on", "VERDICTS", "verdicts that fail (fail,unmeasured,inconclusive); or none"),
     Option("require", "EVIDENCE", "measured: without an energy counter unmeasured; or any"),
     Option("budgets", "PATH", f"the file of limits ({BUDGETS_FILE} in the root folder)"),
+    Option("baselines", "PATH", f"the folder of baselines ({BASELINES_FOLDER} in the root folder)"),
+    Option("max_increase", "PERCENT", "how far tests may rise over their baselines (5 %)"),
     Option("carbon_intensity", "INTENSITY", 'grams of CO2e for one kWh, such as "300 gCO2e/kWh"'),
     Option("country", "COUNTRY", "take grams of CO2e for one kWh from CodeCarbon's data: FRA"),
     Option("region", "REGION", "the same, for a region of that country"),
@@ -54,6 +58,7 @@ FLAGS = (
     ("--energy-strict", None, "every verdict but pass fails"),
     ("--energy-flops", None, "count torch's FLOPs in one more, unmeasured call of each test"),
     ("--energy-json", "PATH", "write the run record here"),
+    ("--energy-update", "MODE", "baselines: new fills what is missing; add, reset"),
 )
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_energy.items import is_measured
-from pytest_energy.options import BUDGETS_FILE, FLAGS, OPTIONS, given
+from pytest_energy.options import BASELINES_FOLDER, BUDGETS_FILE, FLAGS, OPTIONS, given
 
 if TYPE_CHECKING:
     from pytest_energy.fixture import Energy
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 #: importing it takes longer than all the rest of this file.
 MARKER = (
     "energy_budget(limit=None, *, id=None, task=None, model=None, count=1, scope='auto', "
-    "labels=None): Measure the energy of this test and fail it over the limit."
+    "max_increase=None, labels=None): Measure the energy of this test and fail it over the limit."
 )
 
 
@@ -39,8 +39,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", MARKER)
-    # A mistake in a setting or in the budgets file is said before any test runs.
-    if _is_anything_set(config) or _has_budgets_file(config):
+    # A mistake in a setting, in the budgets file or a baseline is said before any test runs.
+    if _is_anything_set(config) or _has_a_file(config):
         _hooks(config)
 
 
@@ -72,9 +72,11 @@ def _is_anything_set(config: pytest.Config) -> bool:
     )
 
 
-def _has_budgets_file(config: pytest.Config) -> bool:
+def _has_a_file(config: pytest.Config) -> bool:
+    """Whether there are limits or baselines."""
     folders = (config.rootpath, config.invocation_params.dir)
-    return any(os.path.lexists(folder / BUDGETS_FILE) for folder in folders)
+    names = (BUDGETS_FILE, BASELINES_FOLDER)
+    return any(os.path.lexists(folder / name) for folder in folders for name in names)
 
 
 def _hooks(config: pytest.Config) -> EnergyHooks:
@@ -87,10 +89,10 @@ def _hooks(config: pytest.Config) -> EnergyHooks:
         from pytest_energy.settings import read_settings
 
         settings = read_settings(config)
-        budget_use = BudgetUse(config, settings.budgets)
+        budget_use = BudgetUse(config, settings.budgets, settings.baselines.tests)
         reporting = Reporting(config, settings, budget_use)
         found = EnergyHooks(config, settings, budget_use, reporting)
-        if settings.budgets.entries:
+        if settings.budgets.entries or settings.baselines.tests:
             config.pluginmanager.register(budget_use, "energy-budget-use")
         config.pluginmanager.register(reporting, "energy-reporting")
         config.pluginmanager.register(found, "energy-hooks")

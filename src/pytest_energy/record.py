@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import asdict, dataclass, fields, is_dataclass
+from functools import lru_cache
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, get_args, get_origin, get_type_hints
@@ -123,6 +124,26 @@ class ComparisonRecord:
 
 
 @dataclass(frozen=True)
+class BaselineRecord:
+    """How a figure compares with earlier sessions (rule B).
+
+    max_increase: what was allowed, as a fraction. origin: where that was asked for, "" for the
+    default. sessions: how many there are. increase: over their mean. threshold: the increase from
+    which the test fails. noise: the increase that chance could explain. noise_of_ten: the same,
+    were there ten such sessions. missing: why nothing was compared, in a sentence, or "".
+    """
+
+    max_increase: float
+    origin: str
+    sessions: int = 0
+    increase: float | None = None
+    threshold: float | None = None
+    noise: float | None = None
+    noise_of_ten: float | None = None
+    missing: str = ""
+
+
+@dataclass(frozen=True)
 class TestRecord:
     """One measurement of one test, against one limit. `attempt` counts reruns from 1.
 
@@ -132,6 +153,9 @@ class TestRecord:
     limit_joules_per_unit: the limit in joules; None for a limit in CPU time.
     used: the figure as a fraction of the limit. neighbour_cores: cores that other processes kept
     busy, None where nothing tells. strangers: other processes that computed on the gated GPUs.
+    crowded: whether others kept it from its cores, which makes CPU time grow.
+    baseline: None where it has none and none was asked for. failure: what the test's own body ended
+    in ("AssertionError"), "" where it passed or was skipped.
     notes: sentences for the summary.
     """
 
@@ -162,6 +186,9 @@ class TestRecord:
     strangers: tuple[str, ...] = ()
     explanation: Explanation | None = None
     comparison: ComparisonRecord | None = None
+    baseline: BaselineRecord | None = None
+    failure: str = ""
+    crowded: bool = False
 
 
 @dataclass(frozen=True)
@@ -208,11 +235,13 @@ class MachineRecord:
 
 @dataclass(frozen=True)
 class GpuRecord:
-    """One board that NVML lists."""
+    """One board that NVML lists, with its channel ("gpu:0") and the profiles of its MIG slices."""
 
     name: str
     uuid: str
     power_limit_watts: float | None
+    channel: str = ""
+    mig: str = ""
 
 
 @dataclass(frozen=True)
@@ -230,7 +259,7 @@ class Run:
 class RunRecord:
     """Everything one pytest session measured; every report is a function of it.
 
-    unused_budgets: a sentence for each budget of the file that no test uses.
+    unused_budgets, unused_baselines: a sentence for each that no test uses.
     """
 
     run: Run
@@ -238,6 +267,7 @@ class RunRecord:
     carbon: CarbonRecord | None
     tests: tuple[TestRecord, ...]
     unused_budgets: tuple[str, ...] = ()
+    unused_baselines: tuple[str, ...] = ()
     schema: int = SCHEMA
 
 
@@ -264,7 +294,7 @@ def from_plain(cls: type[Any], data: object, where: str = "record") -> Any:
     """
     if not isinstance(data, dict):
         raise RecordError(f"{where} is {type(data).__name__}, not an object")
-    hints = get_type_hints(cls)
+    hints = _hints(cls)  # type: ignore[arg-type]  # mypy takes a class for unhashable
     values = {}
     for each in fields(cls):
         if each.name in data:
@@ -277,7 +307,14 @@ def from_plain(cls: type[Any], data: object, where: str = "record") -> Any:
         raise RecordError(f"{where} lacks {missing}") from None
 
 
+@lru_cache
+def _hints(cls: Hashable) -> dict[str, Any]:
+    return get_type_hints(cls)
+
+
 def _value(hint: Any, data: object, where: str) -> Any:
+    if type(data) is hint:  # most values are plain
+        return data
     if isinstance(hint, UnionType):
         if data is None and NoneType in get_args(hint):
             return None

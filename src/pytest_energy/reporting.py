@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -27,7 +28,8 @@ class Reporting:
         self._started = datetime.now(UTC)
         self._began = time.perf_counter()
         self._reported: list[dict[str, Any]] = []
-        self._unwritten = ""
+        self._unwritten: list[str] = []
+        self._updated: tuple[str, ...] = ()
         self._built: RunRecord | None = None
 
     def add(self, plain: dict[str, Any]) -> None:
@@ -50,18 +52,49 @@ class Reporting:
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         if hasattr(self._config, "workerinput"):
             return
-        if self._settings.strict and self._budget_use.unused():
+        if self._settings.strict and self._unused():
             _fail(session)
+        if self._may_write():
+            self._write_record()
+            self._update_baselines()
+        if self._unwritten:
+            _fail(session)
+
+    def _write_record(self) -> None:
         path = self._settings.json_path
-        if path is None or not self._may_write():
+        if path is None:
             return
         from pytest_energy.record import write
 
         try:
             write(self._record(), path)
         except OSError as error:
-            self._unwritten = f"--energy-json: {path} can't be written: {error.strerror}"
-            _fail(session)
+            self._unwritten.append(f"--energy-json: {path} can't be written: {error.strerror}")
+
+    def _update_baselines(self) -> None:
+        """Take this session into the baselines, as they are now on the disk."""
+        mode, folder = self._settings.update, self._settings.baselines_folder
+        if mode is None:
+            return
+        from pytest_energy.store.file import BaselineError, read_folder, write_folder
+        from pytest_energy.store.update import update
+
+        shown = self._settings.baselines.shown or folder.name
+        try:
+            before = read_folder(folder, shown)
+            found = update(before.lines, [self._record()], mode)
+            written = write_folder(folder, before, found.lines) if found.changed else ()
+        except BaselineError as error:
+            self._unwritten += str(error).splitlines()
+        except OSError as error:
+            self._unwritten.append(f"--energy-update: {shown} can't be written: {error.strerror}")
+        else:
+            files = [f"{shown}/{name}" for name in written]
+            self._updated = (*found.told, f"written: {', '.join(files) or 'nothing'}")
+
+    def _unused(self) -> tuple[str, ...]:
+        """What is written down for tests that aren't there any more."""
+        return (*self._budget_use.unused(), *self._budget_use.unused_baselines())
 
     def _may_write(self) -> bool:
         """Whether tests were to be measured: else an earlier record is left as it is."""
@@ -73,8 +106,10 @@ class Reporting:
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         disabled = sum(1 for each in self._reported if each.get("disabled"))
         record = self._record() if len(self._reported) > disabled else None
-        unused = self._budget_use.unused()
-        if not (disabled or unused or self._unwritten or (record and record.tests)):
+        unused = self._unused()
+        no_update = self._settings.no_update
+        told = disabled or unused or self._unwritten or self._updated or no_update
+        if not (told or (record and record.tests)):
             return
         terminalreporter.section("energy")
         if disabled:
@@ -94,9 +129,17 @@ class Reporting:
         else:
             for line in unused:
                 terminalreporter.line(line)
-        if self._unwritten:
-            terminalreporter.line(self._unwritten, red=True)
-        elif self._settings.json_path is not None:
+        if self._updated:
+            terminalreporter.line(f"baselines, --energy-update {self._settings.update}:")
+        for told in self._updated:
+            width = terminalreporter._tw.fullwidth
+            for line in textwrap.wrap(
+                told, width, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False
+            ):
+                terminalreporter.line(line)
+        for line in filter(None, (no_update, *self._unwritten)):
+            terminalreporter.line(line, red=True)
+        if self._settings.json_path is not None and not self._unwritten:
             written = "run record" if self._may_write() else "no run record written to"
             terminalreporter.line(f"{written}: {self._settings.json_path}")
 
@@ -139,6 +182,7 @@ class Reporting:
                 from_plain(TestRecord, test) for each in measured for test in each["tests"]
             ),
             unused_budgets=self._budget_use.unused(),
+            unused_baselines=self._budget_use.unused_baselines(),
         )
 
 

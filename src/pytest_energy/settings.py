@@ -10,20 +10,41 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
+from pytest_energy.budgets import checks
+from pytest_energy.budgets.budget import MaxIncrease
 from pytest_energy.budgets.file import BudgetsFile, BudgetsFileError, read_budgets
 from pytest_energy.carbon import Intensity, parse_intensity
-from pytest_energy.options import BUDGETS_FILE, OPTIONS, Given, Option, given, levels
+from pytest_energy.options import (
+    BASELINES_FOLDER,
+    BUDGETS_FILE,
+    OPTIONS,
+    Given,
+    Option,
+    given,
+    levels,
+)
 from pytest_energy.sensors.powercap import DEFAULT_ROOT
 from pytest_energy.sensors.visible import GpuChoice
+from pytest_energy.store.baseline import Baselines
+from pytest_energy.store.file import BaselineError, read_folder
+from pytest_energy.store.update import Mode
 from pytest_energy.verdict import MAX_ROUNDS, RED, Verdict
 
 if TYPE_CHECKING:
     from pytest_energy.sensors.discover import Choice
 
 
+_UPDATE = "--energy-update"
+
+
 @dataclass(frozen=True)
 class Settings:
-    """Everything a user can set for one pytest run."""
+    """Everything a user can set for one pytest run.
+
+    max_increase: for all tests that have none of their own, None where nobody has asked for one.
+    baselines_folder: where `baselines` are read and written. update: how the session goes into
+    them; None where it doesn't, and `no_update` says why where that was asked for.
+    """
 
     disable: bool = False
     json_path: Path | None = None
@@ -39,6 +60,11 @@ class Settings:
     strict: bool = False
     flops: bool = False
     budgets: BudgetsFile = field(default_factory=BudgetsFile)
+    max_increase: MaxIncrease | None = None
+    baselines: Baselines = field(default_factory=Baselines)
+    baselines_folder: Path = Path(BASELINES_FOLDER)
+    update: Mode | None = None
+    no_update: str = ""
 
     @property
     def choice(self) -> Choice:
@@ -93,7 +119,7 @@ def _fail_on(text: str) -> frozenset[Verdict]:
     if text == "none":
         return frozenset()
     names = text.replace(",", " ").split()
-    known = {str(verdict) for verdict in Verdict} - {"pass", "no-baseline"}
+    known = {str(verdict) for verdict in Verdict} - {"pass"}
     wrong = [name for name in names if name not in known]
     if wrong or not names:
         raise ValueError(
@@ -110,6 +136,17 @@ def _require(text: str) -> bool:
     return text == "measured"
 
 
+def _fraction(text: str) -> float:
+    try:
+        value: object = float(text)
+    except ValueError:
+        value = text
+    try:
+        return checks.fraction(value)
+    except ValueError as error:
+        raise ValueError(f'{text!r}: {error}; for example "5 %"') from None
+
+
 def _watts(text: str) -> float | Literal["tdp"]:
     return "tdp" if text == "tdp" else _positive('4, or "tdp"')(text)
 
@@ -122,6 +159,7 @@ _PARSERS: Mapping[str, Callable[[str], Any]] = {
     "fail_on": _fail_on,
     "require": _require,
     "cpu_watts_per_core": _watts,
+    "max_increase": _fraction,
 }
 
 
@@ -134,6 +172,7 @@ def read_settings(config: pytest.Config, environment: Mapping[str, str] = os.env
         values["max_seconds"] = budgets.defaults.max_seconds
     if budgets.cpu_watts_per_core is not None:
         values["cpu_watts_per_core"] = budgets.cpu_watts_per_core
+    values["max_increase"] = budgets.defaults.max_increase
     for option in OPTIONS:
         found = given(option, config, environment)
         if found is None or option.name not in _PARSERS:
@@ -142,10 +181,21 @@ def read_settings(config: pytest.Config, environment: Mapping[str, str] = os.env
             values[option.name] = _PARSERS[option.name](found.value.strip())
         except ValueError as error:
             mistakes.append(f"{found.origin}: {error}")
+        else:
+            if option.name == "max_increase":
+                values["max_increase"] = MaxIncrease(values["max_increase"], found.origin)
     if (root := given(_option("powercap_root"), config, environment)) is not None:
         values["powercap_root"] = _path(config, root)
     intensity = _intensity(config, environment, budgets, mistakes)
     json_path = _json_path(config, mistakes)
+    folder, baselines = _baselines(config, environment, mistakes)
+    on_ci = environment.get("CI", "").lower() not in ("", "0", "false")
+    update = _update(config, mistakes)
+    no_update = _not_on_ci(config) if update and on_ci else ""
+    if on_ci and (
+        no_update or not update
+    ):  # a run that makes the baseline isn't red for having had none
+        values.setdefault("fail_on", RED | {Verdict.NO_BASELINE})
     if mistakes:
         raise pytest.UsageError("\n".join(mistakes))
     strict = config.getoption("--energy-strict")
@@ -159,8 +209,59 @@ def read_settings(config: pytest.Config, environment: Mapping[str, str] = os.env
         strict=strict,
         flops=config.getoption("--energy-flops"),
         budgets=budgets,
+        baselines=baselines,
+        baselines_folder=folder,
+        update=None if no_update else update,
+        no_update=no_update,
         **values,
     )
+
+
+def _update(config: pytest.Config, mistakes: list[str]) -> Mode | None:
+    text = config.getoption(_UPDATE)
+    if text is None:
+        return None
+    if text not in list(Mode):
+        mistakes.append(
+            f"{_UPDATE}: {text!r} is not known; write new (fills what is missing), add (appends "
+            f"this session) or reset (starts again from it), for example {_UPDATE}=new"
+        )
+        return None
+    return Mode(text)
+
+
+def _not_on_ci(config: pytest.Config) -> str:
+    """Why nothing is written; "" where the command line itself asks for it."""
+    typed = map(str, config.invocation_params.args)
+    if any(each == _UPDATE or each.startswith(f"{_UPDATE}=") for each in typed):
+        return ""
+    return (
+        f"{_UPDATE}: on CI (the variable CI is set) baselines are written only where the option "
+        "stands on the command line itself, not in an ini file or PYTEST_ADDOPTS"
+    )
+
+
+def _baselines(
+    config: pytest.Config, environment: Mapping[str, str], mistakes: list[str]
+) -> tuple[Path, Baselines]:
+    """The folder that is named, or the one in the root folder, and what it holds."""
+    found = given(_option("baselines"), config, environment)
+    path = config.rootpath / BASELINES_FOLDER if found is None else _path(config, found)
+    if (
+        found is None
+        and not os.path.lexists(path)
+        and (lost := _elsewhere(config, BASELINES_FOLDER))
+    ):
+        mistakes.append(_not_read(lost, BASELINES_FOLDER, "--energy-baselines"))
+    shown = _shown(config, path)
+    try:
+        baselines = read_folder(path, shown)
+    except BaselineError as error:
+        asked = f"{found.origin}: " if found is not None else ""
+        mistakes += [f"{asked}{line}" for line in str(error).splitlines()]
+        return path, Baselines()
+    # A folder that is named and not there yet holds no baseline, which is said of each test.
+    return path, baselines if baselines.shown or found is None else Baselines(shown)
 
 
 def _budgets(
@@ -170,33 +271,40 @@ def _budgets(
     found = given(_option("budgets"), config, environment)
     path = config.rootpath / BUDGETS_FILE if found is None else _path(config, found)
     if found is None and not os.path.lexists(path):
-        if lost := _elsewhere(config):
-            mistakes.append(
-                f"{lost}/{BUDGETS_FILE} isn't read, because pytest has taken another folder for "
-                "its root. It takes existing paths behind options for test files: join them to "
-                f"their options (--energy-json=PATH), add --rootdir={lost}, or name the file with "
-                f"--energy-budgets={lost}/{BUDGETS_FILE}"
-            )
+        if lost := _elsewhere(config, BUDGETS_FILE):
+            mistakes.append(_not_read(lost, BUDGETS_FILE, "--energy-budgets"))
         return BudgetsFile()
     try:
-        shown = path.resolve().relative_to(config.rootpath.resolve()).as_posix()
-    except ValueError:
-        shown = path.name
-    try:
-        return read_budgets(path, shown)
+        return read_budgets(path, _shown(config, path))
     except BudgetsFileError as error:
         asked = f"{found.origin}: " if found is not None else ""
         mistakes += [f"{asked}{line}" for line in str(error).splitlines()]
         return BudgetsFile()
 
 
-def _elsewhere(config: pytest.Config) -> str:
-    """The folder of a budgets file beside the tests or where the command runs, or ""."""
+def _shown(config: pytest.Config, path: Path) -> str:
+    """A path as messages have it: from the root folder, else its name."""
+    try:
+        return path.resolve().relative_to(config.rootpath.resolve()).as_posix()
+    except ValueError:
+        return path.name
+
+
+def _not_read(lost: str, name: str, option: str) -> str:
+    return (
+        f"{lost}/{name} isn't read, because pytest has taken another folder for its root. It takes "
+        "existing paths behind options for test files: join them to their options "
+        f"(--energy-json=PATH), add --rootdir={lost}, or name it with {option}={lost}/{name}"
+    )
+
+
+def _elsewhere(config: pytest.Config, name: str) -> str:
+    """The folder beside the tests, or where the command runs, that has this file, or ""."""
     here = config.invocation_params.dir
     asked = [Path(here, each.partition("::")[0]) for each in config.args]
     for start in (here, *asked):
         for folder in (start, *start.parents):
-            if os.path.lexists(folder / BUDGETS_FILE):
+            if os.path.lexists(folder / name):
                 return os.path.relpath(folder, here)
             if folder in (here, config.rootpath):
                 break

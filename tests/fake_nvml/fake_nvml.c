@@ -105,7 +105,8 @@ static enum { UNREAD, BROKEN, LOADED } scenario;
 static unsigned references;
 static int board_count;
 static double clock_zero;
-static char driver_version[TEXT_SIZE] = "570.00", nvml_version[TEXT_SIZE + 8] = "12.570.00";
+static char driver_version[TEXT_SIZE] = "570.00-simulated",
+    nvml_version[TEXT_SIZE + 8] = "12.570.00-simulated";
 static struct board boards[MAX_BOARDS + 1];
 static struct fault faults[FUNCTIONS][MAX_BOARDS + 1]; /* the last is for calls without a device */
 static unsigned long long calls[FUNCTIONS];
@@ -352,7 +353,7 @@ static void run_statement(struct statement *s, const char *verb)
     } else if (!strcmp(verb, "fault")) {
         fault_statement(s);
     } else if (!strcmp(verb, "driver")) {
-        strcpy(driver_version, text(s, "version", "570.00"));
+        strcpy(driver_version, text(s, "version", "570.00-simulated"));
         snprintf(nvml_version, sizeof nvml_version, "12.%s", driver_version);
     } else {
         complain(s, verb, "unknown statement");

@@ -9,6 +9,7 @@ from enum import StrEnum
 
 from pytest_energy.carbon import Intensity
 from pytest_energy.units import Limit, Quantity, plural, watt_hours_per_1000
+from pytest_energy.verdict import MAX_INCREASE
 
 #: Units of which one call does one, unless a count says otherwise.
 ONE_PER_CALL = frozenset({"query", "call", "inference", "request", "run"})
@@ -30,6 +31,28 @@ class Scope(StrEnum):
 
 
 @dataclass(frozen=True)
+class MaxIncrease:
+    """By how much a figure may rise over its baseline, as a fraction, and where that is written.
+
+    origin: "" for the default, which asks of no test that it has a baseline.
+    """
+
+    fraction: float = MAX_INCREASE
+    origin: str = ""
+
+    @property
+    def is_asked_for(self) -> bool:
+        return bool(self.origin)
+
+    @property
+    def percent(self) -> str:
+        return f"{self.fraction * 100:g} %"
+
+    def __str__(self) -> str:
+        return f"{self.percent} ({self.origin or 'the default'})"
+
+
+@dataclass(frozen=True)
 class Declaration:
     """What a marker declares about its test; None where it leaves something open.
 
@@ -44,6 +67,7 @@ class Declaration:
     model: str | None = None
     count: int | None = None
     scope: Scope | None = None
+    max_increase: MaxIncrease | None = None
     labels: Mapping[str, str | int | float | bool] = field(default_factory=dict)
 
 
@@ -53,6 +77,7 @@ class Budget:
 
     Without a limit the test is only measured. `tolerance` is a fraction, None for the one that the
     evidence has. `message` is what its author wants to be said when the test is over the limit.
+    `max_increase` over its baseline is None where nobody has asked for one.
     """
 
     limit: Limit | None = None
@@ -60,6 +85,7 @@ class Budget:
     scope: Scope = Scope.AUTO
     tolerance: float | None = None
     message: str = ""
+    max_increase: MaxIncrease | None = None
 
     @property
     def unit(self) -> str:
@@ -106,6 +132,8 @@ def suggestion(declaration: Declaration, unit: str, joules_per_unit: float, head
     arguments += [f"{name}={value!r}" for name, value in named.items() if value is not None]
     if declaration.scope is not None:
         arguments.append(f'scope="{declaration.scope}"')
+    if declaration.max_increase is not None:
+        arguments.append(f'max_increase="{declaration.max_increase.percent}"')
     if declaration.labels:
         arguments.append(f"labels={dict(declaration.labels)!r}")
     return f"@pytest.mark.energy_budget({', '.join(arguments)})"
@@ -115,16 +143,16 @@ def round_limit(joules_per_unit: float, unit: str) -> str:
     """A limit for this figure, rounded up to three digits, in the scale that reads best."""
     watt_hours = watt_hours_per_1000(joules_per_unit)
     if watt_hours >= 0.01:
-        return f"{_rounded_up(watt_hours)} Wh / 1000 {plural(unit)}"
-    return f"{_rounded_up(joules_per_unit * 1000)} mJ / {unit}"
+        return f"{rounded_up(watt_hours)} Wh / 1000 {plural(unit)}"
+    return f"{rounded_up(joules_per_unit * 1000)} mJ / {unit}"
 
 
 def round_cpu_limit(cpu_seconds_per_unit: float, unit: str) -> str:
     """The same for CPU time."""
-    return f"{_rounded_up(cpu_seconds_per_unit * 1000)} cpu-ms / {unit}"
+    return f"{rounded_up(cpu_seconds_per_unit * 1000)} cpu-ms / {unit}"
 
 
-def _rounded_up(amount: float) -> str:
+def rounded_up(amount: float) -> str:
     """Rounded up to three digits, but for what arithmetic adds to 1.1 x 1.1."""
     digits = 2 - math.floor(math.log10(amount))
     rounded = math.ceil(amount * (1 - INEXACT) * 10.0**digits) / 10.0**digits

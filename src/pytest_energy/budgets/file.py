@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from pytest_energy.budgets.budget import Scope
+from pytest_energy.budgets.budget import MaxIncrease, Scope
 from pytest_energy.budgets.checks import near
 from pytest_energy.budgets.keys import (
     BUDGET,
@@ -36,6 +36,7 @@ class Defaults:
     tolerance: float | None = None
     scope: Scope | None = None
     max_seconds: float | None = None
+    max_increase: MaxIncrease | None = None
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,8 @@ class Hardware:
 class Entry:
     """One [[budget]]: its limits, and which tests it is for.
 
-    limits: each with its own place as file:line. origin: the place of the entry itself.
+    limits: each with its own place as file:line; none where the entry is only about increases.
+    origin: the place of the entry itself.
     """
 
     origin: str
@@ -70,6 +72,7 @@ class Entry:
     hardware: str | None = None
     scope: Scope | None = None
     message: str = ""
+    max_increase: MaxIncrease | None = None
 
     @property
     def named(self) -> str:
@@ -142,7 +145,7 @@ def _file(document: dict[str, object], root: Place, mistakes: Mistakes) -> Budge
     is_clear = "hardware" in top.values or "hardware" not in top.meant
     return BudgetsFile(
         shown=mistakes.shown,
-        defaults=Defaults(**section("defaults").values),
+        defaults=Defaults(**_values(section("defaults"), root.inside.get("defaults"), mistakes)),
         intensity=_intensity(carbon, root, mistakes),
         pue=carbon.values.get("pue"),
         cpu_watts_per_core=section("estimate").values.get("cpu_watts_per_core"),
@@ -151,6 +154,15 @@ def _file(document: dict[str, object], root: Place, mistakes: Mistakes) -> Budge
             top.values.get("budget", []), hardware if is_clear else None, root, mistakes
         ),
     )
+
+
+def _values(given: Given, place: Place | None, mistakes: Mistakes) -> dict[str, Any]:
+    """A table's values, in which a `max_increase` has its own place."""
+    values = dict(given.values)
+    if place is not None and "max_increase" in values:
+        origin = mistakes.origin(place.at("max_increase"))
+        values["max_increase"] = MaxIncrease(values["max_increase"], origin)
+    return values
 
 
 def _intensity(carbon: Given, root: Place, mistakes: Mistakes) -> Intensity | None:
@@ -221,9 +233,9 @@ def _add_unknown_hardware(
 
 def _entry(table: dict[str, object], place: Place, mistakes: Mistakes) -> Entry:
     given = read_table(BUDGET, table, place, mistakes)
-    values = given.values
+    values = _values(given, place, mistakes)
     limits = [(name, values.pop(name)) for name in ("max", "max_carbon") if name in values]
-    if not given.meant & {"max", "max_carbon"}:
+    if not given.meant & {"max", "max_carbon", "max_increase"}:
         mistakes.add(place, "it has no limit", example(BUDGET, "max"))
     if not given.meant & {"id", "tests", "task", "model"}:
         why = "it applies to no test: it has no id, tests, task or model"

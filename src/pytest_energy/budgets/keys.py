@@ -40,6 +40,7 @@ TOP = "the lines above all tables"
 HARDWARE = "[hardware.NAME]"
 BUDGET = "[[budget]]"
 _SCOPE = Key(checks.one_of(Scope), 'scope = "gpu"')
+_MAX_INCREASE = Key(checks.fraction, 'max_increase = "5 %"')
 
 #: What messages call a table -> its keys.
 TABLES: Mapping[str, Mapping[str, Key]] = {
@@ -53,6 +54,7 @@ TABLES: Mapping[str, Mapping[str, Key]] = {
     },
     "[defaults]": {
         "tolerance": Key(checks.fraction, 'tolerance = "3 %"'),
+        "max_increase": _MAX_INCREASE,
         "scope": _SCOPE,
         "max_seconds": Key(checks.positive, "max_seconds = 60"),
     },
@@ -81,6 +83,7 @@ TABLES: Mapping[str, Mapping[str, Key]] = {
         "scope": _SCOPE,
         "max": Key(checks.limit, 'max = "2.1 Wh / 1000 queries"'),
         "max_carbon": Key(checks.carbon_limit, 'max_carbon = "0.5 gCO2e / 1000 queries"'),
+        "max_increase": _MAX_INCREASE,
         "message": Key(checks.text, 'message = "agreed in May: ask before you raise it"'),
     },
 }

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from enum import IntEnum
 from fnmatch import fnmatchcase
 
-from pytest_energy.budgets.budget import Budget, Declaration, Scope
+from pytest_energy.budgets.budget import Budget, Declaration, MaxIncrease, Scope
 from pytest_energy.budgets.file import BudgetsFile, Entry, Hardware
 from pytest_energy.options import BUDGETS_FILE
 from pytest_energy.units import Limit, Quantity
@@ -89,15 +89,16 @@ def resolve(
         task=declaration.task or next((entry.task for _, entry in here if entry.task), None),
         model=declaration.model or _plain_model(entry for _, entry in here),
     )
-    budgets = _own(declaration, nearest, file)
+    increase = _max_increase(declaration, here)
+    budgets = _own(declaration, nearest, file, increase)
     for limit, origin, entry in _chosen(here, {_key(each.limit) for each in budgets}):
         scope = declaration.scope or entry.scope
-        budgets.append(_budget(limit, origin, scope, file, entry.message))
+        budgets.append(_budget(limit, origin, scope, file, entry.message, increase))
     notices = _not_here(elsewhere, {_key(each.limit) for each in budgets}, machine)
     if budgets:
         return Resolution(tuple(budgets), filled, notices)
     scope = declaration.scope or file.defaults.scope or Scope.AUTO
-    unlimited = Budget(None, declaration.origin, scope)
+    unlimited = Budget(None, declaration.origin, scope, max_increase=increase)
     return Resolution((unlimited,), filled, notices or _why_none(declaration, file))
 
 
@@ -164,22 +165,53 @@ def _key(limit: Limit | None) -> tuple[Quantity, str] | None:
     return None if limit is None else (limit.quantity, limit.unit)
 
 
-def _own(declaration: Declaration, nearest: Entry | None, file: BudgetsFile) -> list[Budget]:
+def _max_increase(
+    declaration: Declaration, here: Sequence[tuple[Rank, Entry]]
+) -> MaxIncrease | None:
+    """The marker's own, then that of the most specific entry that has one."""
+    if declaration.max_increase is not None:
+        return declaration.max_increase
+    having = [each for each in here if each[1].max_increase is not None]
+    if not having:
+        return None
+    chosen = having[0][1].max_increase
+    for other in having[1:]:
+        found = other[1].max_increase
+        same = _specificity(other) == _specificity(having[0])
+        if same and chosen and found and found.fraction != chosen.fraction:
+            raise ResolutionError(
+                f"two budgets are for this test, and neither is more specific: max_increase is "
+                f"{chosen} in one and {found} in the other; make them alike, or one more specific"
+            )
+    return chosen
+
+
+def _own(
+    declaration: Declaration,
+    nearest: Entry | None,
+    file: BudgetsFile,
+    increase: MaxIncrease | None,
+) -> list[Budget]:
     """The marker's own limit; what it leaves open comes from the nearest entry."""
     if declaration.limit is None:
         return []
     scope = declaration.scope or (nearest.scope if nearest else None)
     message = nearest.message if nearest else ""
-    return [_budget(declaration.limit, declaration.origin, scope, file, message)]
+    return [_budget(declaration.limit, declaration.origin, scope, file, message, increase)]
 
 
 def _budget(
-    limit: Limit, origin: str, scope: Scope | None, file: BudgetsFile, message: str
+    limit: Limit,
+    origin: str,
+    scope: Scope | None,
+    file: BudgetsFile,
+    message: str,
+    increase: MaxIncrease | None,
 ) -> Budget:
     chosen = scope or file.defaults.scope or Scope.AUTO
     if limit.quantity is Quantity.CPU_TIME:
         chosen = Scope.CPU
-    return Budget(limit, origin, chosen, file.defaults.tolerance, message)
+    return Budget(limit, origin, chosen, file.defaults.tolerance, message, increase)
 
 
 def _chosen(

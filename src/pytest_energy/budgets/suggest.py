@@ -91,6 +91,24 @@ def suggest(records: Sequence[RunRecord], text: str, shown: str) -> Suggested:
     return Suggested(_added(text, shown, new) if new else text, tuple(told), len(new))
 
 
+def rooms(records: Sequence[RunRecord]) -> list[tuple[TestRecord, Room | None]]:
+    """The newest record of each measurement, with the room that it needs; None for an unmeasured.
+
+    Raises SuggestionError for figures that can't be compared with one another.
+    """
+    by_run = {each.run.uuid: each for each in records}
+    sessions = sorted(by_run.values(), key=lambda each: each.run.start)
+    _check_hardware(sessions)
+    found: list[tuple[TestRecord, Room | None]] = []
+    for test_id in dict.fromkeys(test.id for each in sessions for test in each.tests):
+        history = [last for each in sessions if (last := _last_attempt(each, test_id))]
+        found += [
+            (each, _room(each, history) if _is_measured(each) else None)
+            for each in history[-1].tests
+        ]
+    return found
+
+
 @dataclass(frozen=True)
 class _Session:
     """What one record holds of one test: the measurements of its last attempt."""
@@ -224,7 +242,7 @@ def _standing(test: TestRecord, file: BudgetsFile) -> str:
 
 
 @dataclass(frozen=True)
-class _Room:
+class Room:
     """How much a measurement may use: joules (CPU seconds for CPU time) for one unit.
 
     centre: of its sessions. upper: what another session stays under. why: what set it.
@@ -254,7 +272,7 @@ class _Room:
         )
 
 
-def _room(test: TestRecord, history: Sequence[_Session]) -> _Room:
+def _room(test: TestRecord, history: Sequence[_Session]) -> Room:
     """The room for a measurement, from the same one in each session.
 
     Raises SuggestionError where it was measured in different ways.
@@ -271,24 +289,38 @@ def _room(test: TestRecord, history: Sequence[_Session]) -> _Room:
     )
     sessions = [each for each, _ in same]
     logs = [math.log(_figure(each)) for each in sessions]
+    few = any(each.interval is None for each in sessions)
+    variances = [_variance(each) for each in sessions]
+    upper, why = upper_end(logs, variances, test.method, few_rounds=few)
+    return Room(test, len(sessions), math.exp(fmean(logs)), upper, why)
+
+
+def upper_end(
+    logs: Sequence[float], variances: Sequence[float], method: str, *, few_rounds: bool
+) -> tuple[float, str]:
+    """What another session stays under, and what set it, in words that follow "headroom".
+
+    logs: of the sessions' centres. variances: of these logarithms within their sessions.
+    few_rounds: whether one of them has no interval.
+    """
     centre, highest = math.exp(fmean(logs)), math.exp(max(logs))
-    expected = math.exp(_predicted_end(logs, [_variance(each) for each in sessions]))
+    expected = math.exp(_predicted_end(logs, variances))
     least = SESSIONS_HEADROOM
-    if len(sessions) == 1:
-        estimated = test.method in (Provenance.ESTIMATED, CPU_TIME_METHOD)
+    if len(logs) == 1:
+        estimated = method in (Provenance.ESTIMATED, CPU_TIME_METHOD)
         least = ESTIMATE_HEADROOM if estimated else HEADROOM
     candidates = {
         "": centre * (1 + least),
         " for the spread": expected,
         " to stay over the highest": highest * (1 + OVER_HIGHEST),
     }
-    if any(each.interval is None for each in sessions):
+    if few_rounds:
         # What is nearer to its limit is inconclusive.
         share = _percent(1 - FEW_ROUNDS_PASS)
         why = f", since fewer than {MIN_ROUNDS} rounds pass only {share} under a limit"
         candidates[why] = max(expected, highest * (1 + OVER_HIGHEST)) / FEW_ROUNDS_PASS
     why, upper = max(candidates.items(), key=lambda each: each[1])
-    return _Room(test, len(sessions), centre, upper, why)
+    return upper, why
 
 
 def _predicted_end(logs: Sequence[float], variances: Sequence[float]) -> float:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from pytest_energy import machine
-from pytest_energy.budgets.budget import Budget, base_limit
+from pytest_energy.budgets.budget import Budget, MaxIncrease, base_limit
 from pytest_energy.budgets.resolve import MachineClass
 from pytest_energy.carbon import Intensity
 from pytest_energy.measure.accelerators import devices_in_use
@@ -17,7 +18,12 @@ from pytest_energy.measure.contest import Contest, compared_record
 from pytest_energy.measure.coverage import Coverage, cover
 from pytest_energy.measure.explain import Surroundings
 from pytest_energy.measure.in_use import find_gpus_in_use, offer_of
-from pytest_energy.measure.judgement import Bench, Job, Judgement, test_record
+from pytest_energy.measure.judgement import (
+    Bench,
+    Job,
+    Judgement,
+    test_record,
+)
 from pytest_energy.measure.lock import machine_lock
 from pytest_energy.measure.meter import Meter
 from pytest_energy.measure.protocol import (
@@ -36,6 +42,11 @@ from pytest_energy.record import GpuRecord, MachineRecord, TestRecord
 from pytest_energy.sensors.base import Clock, Kind, Provenance
 from pytest_energy.sensors.discover import Choice, Instruments, discover
 from pytest_energy.sensors.proc_stat import busy_seconds
+from pytest_energy.store.baseline import Baselines
+from pytest_energy.store.regression import compared
+
+if TYPE_CHECKING:
+    from pytest_energy.sensors.nvml import Gpu
 
 __tracebackhide__ = True  # a failing test's traceback ends in the user's lines
 
@@ -58,6 +69,8 @@ class GateSettings:
     limits: Limits
     intensity: Intensity | None
     require_measured: bool
+    baselines: Baselines = field(default_factory=Baselines)
+    max_increase: MaxIncrease | None = None
 
 
 class Gate:
@@ -101,9 +114,7 @@ class Gate:
     def _hardware(self) -> MachineRecord:
         nvml = self.instruments.nvml
         return machine.machine(
-            [GpuRecord(gpu.name, gpu.board.uuid, gpu.power_limit_watts) for gpu in nvml.gpus]
-            if nvml
-            else [],
+            [_gpu_record(gpu) for gpu in nvml.gpus] if nvml else [],
             self.instruments.notes,
         )
 
@@ -258,8 +269,15 @@ class Gate:
     def _records(
         self, job: Job, bench: Bench, warmup: Sequence[Round], around: Surroundings
     ) -> tuple[TestRecord, ...]:
-        intensity = self._settings.intensity
-        return tuple(test_record(job, each, warmup, around, intensity) for each in bench.judgements)
+        return tuple(self._record(job, each, warmup, around) for each in bench.judgements)
+
+    def _record(
+        self, job: Job, judgement: Judgement, warmup: Sequence[Round], around: Surroundings
+    ) -> TestRecord:
+        """The verdict against the limit, then that against the baseline."""
+        record = test_record(job, judgement, warmup, around, self._settings.intensity)
+        asked = judgement.budget.max_increase or self._settings.max_increase or MaxIncrease()
+        return compared(record, self.machine, self._settings.baselines, asked)
 
     @contextmanager
     def _exclusively(self) -> Iterator[None]:
@@ -289,3 +307,8 @@ class Gate:
         offer = offer_of(self.instruments)
         required = self._settings.require_measured
         return [cover(each, in_use, held, offer, require_measured=required) for each in budgets]
+
+
+def _gpu_record(gpu: Gpu) -> GpuRecord:
+    profiles = ", ".join(each.profile for each in gpu.board.migs)
+    return GpuRecord(gpu.name, gpu.board.uuid, gpu.power_limit_watts, gpu.channel, profiles)

@@ -245,6 +245,7 @@ def test_record(
         attempt=job.attempt,
         neighbour_cores=neighbour_cores(measured),
         strangers=strangers,
+        crowded=crowded,
         explanation=explanation,
         notes=(
             *job.notices,
@@ -369,7 +370,8 @@ def _round(each: Round, coverage: Coverage, unit: str) -> RoundRecord:
 def _suggested(
     declaration: Declaration, judgement: Judgement, joules: Estimate | None
 ) -> tuple[str, ...]:
-    if judgement.budget.limit is not None or joules is None:
+    budget = judgement.budget
+    if budget.limit is not None or budget.max_increase is not None or joules is None:
         return ()
     upper = joules.interval[1] if joules.interval else joules.centre
     estimated = judgement.coverage.method == Provenance.ESTIMATED

@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pytest_energy.record import ChannelRecord, ComparisonRecord, RunRecord, TestRecord
+from pytest_energy.report.regressions import beside, regression_notes
 from pytest_energy.units import LimitError, figure, parse_limit, watt_hours_per_1000
 
 UNBOUNDED = 10_000  # characters, to learn how wide a table would like to be
@@ -63,10 +64,16 @@ def _table(record: RunRecord) -> Table:
     several = any(_channels(test) for test in record.tests)
     if several:
         table.add_column("channels, Wh/1000", no_wrap=True)
+    compared = any(beside(test) for test in record.tests)
+    if compared:
+        table.add_column("beside its baseline", no_wrap=True)
     for test in record.tests:
         figures = [column.cell(test) for column in _columns(record)]
         channels = [_channels(test) or "-"] if several else []
-        table.add_row(_name(test), test.task or "-", *figures, _origin(test) or "-", *channels)
+        baseline = [beside(test) or "-"] if compared else []
+        table.add_row(
+            _name(test), test.task or "-", *figures, _origin(test) or "-", *channels, *baseline
+        )
     return table
 
 
@@ -96,6 +103,8 @@ def _narrow_table(record: RunRecord, width: int) -> Iterator[RenderableType]:
         yield line(cells)
         if channels := _channels(test):
             yield Text(f"  {channels}", "dim")
+        if baseline := beside(test):
+            yield Text(f"  {baseline}", "dim")
 
 
 @dataclass(frozen=True)
@@ -204,7 +213,9 @@ def _notes(record: RunRecord) -> list[str]:
         lines.append(f"carbon: {record.carbon.told}")
     for test in record.tests:
         label = test.id.rpartition("::")[2] + (f" {test.name}" if test.name else "")
-        if test.verdict in ("unmeasured", "inconclusive"):
+        if test.verdict in ("unmeasured", "inconclusive", "no-baseline"):
             lines.append(f"{label}: {test.reason}")
         lines += [f"{label}: {note}" for note in test.notes]
-    return list(dict.fromkeys([*lines, *record.machine.notes, *record.unused_budgets]))
+    lines += regression_notes(record)
+    lines += [*record.machine.notes, *record.unused_budgets, *record.unused_baselines]
+    return list(dict.fromkeys(lines))

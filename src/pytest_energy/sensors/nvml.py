@@ -171,7 +171,9 @@ def _mig_devices(handle: Any) -> tuple[MigDevice, ...]:
         if uuid:
             attributes = _optional(pynvml.nvmlDeviceGetAttributes, mig)
             whole = attributes is not None and attributes.gpuInstanceSliceCount >= slices
-            found.append(MigDevice(uuid, whole))
+            name = _optional(pynvml.nvmlDeviceGetName, mig) or ""
+            profile = name.partition(" MIG ")[2] or "unknown"
+            found.append(MigDevice(uuid, whole, profile))
     return tuple(found)
 
 

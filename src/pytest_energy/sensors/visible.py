@@ -19,10 +19,11 @@ class GpuChoice:
 
 @dataclass(frozen=True)
 class MigDevice:
-    """One slice of a board. `whole` where the slice is the whole board."""
+    """One slice of a board. `whole` where the slice is the whole board. profile: "7g.80gb"."""
 
     uuid: str
     whole: bool
+    profile: str = ""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""Baselines: earlier sessions of the same tests on the same hardware, in committed files."""
