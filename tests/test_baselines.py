@@ -27,7 +27,7 @@ from pytest_energy.store.hardware import file_name, hardware_of
 from pytest_energy.store.regression import compared, threshold_of
 from pytest_energy.store.update import Mode, Update, drop, update
 from pytest_energy.verdict import Session, change
-from sessions import A100, H100, ID, JOULES, SHAPE, measured, rounds, session
+from session_records import A100, H100, ID, JOULES, SHAPE, measured, rounds, session
 
 EPYC = MachineRecord("Linux", "x86_64", "AMD EPYC 7763 64-Core Processor", 2)
 ESTIMATE = ChannelRecord(

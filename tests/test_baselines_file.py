@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from pytest_energy.store.baseline import Baselines, Line
 from pytest_energy.store.file import BaselineError, parse_line, read_folder, text_of, write_folder
 from pytest_energy.store.update import Mode, update
-from sessions import H100, measured, session
+from session_records import H100, measured, session
 
 SHOWN = "energy-baselines"
 A100_FILE = "nvidia-a100-x1-400w.jsonl"

@@ -17,7 +17,7 @@ from pytest_energy.budgets.suggest import SuggestionError
 from pytest_energy.budgets.tighten import Tightened, tighten_from_baselines, tighten_from_records
 from pytest_energy.record import BudgetRecord, RunRecord, TestRecord
 from pytest_energy.store.update import Mode, update
-from sessions import H100, ID, JOULES, SHAPE, measured, session
+from session_records import H100, ID, JOULES, SHAPE, measured, session
 
 FILE = "energy-budgets.toml"
 OLD = "4 Wh / 1000 queries"

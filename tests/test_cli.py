@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 from pytest_energy.cli import app
 from pytest_energy.record import BudgetRecord, write
 from records import NEW, RECORD
-from sessions import H100, ID, measured, session
+from session_records import H100, ID, measured, session
 
 
 @pytest.fixture(autouse=True)
