@@ -7,6 +7,7 @@ import json
 import pytest
 
 from conftest import EnergyPytester
+from pytest_energy.options import FLAGS, OPTIONS
 
 MARKED = '@budget("1 kJ / query")\ndef test_it():\n    spin()\n'
 
@@ -26,6 +27,13 @@ def test_the_command_line_wins_over_environment_over_ini(
     monkeypatch.setenv("PYTEST_ENERGY_CPU_WATTS_PER_CORE", "6")
     assert watts() == "6 W a core"
     assert watts("--energy-cpu-watts-per-core=7") == "7 W a core"
+
+
+def test_pytests_own_help_shows_each_option(energy_pytester: EnergyPytester) -> None:
+    result = energy_pytester.pytester.runpytest_inprocess("--help")
+    assert result.ret == 0
+    for flag in [*(each.flag for each in OPTIONS), *(each[0] for each in FLAGS)]:
+        result.stdout.fnmatch_lines([f"*{flag}*"])
 
 
 def test_all_mistakes_are_said_before_any_test_runs(

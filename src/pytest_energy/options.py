@@ -41,7 +41,7 @@ OPTIONS = (
     Option("require", "EVIDENCE", "measured: without an energy counter unmeasured; or any"),
     Option("budgets", "PATH", f"the file of limits ({BUDGETS_FILE} in the root folder)"),
     Option("baselines", "PATH", f"the folder of baselines ({BASELINES_FOLDER} in the root folder)"),
-    Option("max_increase", "PERCENT", "how far tests may rise over their baselines (5 %)"),
+    Option("max_increase", "PERCENT", "how far tests may rise over their baselines (0.05)"),
     Option("carbon_intensity", "INTENSITY", 'grams of CO2e for one kWh, such as "300 gCO2e/kWh"'),
     Option("country", "COUNTRY", "take grams of CO2e for one kWh from CodeCarbon's data: FRA"),
     Option("region", "REGION", "the same, for a region of that country"),

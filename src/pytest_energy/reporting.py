@@ -108,8 +108,8 @@ class Reporting:
         record = self._record() if len(self._reported) > disabled else None
         unused = self._unused()
         no_update = self._settings.no_update
-        told = disabled or unused or self._unwritten or self._updated or no_update
-        if not (told or (record and record.tests)):
+        more = disabled or unused or self._unwritten or self._updated or no_update
+        if not (more or (record and record.tests)):
             return
         terminalreporter.section("energy")
         if disabled:
@@ -129,15 +129,15 @@ class Reporting:
         else:
             for line in unused:
                 terminalreporter.line(line)
+        width = terminalreporter._tw.fullwidth
         if self._updated:
             terminalreporter.line(f"baselines, --energy-update {self._settings.update}:")
         for told in self._updated:
-            width = terminalreporter._tw.fullwidth
             for line in textwrap.wrap(
                 told, width, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False
             ):
                 terminalreporter.line(line)
-        for line in filter(None, (no_update, *self._unwritten)):
+        for line in (*textwrap.wrap(no_update, width, break_on_hyphens=False), *self._unwritten):
             terminalreporter.line(line, red=True)
         if self._settings.json_path is not None and not self._unwritten:
             written = "run record" if self._may_write() else "no run record written to"
