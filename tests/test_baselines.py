@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from pytest_energy.budgets.budget import MaxIncrease
 from pytest_energy.record import (
+    BudgetRecord,
     ChannelRecord,
     Explanation,
     GpuRecord,
@@ -586,10 +587,26 @@ def test_a_crowd_makes_a_fail_inconclusive_if_a_round_kept_to_the_baseline() -> 
     assert judged(measured(JOULES * 1.4, crowded=True), stored(session())).verdict == "fail"
 
 
-def test_an_improvement_is_said_with_the_commands() -> None:
-    (note,) = judged(measured(JOULES * 0.8), stored(session())).notes
-    assert note.startswith("20.0 % under the mean of 1 session, more than chance explains")
-    assert "pytest-energy budgets tighten" in note
+@pytest.mark.parametrize(
+    ("budget", "advice"),
+    [
+        (None, "pytest --energy-update reset starts"),
+        (
+            BudgetRecord("9 J / query", "energy-budgets.toml:4"),
+            "pytest-energy budgets tighten lowers its limit, and pytest --energy-update reset",
+        ),
+        (
+            BudgetRecord("9 J / query", "test_q.py:4"),
+            "lower its limit (test_q.py:4), and pytest --energy-update reset",
+        ),
+    ],
+)
+def test_an_improvement_is_said_with_what_keeps_it(
+    budget: BudgetRecord | None, advice: str
+) -> None:
+    (note,) = judged(measured(JOULES * 0.8, budget=budget), stored(session())).notes
+    start = "20.0 % under the mean of 1 session, more than chance explains; to keep it: "
+    assert note.startswith(start + advice)
     assert judged(measured(JOULES * 0.95), stored(session())).notes == ()
 
 

@@ -77,7 +77,7 @@ def compared(
     told_why = _told(stored, found, max_increase) + (f"; but {doubt}" if doubt else "")
     figure = shown_figure(new.centre, test.unit, test.method)
     judged = _worst(test, verdict, figure, told_why)
-    notes = (_improved(found, stored),) if found.is_improvement else ()
+    notes = (_improved(test, found, stored),) if found.is_improvement else ()
     return replace(judged, baseline=told, notes=(*judged.notes, *notes))
 
 
@@ -172,9 +172,15 @@ def _when(stored: Sequence[Line]) -> str:
     return told
 
 
-def _improved(found: Change, stored: Sequence[Line]) -> str:
+def _improved(test: TestRecord, found: Change, stored: Sequence[Line]) -> str:
+    """An increase must not eat up an improvement in silence: what keeps it."""
+    limit = ""
+    if test.budget is not None:
+        in_file = test.budget.origin.rpartition(":")[0].endswith(".toml")
+        command = "pytest-energy budgets tighten lowers its limit"
+        limit = f"{command if in_file else f'lower its limit ({test.budget.origin})'}, and "
     return (
         f"{abs(found.increase) * 100:.1f} % under the mean of {shown_sessions(len(stored))}, more "
-        f"than chance explains: pytest-energy budgets tighten lowers its limit, and "
-        "pytest --energy-update reset its baseline"
+        f"than chance explains; to keep it: {limit}pytest --energy-update reset starts its "
+        "baseline again from here"
     )
