@@ -103,7 +103,9 @@ class EnergyPytester:
 
     def _options(self, options: tuple[str, ...], quick: bool) -> list[str]:
         limits = ["--energy-max-seconds=0.4"] if quick else []
-        return [*limits, f"--energy-json={self.record_path}", *options]
+        # Tests of this suite needn't wait for each other, and least of all for other runs.
+        locks = f"--energy-lock-folder={self.pytester.path / 'locks'}"
+        return [*limits, locks, f"--energy-json={self.record_path}", *options]
 
 
 @pytest.fixture

@@ -82,6 +82,7 @@ ROWS = [
         "sensors.rapl",
         "sensors.apple",
     ],
+    ["pinning"],
     ["sensors.nvml", "sensors.powercap", "sensors.standstill", "sensors.tdp"],
     [
         "sensors.base",

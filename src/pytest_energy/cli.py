@@ -114,7 +114,7 @@ def doctor(
     import os
 
     from pytest_energy.doctor import Rules, diagnose
-    from pytest_energy.measure.lock import machine_lock
+    from pytest_energy.measure.lock import CPU, DEFAULT_FOLDER, DeviceLocks
     from pytest_energy.report.doctor import render_diagnosis
     from pytest_energy.sensors.base import Clock
     from pytest_energy.sensors.discover import discover
@@ -129,7 +129,8 @@ def doctor(
         problems.append(f"left aside, because they can't be used: {error}")
         settings = Settings()
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    with machine_lock():  # a measured test doesn't want a busy core beside it
+    locks = DeviceLocks(settings.lock_folder or DEFAULT_FOLDER)
+    with locks.hold([CPU]):  # a measured test doesn't want a busy core beside it
         try:
             instruments = discover(settings.choice, visible, clock)
         except ValueError as error:

@@ -240,6 +240,7 @@ class EnergyHooks:
                     Limits(settings.max_rounds, settings.max_seconds),
                     settings.intensity,
                     settings.require_measured,
+                    settings.lock_folder,
                     settings.baselines,
                     settings.max_increase,
                 ),

@@ -33,7 +33,7 @@ class Option(NamedTuple):
 
 
 OPTIONS = (
-    Option("gpus", "GPUS", "GPUs that count: auto, all, none, or INDEX,UUID"),
+    Option("gpus", "GPUS", "GPUs that count: auto, all, none, per-worker, or INDEX,UUID"),
     Option("pids", "PID,PID", "processes of a server under test, whose CPU time counts too"),
     Option("max_rounds", "N", "rounds a test at most (20)"),
     Option("max_seconds", "SECONDS", "seconds a test takes (60); one round at least"),
@@ -51,6 +51,7 @@ OPTIONS = (
         "watts of a busy core, for estimates without a counter (4); or tdp",
     ),
     Option("powercap_root", "FOLDER", "where RAPL counters are (/sys/class/powercap)"),
+    Option("lock_folder", "FOLDER", "by which runs on one machine take turns (/tmp/pytest-energy)"),
 )
 #: Options of the command line alone: flag, what it takes, help.
 FLAGS = (

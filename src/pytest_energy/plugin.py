@@ -37,6 +37,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
             group.addoption(flag, metavar=metavar, help=help_text)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
+    # Before a conftest can import torch.
+    gpus = next(option for option in OPTIONS if option.name == "gpus")
+    named = getattr(early_config.known_args_namespace, gpus.ini, None)
+    if (named or os.environ.get(gpus.variable) or early_config.getini(gpus.ini)) == "per-worker":
+        from pytest_energy.pinning import pin
+
+        pin()
+
+
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", MARKER)
     # A mistake in a setting, in the budgets file or a baseline is said before any test runs.

@@ -259,7 +259,8 @@ class Run:
 class RunRecord:
     """Everything one pytest session measured; every report is a function of it.
 
-    unused_budgets, unused_baselines: a sentence for each that no test uses.
+    unused_budgets, unused_baselines: a sentence for each that no test uses. lost_tests: ids of
+    tests, measured or not, whose worker process was lost while they ran.
     """
 
     run: Run
@@ -268,6 +269,7 @@ class RunRecord:
     tests: tuple[TestRecord, ...]
     unused_budgets: tuple[str, ...] = ()
     unused_baselines: tuple[str, ...] = ()
+    lost_tests: tuple[str, ...] = ()
     schema: int = SCHEMA
 
 

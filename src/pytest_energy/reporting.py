@@ -28,6 +28,8 @@ class Reporting:
         self._started = datetime.now(UTC)
         self._began = time.perf_counter()
         self._reported: list[dict[str, Any]] = []
+        self._lost: list[str] = []
+        """Tests whose worker of pytest-xdist died while they ran."""
         self._unwritten: list[str] = []
         self._updated: tuple[str, ...] = ()
         self._built: RunRecord | None = None
@@ -47,6 +49,10 @@ class Reporting:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if (plain := getattr(report, "energy", None)) is not None:
             self.add(plain)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_handlecrashitem(self, crashitem: str) -> None:
+        self._lost.append(crashitem)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
@@ -108,7 +114,7 @@ class Reporting:
         record = self._record() if len(self._reported) > disabled else None
         unused = self._unused()
         no_update = self._settings.no_update
-        more = disabled or unused or self._unwritten or self._updated or no_update
+        more = disabled or unused or self._lost or self._unwritten or self._updated or no_update
         if not (more or (record and record.tests)):
             return
         terminalreporter.section("energy")
@@ -127,7 +133,9 @@ class Reporting:
                 for line in [*details(record, width), *adds_up(record, width)]:
                     terminalreporter.line(line)
         else:
-            for line in unused:
+            from pytest_energy.report.terminal import told_of_lost
+
+            for line in (*unused, *map(told_of_lost, self._lost)):
                 terminalreporter.line(line)
         width = terminalreporter._tw.fullwidth
         if self._updated:
@@ -183,6 +191,7 @@ class Reporting:
             ),
             unused_budgets=self._budget_use.unused(),
             unused_baselines=self._budget_use.unused_baselines(),
+            lost_tests=tuple(self._lost),
         )
 
 

@@ -23,6 +23,7 @@ from pytest_energy.options import (
     given,
     levels,
 )
+from pytest_energy.pinning import PER_WORKER
 from pytest_energy.sensors.powercap import DEFAULT_ROOT
 from pytest_energy.sensors.visible import GpuChoice
 from pytest_energy.store.baseline import Baselines
@@ -57,6 +58,7 @@ class Settings:
     intensity: Intensity | None = None
     cpu_watts_per_core: float | Literal["tdp"] = 4.0
     powercap_root: Path = DEFAULT_ROOT
+    lock_folder: Path | None = None
     strict: bool = False
     flops: bool = False
     budgets: BudgetsFile = field(default_factory=BudgetsFile)
@@ -75,14 +77,15 @@ class Settings:
 
 
 def _gpus(text: str) -> GpuChoice:
-    if text in ("auto", "all", "none"):
+    if text in ("auto", "all", "none", PER_WORKER):
         return GpuChoice(text)
     listed = tuple(part.strip() for part in text.split(","))
     for part in listed:
         if not (part.isdecimal() or part.startswith(("GPU-", "MIG-"))):
             raise ValueError(
                 f"{part!r} is neither a GPU's index nor its UUID; "
-                'write auto, all, none, or a list such as "0,1" or "GPU-8f6c2a5e" (nvidia-smi -L)'
+                'write auto, all, none, per-worker, or a list such as "0,1" or "GPU-8f6c2a5e" '
+                "(nvidia-smi -L)"
             )
     return GpuChoice("auto", listed)
 
@@ -184,8 +187,9 @@ def read_settings(config: pytest.Config, environment: Mapping[str, str] = os.env
         else:
             if option.name == "max_increase":
                 values["max_increase"] = MaxIncrease(values["max_increase"], found.origin)
-    if (root := given(_option("powercap_root"), config, environment)) is not None:
-        values["powercap_root"] = _path(config, root)
+    for name in ("powercap_root", "lock_folder"):
+        if (named := given(_option(name), config, environment)) is not None:
+            values[name] = _path(config, named)
     intensity = _intensity(config, environment, budgets, mistakes)
     json_path = _json_path(config, mistakes)
     folder, baselines = _baselines(config, environment, mistakes)

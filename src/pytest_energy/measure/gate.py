@@ -7,10 +7,11 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_energy import machine
-from pytest_energy.budgets.budget import Budget, MaxIncrease, base_limit
+from pytest_energy.budgets.budget import Budget, MaxIncrease, Scope, base_limit
 from pytest_energy.budgets.resolve import MachineClass
 from pytest_energy.carbon import Intensity
 from pytest_energy.measure.accelerators import devices_in_use
@@ -24,7 +25,7 @@ from pytest_energy.measure.judgement import (
     Judgement,
     test_record,
 )
-from pytest_energy.measure.lock import machine_lock
+from pytest_energy.measure.lock import CPU, DEFAULT_FOLDER, DeviceLocks
 from pytest_energy.measure.meter import Meter
 from pytest_energy.measure.protocol import (
     CPU_WARMUP_SECONDS,
@@ -38,6 +39,7 @@ from pytest_energy.measure.protocol import (
 from pytest_energy.measure.self_check import SelfCheck, warning
 from pytest_energy.measure.turns import run_turns
 from pytest_energy.measure.watch import Watch
+from pytest_energy.pinning import PER_WORKER
 from pytest_energy.record import GpuRecord, MachineRecord, TestRecord
 from pytest_energy.sensors.base import Clock, Kind, Provenance
 from pytest_energy.sensors.discover import Choice, Instruments, discover
@@ -69,12 +71,13 @@ class GateSettings:
     limits: Limits
     intensity: Intensity | None
     require_measured: bool
+    lock_folder: Path | None = None
     baselines: Baselines = field(default_factory=Baselines)
     max_increase: MaxIncrease | None = None
 
 
 class Gate:
-    """Measures and judges, one job at a time on the whole machine.
+    """Measures and judges, one job at a time on each device.
 
     Making one probes the instruments, which takes about half a second with a GPU. `clock` and the
     CUDA_VISIBLE_DEVICES of this process are its surroundings. Raises ValueError for a GPU that
@@ -85,16 +88,18 @@ class Gate:
         self._settings = settings
         self._clock = clock
         self._busy = False
+        folder = settings.lock_folder or DEFAULT_FOLDER
         try:
-            self._lock = machine_lock()
-            with self._lock:
-                pass  # whether it can be taken
+            self._locks = DeviceLocks(folder)
         except OSError as error:
             raise ValueError(
-                f"the lock by which measured tests take turns can't be taken: {error.filename}: "
-                f"{error.strerror}; make that folder writable for all its users"
+                f"the locks by which measured tests take turns can't be taken: {error.filename}: "
+                f"{error.strerror}; make that folder writable for all its users, or name another "
+                "with --energy-lock-folder"
             ) from None
-        with self._lock:
+        # A busy core beside it is nothing that a measured test wants; a worker with a GPU of its
+        # own reads that alone.
+        with self._locks.hold([] if self._is_pinned else [CPU]):
             self.instruments: Instruments = discover(
                 settings.choice, os.environ.get("CUDA_VISIBLE_DEVICES"), clock
             )
@@ -149,7 +154,7 @@ class Gate:
             watch.look()
             progress(rounds)
 
-        with self._exclusively(), self._checking_itself():
+        with self._exclusively(job), self._checking_itself():
             rounds, bench = yield from run_rounds(
                 self._meter,
                 self._clock,
@@ -187,7 +192,7 @@ class Gate:
             benches = tuple(self._appoint(each) for each in jobs)
             return Contest(tuple(labels), benches, max_increase)
 
-        with self._exclusively(), self._checking_itself():
+        with self._exclusively(first), self._checking_itself():
             rounds, contest = yield from run_turns(
                 self._meter,
                 self._clock,
@@ -220,7 +225,7 @@ class Gate:
         names = [channel.name for channel in self.instruments.channels]
         watch = Watch(self.instruments)
         watch.look()
-        with self._exclusively():
+        with self._exclusively(job):
             _, bench = yield from run_window(self._meter, names, lambda: self._appoint(job))
         return self._records(job, bench, (), watch.end())
 
@@ -281,14 +286,26 @@ class Gate:
         asked = judgement.budget.max_increase or self._settings.max_increase or MaxIncrease()
         return compared(record, self.machine, self._settings.baselines, asked)
 
+    @property
+    def _is_pinned(self) -> bool:
+        """Whether this process has a GPU of its own, beside others that have theirs."""
+        return self._settings.choice.gpus.mode == PER_WORKER
+
+    def _devices(self, job: Job) -> list[str]:
+        """What a measurement must have for itself, by the names of locks."""
+        found = self.instruments
+        if self._is_pinned and not any(each.covers_cpu_alone for each in job.budgets):
+            return [each.board.uuid for each in found.candidates]
+        return [CPU, *(gpu.board.uuid for gpu in (found.nvml.gpus if found.nvml else ()))]
+
     @contextmanager
-    def _exclusively(self) -> Iterator[None]:
+    def _exclusively(self, job: Job) -> Iterator[None]:
         if self._busy:
             raise AlreadyMeasuring
         self._busy = True
         try:
             # The protocol's clock starts inside, so that waiting counts in no limit.
-            with self._lock:
+            with self._locks.hold(self._devices(job)):
                 yield
         finally:
             self._busy = False
@@ -307,8 +324,16 @@ class Gate:
         mode = self._settings.choice.gpus.mode
         in_use = find_gpus_in_use(self.instruments, mode, held)
         offer = offer_of(self.instruments)
+        if self._is_pinned:
+            budgets = [_on_gpu(each) for each in budgets]
         required = self._settings.require_measured
         return [cover(each, in_use, held, offer, require_measured=required) for each in budgets]
+
+
+def _on_gpu(budget: Budget) -> Budget:
+    """What a worker with a GPU of its own takes "auto" for."""
+    is_open = budget.scope is Scope.AUTO and not budget.counts_cpu_time
+    return replace(budget, scope=Scope.GPU) if is_open else budget
 
 
 def _gpu_record(gpu: Gpu) -> GpuRecord:

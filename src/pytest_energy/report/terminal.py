@@ -207,6 +207,11 @@ def _allowed(comparison: ComparisonRecord | None) -> str:
     return figure(watt_hours_per_1000(joules))
 
 
+def told_of_lost(test_id: str) -> str:
+    """What is said of a test whose worker process died."""
+    return f"{test_id}: its worker process was lost while it ran, and with it what was measured"
+
+
 def _notes(record: RunRecord) -> list[str]:
     lines = []
     if record.carbon is not None:
@@ -218,4 +223,5 @@ def _notes(record: RunRecord) -> list[str]:
         lines += [f"{label}: {note}" for note in test.notes]
     lines += regression_notes(record)
     lines += [*record.machine.notes, *record.unused_budgets, *record.unused_baselines]
+    lines += [told_of_lost(each) for each in record.lost_tests]
     return list(dict.fromkeys(lines))

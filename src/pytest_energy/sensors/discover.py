@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from pytest_energy.pinning import PER_WORKER
 from pytest_energy.sensors.apple import AppleProbe
 from pytest_energy.sensors.apple import probe as probe_apple
 from pytest_energy.sensors.base import Channel, Clock, Kind, Sensor, SensorFault
@@ -152,8 +153,9 @@ def discover(choice: Choice, cuda_visible_devices: str | None, clock: Clock) -> 
         if apple is not None and choice.gpus.listed in ((), ("0",)):
             chosen = (apple,) if choice.gpus.listed else ()
             return replace(without_gpus, no_nvml=str(fault), listed=chosen)
-        if choice.gpus.listed:
-            raise ValueError(f"--energy-gpus {','.join(choice.gpus.listed)}: {fault}") from None
+        if choice.gpus.listed or choice.gpus.mode == PER_WORKER:
+            asked = ",".join(choice.gpus.listed) or PER_WORKER
+            raise ValueError(f"--energy-gpus {asked}: {fault}") from None
         return replace(without_gpus, no_nvml=str(fault))
     boards = nvml.boards
     mine = allotted(cuda_visible_devices, boards)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class GpuChoice:
-    """What --energy-gpus says: "auto", "all" or "none"; with a list, those and what auto finds."""
+    """What --energy-gpus says: "auto", "all", "none" or "per-worker"; a list adds to "auto"."""
 
     mode: str = "auto"
     listed: tuple[str, ...] = ()
