@@ -47,6 +47,8 @@ TORCH = """
 class version:
     hip = None
 
+def get_num_threads(): return 1
+
 class Device:
     def __init__(self, uuid=None, count=0, initialised=False):
         self.uuid, self.count, self.initialised = uuid, count, initialised

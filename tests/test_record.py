@@ -101,6 +101,7 @@ def test_the_record_of_a_run_holds_what_the_design_says(
         "tests",
         "unused_budgets",
         "unused_baselines",
+        "lost_tests",
     }
     assert set(record["run"]) == {"uuid", "start", "end", "versions", "commit"}
     assert {"pytest-energy", "python"} <= set(record["run"]["versions"])
