@@ -107,20 +107,20 @@ class BudgetRecord:
 
 
 @dataclass(frozen=True)
-class ComparisonRecord:
-    """What a measurement was compared with in turns, and how the two differ.
+class ReferenceRecord:
+    """What a measurement took turns with, and how the two differ.
 
     ratio, interval: of the figures for a unit, candidate to reference. max_increase: the fraction
-    that was allowed. reference_rounds: the reference's, warm-up included.
+    that was allowed. rounds: the reference's, warm-up included.
     """
 
-    reference: str
-    reference_joules_per_unit: float | None
-    reference_cpu_seconds_per_unit: float | None
+    name: str
+    joules_per_unit: float | None
+    cpu_seconds_per_unit: float | None
     ratio: float
     interval: tuple[float, float] | None
     max_increase: float
-    reference_rounds: tuple[RoundRecord, ...] = ()
+    rounds: tuple[RoundRecord, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -185,7 +185,7 @@ class TestRecord:
     neighbour_cores: float | None = None
     strangers: tuple[str, ...] = ()
     explanation: Explanation | None = None
-    comparison: ComparisonRecord | None = None
+    reference: ReferenceRecord | None = None
     baseline: BaselineRecord | None = None
     failure: str = ""
     crowded: bool = False

@@ -71,25 +71,15 @@ def _match(pairs: Sequence[Pair]) -> Matched:
 def decided(ratios: Sequence[float], rule: Rule) -> tuple[int, Comparison] | None:
     """The first look that decides, with its number of pairs.
 
-    A verdict once reached stays: which other tests need more pairs doesn't change it. A pair of
-    processes takes long, so an interval that lies on one side of the allowed increase is enough.
+    A verdict once reached stays: which other tests need more pairs doesn't change it.
     """
     for number in rule.looks:
         if number > len(ratios):
             break
-        found = compare(ratios[:number], rule.max_increase, final=False) or _clear(
-            compare(ratios[:number], rule.max_increase, final=True), rule.max_increase
-        )
+        found = compare(ratios[:number], rule.max_increase, final=False)
         if found is not None:
             return number, found
     return None
-
-
-def _clear(found: Comparison | None, max_increase: float) -> Comparison | None:
-    if found is None or found.ratio.interval is None:
-        return None
-    low, high = found.ratio.interval
-    return found if low > 1 + max_increase or high <= 1 + max_increase else None
 
 
 def _compared(

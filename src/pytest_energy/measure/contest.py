@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from pytest_energy.measure.judgement import Bench, Judgement, problem_of, values_of
 from pytest_energy.measure.turns import Turns
-from pytest_energy.record import CPU_TIME_METHOD, ComparisonRecord, RoundRecord, TestRecord
+from pytest_energy.record import CPU_TIME_METHOD, ReferenceRecord, RoundRecord, TestRecord
 from pytest_energy.report.details import made_of
 from pytest_energy.sensors.base import Channel
 from pytest_energy.units import figure, plural, watt_hours_per_1000
@@ -110,14 +110,14 @@ def compared_record(
         verdict=str(decisive),
         reason="; and ".join(told),
         used=used,
-        comparison=ComparisonRecord(
-            reference=labels[0],
-            reference_joules_per_unit=reference.joules_per_unit,
-            reference_cpu_seconds_per_unit=reference.cpu_seconds_per_unit,
+        reference=ReferenceRecord(
+            name=labels[0],
+            joules_per_unit=reference.joules_per_unit,
+            cpu_seconds_per_unit=reference.cpu_seconds_per_unit,
             ratio=ratio.centre,
             interval=ratio.interval,
             max_increase=max_increase,
-            reference_rounds=reference.rounds,
+            rounds=reference.rounds,
         ),
     )
 

@@ -13,7 +13,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from pytest_energy.record import ChannelRecord, ComparisonRecord, RunRecord, TestRecord
+from pytest_energy.record import ChannelRecord, ReferenceRecord, RunRecord, TestRecord
 from pytest_energy.report.regressions import beside, regression_notes
 from pytest_energy.units import LimitError, figure, parse_limit, watt_hours_per_1000
 
@@ -141,7 +141,7 @@ def _name(test: TestRecord) -> Text:
 def _origin(test: TestRecord) -> str:
     if test.budget is not None:
         return test.budget.origin
-    return f"against {test.comparison.reference}" if test.comparison is not None else ""
+    return f"against {test.reference.name}" if test.reference is not None else ""
 
 
 def _channels(test: TestRecord) -> str:
@@ -190,7 +190,7 @@ def _interval(test: TestRecord) -> str:
 
 def _limit(test: TestRecord) -> str:
     if test.budget is None:
-        return _allowed(test.comparison)
+        return _allowed(test.reference)
     if test.limit_joules_per_unit is not None:
         return figure(watt_hours_per_1000(test.limit_joules_per_unit))
     try:
@@ -199,11 +199,11 @@ def _limit(test: TestRecord) -> str:
         return test.budget.limit
 
 
-def _allowed(comparison: ComparisonRecord | None) -> str:
+def _allowed(reference: ReferenceRecord | None) -> str:
     """What a candidate may use beside its reference."""
-    if comparison is None or comparison.reference_joules_per_unit is None:
+    if reference is None or reference.joules_per_unit is None:
         return "-"
-    joules = comparison.reference_joules_per_unit * (1 + comparison.max_increase)
+    joules = reference.joules_per_unit * (1 + reference.max_increase)
     return figure(watt_hours_per_1000(joules))
 
 

@@ -110,7 +110,7 @@ def _sessions(record: RunRecord, told: list[str]) -> Iterator[tuple[TestRecord, 
     for test in record.tests:
         if test.attempt < last[test.id]:  # a rerun has taken its place
             continue
-        if test.comparison is not None:  # its reference was measured beside it
+        if test.reference is not None:  # its reference was measured beside it
             continue
         named = measured_as(test.id, test.name)
         if refusal := refused(test, record):
