@@ -24,6 +24,8 @@ pytest_plugins = ["pytester", "gpu_bench"]
 # a second time would bring a second copy of its classes. So all are loaded here, once.
 for module in pkgutil.walk_packages(pytest_energy.__path__, "pytest_energy."):
     importlib.import_module(module.name)
+# Its plugin imports all of it at the end of every run, which takes two seconds.
+importlib.import_module("hypothesis.internal.observability")
 
 HERE = Path(__file__).parent
 
