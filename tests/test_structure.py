@@ -74,6 +74,8 @@ ROWS = [
     ["verdict"],
     ["carbon", "statistics"],
     ["units"],
+    ["study.tables"],
+    ["study.names"],
     ["sensors.discover"],
     [
         "sensors.gpu_energy",
@@ -96,7 +98,7 @@ ROWS = [
         "options",
     ],
 ]
-PACKAGES = {"", "budgets", "comparing", "measure", "report", "sensors", "store"}
+PACKAGES = {"", "budgets", "comparing", "measure", "report", "sensors", "store", "study"}
 
 
 def modules() -> dict[str, Path]:
