@@ -262,6 +262,28 @@ def test_a_slip_of_the_pen_in_a_task_is_told_though_other_entries_fit() -> None:
     assert origins(resolved(file(BY_PATTERN), Declaration(task="zebra"))) == ["3"]
 
 
+@pytest.mark.parametrize("task", ["text_classification", "Binary text classification"])
+def test_a_task_may_be_called_by_any_name_that_the_study_has_for_it(task: str) -> None:
+    limits = file(entry(1, task="text-classification"), entry(2, task="image-to-text"))
+    assert origins(resolved(limits, Declaration(task=task))) == ["1"]
+    assert origins(resolved(file(entry(1, task=task)), Declaration(task="text-classification")))
+    assert matched(Declaration(task=task), Subject(TEST), limits) == {("energy-budgets.toml:1", "")}
+
+
+def test_a_name_that_the_file_has_means_only_itself() -> None:
+    limits = file(entry(1, task="qa"), entry(2, task="question-answering"))
+    assert origins(resolved(limits, Declaration(task="qa"))) == ["1"]
+    assert origins(resolved(limits, Declaration(task="question-answering"))) == ["2"]
+    with pytest.raises(ResolutionError, match="two budgets are for this test"):
+        resolved(limits, Declaration(task="extractive question answering"))
+
+
+def test_limits_for_other_models_only_are_told_of_whatever_the_task_is_called() -> None:
+    limits = file(entry(1, task="asr", model="whisper*"))
+    found = resolved(limits, Declaration(task="automatic-speech-recognition"))
+    assert "are for other models only: whisper*" in found.notices[0]
+
+
 def test_a_pattern_with_many_stars_is_quick() -> None:
     assert not matches("*a" * 10 + "*x", "tests/" + "a" * 40)
 

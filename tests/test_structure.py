@@ -75,7 +75,6 @@ ROWS = [
     ["carbon", "statistics"],
     ["units"],
     ["study.tables"],
-    ["study.names"],
     ["sensors.discover"],
     [
         "sensors.gpu_energy",
@@ -96,6 +95,7 @@ ROWS = [
         "measure.flops",
         "items",
         "options",
+        "task_names",
     ],
 ]
 PACKAGES = {"", "budgets", "comparing", "measure", "report", "sensors", "store", "study"}

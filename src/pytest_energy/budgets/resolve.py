@@ -2,7 +2,9 @@
 
 For each quantity and unit ("energy per query", "CPU time per token") the most specific limit
 counts: the marker, the exact test id, a pattern of test ids, task and model, model, task. Of two
-entries that are alike in this, the one for this hardware comes before one for any.
+entries that are alike in this, the one for this hardware comes before one for any. A task may be
+called by any name that the study or the AI Energy Score has for it, unless the file has that very
+name for something else.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from fnmatch import fnmatchcase
 from pytest_energy.budgets.budget import Budget, Declaration, MaxIncrease, Scope
 from pytest_energy.budgets.file import BudgetsFile, Entry, Hardware
 from pytest_energy.options import BUDGETS_FILE
+from pytest_energy.task_names import same_task
 from pytest_energy.units import Limit, Quantity
 
 #: Power limits are reported in milliwatts and written in watts.
@@ -126,11 +129,23 @@ def _ranked(
 ) -> list[tuple[Rank, Entry]]:
     if declaration.id is not None:
         return [(Rank.ID, each) for each in file.entries if each.id == declaration.id]
-    ranks = ((_rank(each, declaration, subject), each) for each in file.entries)
+    tasks = _tasks_meant(declaration, file)
+    ranks = ((_rank(each, tasks, declaration, subject), each) for each in file.entries)
     return [(rank, entry) for rank, entry in ranks if rank is not None]
 
 
-def _rank(entry: Entry, declaration: Declaration, subject: Subject) -> Rank | None:
+def _tasks_meant(declaration: Declaration, file: BudgetsFile) -> frozenset[str]:
+    """The file's own names of the marker's task: that very name, else those of the same task."""
+    task = declaration.task
+    if task is None:
+        return frozenset()
+    names = frozenset(each.task for each in file.entries if each.task)
+    return names & {task} or frozenset(each for each in names if same_task(each, task))
+
+
+def _rank(
+    entry: Entry, tasks: frozenset[str], declaration: Declaration, subject: Subject
+) -> Rank | None:
     """How specifically an entry names the test; None where it is for others."""
     by_test = None
     if entry.tests:
@@ -142,7 +157,7 @@ def _rank(entry: Entry, declaration: Declaration, subject: Subject) -> Rank | No
             return None
     # An entry that names tests may add what their markers leave open.
     open_task = by_test is not None and declaration.task is None
-    if entry.task is not None and entry.task != declaration.task and not open_task:
+    if entry.task is not None and entry.task not in tasks and not open_task:
         return None
     open_model = by_test is not None and not subject.models
     if entry.model is not None and not open_model:
@@ -250,7 +265,9 @@ def _check_known(declaration: Declaration, file: BudgetsFile, any_entry: bool) -
         )
     task = declaration.task
     tasks = [entry.task for entry in file.entries if entry.task]
-    if not file.shown or task is None or task in tasks or declaration.id is not None:
+    if not file.shown or task is None or declaration.id is not None:
+        return
+    if _tasks_meant(declaration, file):
         return
     # A marker with a limit of its own, or a file without tasks, may use a task as a name alone; but
     # not one that looks like a slip of the pen.
@@ -298,7 +315,8 @@ def _why_none(declaration: Declaration, file: BudgetsFile) -> tuple[str, ...]:
         return ()
     if not file.shown:
         return (f"there is no {BUDGETS_FILE} in pytest's root folder that could have a limit",)
-    others = [each for each in file.entries if each.task == declaration.task and each.model]
+    tasks = _tasks_meant(declaration, file)
+    others = [each for each in file.entries if each.task in tasks and each.model]
     if declaration.task is None or not others:
         return ()
     models = ", ".join(f"{each.model} ({each.origin})" for each in others)

@@ -5,7 +5,6 @@
 0.002
 """
 
-from pytest_energy.study.names import STUDY_TASKS, hub_name, same_task
 from pytest_energy.study.tables import (
     CITATION,
     Dataset,
@@ -33,6 +32,7 @@ from pytest_energy.study.tables import (
     task_named,
     tasks,
 )
+from pytest_energy.task_names import STUDY_TASKS, hub_name, same_task
 
 __all__ = [
     "CITATION",

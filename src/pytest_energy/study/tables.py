@@ -16,7 +16,7 @@ from functools import cache
 from types import NoneType
 from typing import Any, TypeVar, get_args, get_type_hints
 
-from pytest_energy.study.names import hub_name
+from pytest_energy.task_names import hub_name
 
 CITATION = (
     'Luccioni, Jernite, Strubell: "Power Hungry Processing: Watts Driving the Cost of AI '
