@@ -103,7 +103,8 @@ def test_what_a_figure_and_its_limit_add_up_to() -> None:
     # 12.312 J are 3.42 Wh for 1,000, and a phone charge is 22 Wh
     assert lines[0] == (
         "test_sentiment[distilbert]: 0.155 phone charges per 1,000 queries; "
-        "its limit: 0.0955 phone charges per 1,000 queries"
+        "its limit: 0.0955 phone charges per 1,000 queries; "
+        "1,000,000 queries a day: 3.42 kWh a day, 1,250 kWh a year"
     )
     assert lines[1].startswith("test_new: 0.155 phone charges per 1,000 tokens")
     assert "0.022 kWh" in lines[-1]

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 
-from pytest_energy.units import JOULES_PER_KWH, figure, plural
+from pytest_energy.units import JOULES_PER_KWH, grouped, plural
 
 _INTENSITY = re.compile(r"\s*(\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)\s*(k|m)?gCO2e\s*(?:/|per)\s*kWh\s*")
 _GRAMS = {None: 1.0, "k": 1e3, "m": 1e-3}
@@ -116,6 +116,46 @@ PHONE_CHARGE_2023 = Equivalence(
     "v1 of the study arXiv 2311.16863",
     2023,
 )
+#: The battery alone; what is lost in charging comes on top.
+CAR_CHARGE = Equivalence(
+    "electric-car charge",
+    "electric-car charges",
+    50.0,
+    "battery of the first base Tesla Model 3, which its maker gave as just over 50 kWh in August "
+    "2017",
+    2017,
+)
+_KWH_PER_GALLON = 33.7  # as the EPA counts it in miles per gallon of gasoline-equivalent (MPGe)
+_KILOMETRES_PER_MILE = 1.609344
+CAR_KILOMETRE = Equivalence(
+    "electric-car kilometre",
+    "electric-car kilometres",
+    _KWH_PER_GALLON / (132 * _KILOMETRES_PER_MILE),
+    "US EPA rating of the 2024 Tesla Model 3 RWD, 132 MPGe at 33.7 kWh a gallon, charging losses "
+    "included",
+    2024,
+)
+US_HOUSEHOLD_YEAR = Equivalence(
+    "US household-year",
+    "US household-years",
+    10_715.0,
+    "US Energy Information Administration (FAQ 97): electricity of a residential customer in 2020",
+    2020,
+)
+EU_HOUSEHOLD_YEAR = Equivalence(
+    "EU household-year",
+    "EU household-years",
+    3_700.0,
+    "Odyssee-Mure: electricity of a dwelling, EU average",
+)
+EQUIVALENCES = (
+    PHONE_CHARGE,
+    PHONE_CHARGE_2023,
+    CAR_CHARGE,
+    CAR_KILOMETRE,
+    US_HOUSEHOLD_YEAR,
+    EU_HOUSEHOLD_YEAR,
+)
 
 
 def equivalent(joules: float, each: Equivalence) -> float:
@@ -133,9 +173,6 @@ def readable_units(joules_per_unit: float, each: Equivalence) -> int:
 
 def in_words(joules_per_unit: float, unit: str, units: int, each: Equivalence) -> str:
     """For example "0.270 phone charges per 1,000 queries"; `unit` is singular."""
-    amount = figure(equivalent(joules_per_unit * units, each))
-    whole, point, rest = amount.partition(".")
-    if whole.isdigit():
-        amount = f"{int(whole):,}{point}{rest}"
+    amount = grouped(equivalent(joules_per_unit * units, each))
     counted = f"1 {each.name}" if amount == "1.00" else f"{amount} {each.plural}"
     return f"{counted} per {units:,} {plural(unit)}"

@@ -244,6 +244,52 @@ def compare(
     raise typer.Exit(status)
 
 
+@app.command()
+def scale(
+    subject: Annotated[
+        str,
+        typer.Argument(
+            metavar="SUBJECT",
+            help="a file of --energy-json, energy-budgets.toml, a limit, or a "
+            "task or model of the study",
+        ),
+    ],
+    volume: Annotated[
+        str | None, typer.Option(metavar="VOLUME", help='such as "10M queries / day"')
+    ] = None,
+    training: Annotated[
+        str | None, typer.Option(metavar="ENERGY", help='such as "1287 MWh"')
+    ] = None,
+    carbon_intensity: Annotated[
+        str | None, typer.Option(metavar="INTENSITY", help='such as "300 gCO2e/kWh"')
+    ] = None,
+) -> None:
+    """Print what a figure adds up to: under traffic, and beside the training of its model.
+
+    \b
+    pytest-energy scale energy.json --volume "10M queries / day"
+    pytest-energy scale "2.1 Wh / 1000 queries" --volume "50 queries / second"
+    pytest-energy scale text-generation --training "1287 MWh"
+    """
+    from pytest_energy.carbon import Intensity, parse_intensity
+    from pytest_energy.report.traffic import Training, render_scaled
+    from pytest_energy.traffic import parse_training, parse_volume
+    from pytest_energy.unit_costs import unit_costs
+
+    try:
+        if volume is None and training is None:
+            raise ValueError('say how much: --volume "10M queries / day", --training "1287 MWh"')
+        traffic = None if volume is None else parse_volume(volume)
+        trained = None if training is None else Training(parse_training(training), training)
+        intensity = None
+        if carbon_intensity is not None:
+            intensity = Intensity(parse_intensity(carbon_intensity), "--carbon-intensity")
+        text = render_scaled(unit_costs(subject, intensity), traffic, trained, Console().width)
+    except ValueError as error:
+        _stop("scale", error)
+    typer.echo(text, nl=False)
+
+
 @budgets.command()
 def check(path: BudgetsPath = Path(BUDGETS_FILE)) -> None:
     """Validate the file of limits, and tell all its mistakes."""

@@ -214,3 +214,10 @@ def figure(value: float) -> str:
     if digits > 7:
         return f"{value:.2e}"
     return f"{round(value, digits):.{max(digits, 0)}f}"
+
+
+def grouped(value: float) -> str:
+    """The same with its thousands apart: "1,250"."""
+    text = figure(value)
+    whole, point, rest = text.partition(".")
+    return f"{int(whole):,}{point}{rest}" if whole.isdigit() else text

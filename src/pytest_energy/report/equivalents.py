@@ -6,6 +6,11 @@ import textwrap
 
 from pytest_energy.carbon import PHONE_CHARGE, in_words, readable_units
 from pytest_energy.record import RunRecord, TestRecord
+from pytest_energy.traffic import DAYS_PER_YEAR
+from pytest_energy.units import JOULES_PER_KWH, grouped, plural
+
+#: Units a day for which the summary tells what a figure adds up to.
+_A_MILLION = 1_000_000
 
 
 def adds_up(record: RunRecord, width: int) -> list[str]:
@@ -28,4 +33,8 @@ def _line(test: TestRecord) -> str:
     line = f"{label}: {in_words(test.joules_per_unit, test.unit, units, PHONE_CHARGE)}"
     if limit is not None:
         line += f"; its limit: {in_words(limit, test.unit, units, PHONE_CHARGE)}"
-    return line
+    daily = test.joules_per_unit * _A_MILLION / JOULES_PER_KWH
+    return (
+        f"{line}; {_A_MILLION:,} {plural(test.unit)} a day: {grouped(daily)} kWh a day, "
+        f"{grouped(daily * DAYS_PER_YEAR)} kWh a year"
+    )

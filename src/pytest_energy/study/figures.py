@@ -1,0 +1,82 @@
+"""The study's figure for a model and task, and how the models of a task rank and spread."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean, stdev
+
+from pytest_energy.study.tables import Task, model_named, models, multipurpose
+from pytest_energy.units import JOULES_PER_KWH
+
+
+@dataclass(frozen=True)
+class StudyFigure:
+    """What one model used for one task, by the Hub's name; the mean over its data sets.
+
+    gco2e_per_1000: with the intensity of the study's logs; None where no table has it.
+    """
+
+    model: str
+    task: str
+    kwh_per_1000: float
+    gco2e_per_1000: float | None
+    source: str
+
+    @property
+    def joules_per_unit(self) -> float:
+        return self.kwh_per_1000 * JOULES_PER_KWH / 1000
+
+
+def figures_of(task: str) -> tuple[StudyFigure, ...]:
+    """Those of a task's own models that the logs know, by rising energy; `task` as on the Hub.
+
+    Models of several tasks are not among them, as they aren't in the study's Table 2.
+    """
+    found = [
+        StudyFigure(
+            each.id, task, each.mean_kwh_per_1000, each.mean_gco2e_per_1000, each.source_figures
+        )
+        for each in models()
+        if each.task_name == task and each.mean_kwh_per_1000 is not None
+    ]
+    return tuple(sorted(found, key=lambda each: each.kwh_per_1000))
+
+
+def figure_of(model_id: str, task: str) -> StudyFigure | None:
+    """A model's figure for a task; None where the study has none."""
+    model = model_named(model_id)
+    if model is None:
+        return None
+    for several in multipurpose():
+        if several.model == model.id and task in several.kwh_by_task:
+            # The logs' grams are for all its tasks together.
+            return StudyFigure(model.id, task, several.kwh_by_task[task], None, several.source_logs)
+    return next((each for each in figures_of(task) if each.model == model.id), None)
+
+
+@dataclass(frozen=True)
+class Spread:
+    """How the models of a task differ: kWh per 1,000, over those that have a figure.
+
+    standard_deviation: of the sample; low, high: the least and the most.
+    """
+
+    known: int
+    models: int
+    mean: float
+    standard_deviation: float
+    low: float
+    high: float
+
+
+def spread_of(task: Task) -> Spread:
+    """Over the models of its Table 6, which for two tasks aren't all in the logs."""
+    kwh = [each.kwh_per_1000 for each in figures_of(task.name)]
+    several = sum(1 for each in models() if each.task_name == task.name)
+    return Spread(len(kwh), several, fmean(kwh), stdev(kwh), min(kwh), max(kwh))
+
+
+def rank_among(kwh_per_1000: float, others: Sequence[StudyFigure]) -> int:
+    """1 for the least energy: how many of the others use less, and one."""
+    return 1 + sum(1 for each in others if each.kwh_per_1000 < kwh_per_1000)
