@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from pytest_energy.statistics import robust_centre, t_quantile
+from pytest_energy.statistics import rank_correlation, robust_centre, t_quantile
 
 
 @given(st.floats(min_value=0.501, max_value=0.9999), st.integers(min_value=1, max_value=60))
@@ -60,3 +60,19 @@ def test_equal_rounds_still_have_a_width() -> None:
 def test_fewer_than_five_values_have_no_centre() -> None:
     with pytest.raises(ValueError, match="five"):
         robust_centre([1.0] * 4)
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.floats(-1e6, 1e6)), min_size=3, max_size=30))
+def test_rank_correlation_is_spearmans_also_with_ties(pairs: list[tuple[int, float]]) -> None:
+    first, second = [float(each) for each, _ in pairs], [each for _, each in pairs]
+    found = rank_correlation(first, second)
+    if len(set(first)) == 1 or len(set(second)) == 1:
+        assert found is None
+    else:
+        assert found == pytest.approx(stats.spearmanr(first, second).statistic, abs=1e-12)
+
+
+def test_rank_correlation_of_fewer_than_three_is_none() -> None:
+    assert rank_correlation([1, 2], [1, 2]) is None
+    with pytest.raises(ValueError, match="aren't pairs"):
+        rank_correlation([1, 2, 3], [1, 2])

@@ -13,7 +13,17 @@ from pytest_energy import items, marker
 from pytest_energy.plugin import MARKER
 
 PACKAGE = Path(pytest_energy.__file__).parent
-HEAVY = ["torch", "codecarbon", "pynvml", "numpy", "rich", "typer", "pandas", "filelock"]
+HEAVY = [
+    "torch",
+    "codecarbon",
+    "pynvml",
+    "numpy",
+    "rich",
+    "typer",
+    "pandas",
+    "filelock",
+    "matplotlib",
+]
 KNOW_PYTEST = {
     "plugin",
     "hooks",
@@ -32,6 +42,8 @@ ROWS = [
     ["progress", "reporting"],
     ["budget_use"],
     ["cli"],
+    ["cli_study"],
+    ["cli_shared"],
     ["settings_here"],
     ["report.comparison", "comparing.answer"],
     ["comparing.question", "comparing.progress_line"],
@@ -60,6 +72,10 @@ ROWS = [
         "report.carbon",
         "report.traffic",
     ],
+    ["report.study", "report.study_picture"],
+    ["study.place"],
+    ["study.compare"],
+    ["study.points"],
     ["unit_costs"],
     ["report.baselines", "report.regressions"],
     ["store.regression", "budgets.tighten"],

@@ -88,7 +88,9 @@ def test_the_logs_give_the_printed_means_back(task: study.Task) -> None:
 def test_models_are_found_by_either_id_and_any_case() -> None:
     for each in study.models():
         assert study.model_named(each.model_id_paper.upper()) == each
-        assert study.model_named(each.model_id_logs) == each
+        if each.model_id_logs:
+            assert study.model_named(each.model_id_logs) == each
+    assert study.model_named("") is None
     assert study.model_named("gpt-4") is None
 
 

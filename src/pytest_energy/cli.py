@@ -9,13 +9,15 @@ import time
 import traceback
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 from rich.console import Console
 
 from pytest_energy import record
 from pytest_energy.budgets.file import BudgetsFileError, read_budgets
+from pytest_energy.cli_shared import RecordPath, RecordPaths, stop
+from pytest_energy.cli_study import study
 from pytest_energy.options import BASELINES_FOLDER, BUDGETS_FILE
 
 app = typer.Typer(
@@ -29,14 +31,8 @@ baseline = typer.Typer(
     help=f"Earlier sessions of the tests, in the folder {BASELINES_FOLDER}.", no_args_is_help=True
 )
 app.add_typer(baseline, name="baseline")
+app.add_typer(study, name="study")
 
-# `readable`: that a file can't be read is told by whoever reads it.
-RecordPath = Annotated[
-    Path, typer.Argument(metavar="RECORD", help="a file of --energy-json", readable=False)
-]
-RecordPaths = Annotated[
-    list[Path], typer.Argument(metavar="RECORD...", help="files of --energy-json", readable=False)
-]
 #: As a path, the standard output.
 _STDOUT = Path("-")
 BudgetsPath = Annotated[
@@ -71,7 +67,7 @@ def show(
     try:
         found = record.read(path)
     except record.RecordError as error:
-        _stop("show", error)
+        stop("show", error)
     typer.echo(render(found, console.width, colour=console.is_terminal), nl=False)
     width = console.width
     for line in [*details(found, width), *adds_up(found, width)] if verbose else ():
@@ -94,7 +90,7 @@ def carbon(
         intensity = grid.intensity_of(country, region)
         regions = grid.regions(country)
     except ValueError as error:
-        _stop("carbon", error)
+        stop("carbon", error)
     typer.echo(render_place(place, intensity, regions, Console().width), nl=False)
 
 
@@ -223,7 +219,7 @@ def compare(
             raise ValueError("--json - and --markdown - both write to the output; give one a path")
         question = read_question(options, Path.cwd())
     except ValueError as error:
-        _stop("compare", error)
+        stop("compare", error)
     try:
         found = answer(question, sys.stderr)
         console = Console(stderr=bool(to_stdout))
@@ -286,7 +282,7 @@ def scale(
             intensity = Intensity(parse_intensity(carbon_intensity), "--carbon-intensity")
         text = render_scaled(unit_costs(subject, intensity), traffic, trained, Console().width)
     except ValueError as error:
-        _stop("scale", error)
+        stop("scale", error)
     typer.echo(text, nl=False)
 
 
@@ -320,9 +316,9 @@ def suggest(
         if found.written:
             record.write_text(path, found.text)
     except (BudgetsFileError, SuggestionError, record.RecordError) as error:
-        _stop("budgets suggest", error)
+        stop("budgets suggest", error)
     except OSError as error:
-        _stop("budgets suggest", f"{path} can't be written: {error.strerror}")
+        stop("budgets suggest", f"{path} can't be written: {error.strerror}")
     for line in found.told:
         typer.echo(line)
     typer.echo(f"{path}: {_many(found.written, 'budget')} written")
@@ -346,15 +342,15 @@ def baseline_update(
 
     command = "baseline update"
     if mode not in list(Mode):
-        _stop(command, f"--mode {mode!r} is not known; choose from {', '.join(Mode)}")
+        stop(command, f"--mode {mode!r} is not known; choose from {', '.join(Mode)}")
     try:
         before = read_folder(folder, str(folder))
         found = update(before.lines, [record.read(each) for each in paths], Mode(mode))
         written = write_folder(folder, before, found.lines) if found.changed else ()
     except (BaselineError, record.RecordError) as error:
-        _stop(command, error)
+        stop(command, error)
     except OSError as error:
-        _stop(command, f"{folder} can't be written: {error.strerror}")
+        stop(command, f"{folder} can't be written: {error.strerror}")
     for line in (*found.told, *(f"written: {folder / name}" for name in written)):
         typer.echo(line)
     if not written:
@@ -370,7 +366,7 @@ def baseline_list(folder: BaselinesPath = Path(BASELINES_FOLDER)) -> None:
     try:
         lines = read_folder(folder, str(folder)).lines
     except BaselineError as error:
-        _stop("baseline list", error)
+        stop("baseline list", error)
     if not lines:
         typer.echo(f"{folder}: no baselines; pytest --energy-update new makes them")
         return
@@ -393,9 +389,9 @@ def baseline_drop(
         found = drop(before.lines, tests)
         write_folder(folder, before, found.lines)
     except (BaselineError, ValueError) as error:
-        _stop("baseline drop", error)
+        stop("baseline drop", error)
     except OSError as error:
-        _stop("baseline drop", f"{folder} can't be written: {error.strerror}")
+        stop("baseline drop", f"{folder} can't be written: {error.strerror}")
     for line in found.told:
         typer.echo(line)
 
@@ -426,14 +422,14 @@ def tighten(
         else:
             lines = read_folder(folder, str(folder)).lines
             if not lines:
-                _stop(command, f"{folder} holds no baselines; give it run records, or make some")
+                stop(command, f"{folder} holds no baselines; give it run records, or make some")
             found = tighten_from_baselines(lines, text, str(path))
         if found.lowered:
             record.write_text(path, found.text)
     except OSError as error:
-        _stop(command, f"{path} can't be written: {error.strerror}")
+        stop(command, f"{path} can't be written: {error.strerror}")
     except ValueError as error:  # of the file, a record, a baseline, or figures that don't compare
-        _stop(command, error)
+        stop(command, error)
     for line in found.told:
         typer.echo(line)
     typer.echo(f"{path}: {_many(found.lowered, 'limit')} lowered")
@@ -444,7 +440,7 @@ def _write(path: Path, text: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         record.write_text(path, text)
     except OSError as error:
-        _stop("compare", f"{path} can't be written: {error.strerror}")
+        stop("compare", f"{path} can't be written: {error.strerror}")
 
 
 def _public(error: ValueError) -> str:
@@ -461,11 +457,6 @@ def _spin(seconds: float) -> None:
 
 def _many(number: int, word: str) -> str:
     return f"{number} {word}" if number == 1 else f"{number} {word}s"
-
-
-def _stop(command: str, error: object) -> NoReturn:
-    typer.echo(f"pytest-energy {command}: {error}", err=True)
-    raise typer.Exit(2)
 
 
 if __name__ == "__main__":

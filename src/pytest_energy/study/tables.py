@@ -355,7 +355,8 @@ def model_named(model_id: str) -> Model | None:
     """The study's model of this id, the paper's or that of the logs; None for any other."""
     wanted = model_id.casefold()
     for each in models():
-        if wanted in (each.model_id_paper.casefold(), each.model_id_logs.casefold()):
+        ids = filter(None, (each.model_id_paper, each.model_id_logs))  # the logs lack some
+        if wanted in map(str.casefold, ids):
             return each
     return None
 

@@ -1,0 +1,124 @@
+"""Where a model of one's own stands among the study's, by its ratio to a twin beside it. Pure.
+
+Joules of two machines don't compare. What a model takes relative to another on the same machine
+does better: the study's figure of that other model times the ratio lies somewhere among the
+study's models of the task.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from pytest_energy.study.compare import Rank, study_rank
+from pytest_energy.study.figures import StudyFigure, figures_of
+from pytest_energy.study.points import Point, Points
+
+
+@dataclass(frozen=True)
+class Placement:
+    """A model beside one reference twin.
+
+    ratio: of their joules for an inference; interval: of that ratio at its widest, None where one
+    side has none. kwh_per_1000: the reference's figure in the study times the ratio. rank: among
+    the study's models of the task. below, above: its neighbours there.
+    """
+
+    point: Point
+    reference: Point
+    figure: StudyFigure
+    ratio: float
+    interval: tuple[float, float] | None
+    kwh_per_1000: float
+    rank: Rank
+    below: StudyFigure | None
+    above: StudyFigure | None
+
+
+@dataclass(frozen=True)
+class Placements:
+    """A placement for each model and each reference, the nearest first, and why others have none.
+
+    The nearest reference stretches the ratio least.
+    """
+
+    found: tuple[Placement, ...]
+    left_out: tuple[str, ...]
+
+
+def place(points: Points) -> Placements:
+    """Place each model that isn't one of the study's beside the twins of the same record.
+
+    Raises ValueError where all models are the study's, or none is there.
+    """
+    own = [each for each in points.found if each.study_model is None]
+    if not own:
+        raise ValueError(
+            "; ".join(
+                (
+                    "no model to place: every measurement with a task of the study is one of its "
+                    "models (label study_model), or there is none",
+                    *points.left_out,
+                )
+            )
+        )
+    found: list[Placement] = []
+    left_out = list(points.left_out)
+    for point in own:
+        references = [each for each in points.found if _is_reference(each, point)]
+        placed = [_placed(point, each) for each in references]
+        found += sorted(placed, key=lambda each: abs(math.log(each.ratio)))
+        if not references:
+            left_out.append(f"{point.name} can't be placed: {_why_not(point, points)}")
+    return Placements(tuple(found), tuple(left_out))
+
+
+def _is_reference(candidate: Point, point: Point) -> bool:
+    return (
+        candidate.figure is not None
+        and candidate.task == point.task
+        and candidate.evidence == point.evidence
+    )
+
+
+def _why_not(point: Point, points: Points) -> str:
+    twins = [each for each in points.found if each.figure and each.task == point.task]
+    if twins:
+        return (
+            f"it was measured on {point.evidence}, the study's model {twins[0].name} on "
+            f"{twins[0].evidence}; measure both alike, in one run"
+        )
+    example = figures_of(point.task)[0].model
+    return (
+        f"the record has no model of the study for {point.task} beside it; measure one in the same "
+        f'run, marked with @pytest.mark.energy_budget(task="{point.task}", '
+        f'labels={{"study_model": "{example}"}})'
+    )
+
+
+def _placed(point: Point, reference: Point) -> Placement:
+    figure = reference.figure
+    assert figure is not None
+    ratio = point.joules_per_unit / reference.joules_per_unit
+    kwh = figure.kwh_per_1000 * ratio
+    others = figures_of(point.task)
+    less = sum(1 for each in others if each.kwh_per_1000 < kwh)
+    return Placement(
+        point,
+        reference,
+        figure,
+        ratio,
+        _widest(point.interval, reference.interval),
+        kwh,
+        study_rank(kwh, point.task),
+        others[less - 1] if less else None,
+        others[less] if less < len(others) else None,
+    )
+
+
+def _widest(
+    one: tuple[float, float] | None, other: tuple[float, float] | None
+) -> tuple[float, float] | None:
+    if one is None or other is None:
+        return None
+    return one[0] / other[1], one[1] / other[0]

@@ -1,0 +1,157 @@
+"""What run records hold that can stand beside the study: one point for each model measured. Pure.
+
+A measurement becomes a point by its task (the marker's, by any name that is known) and its labels:
+
+    study_model   the Hub's id of the study's model that was measured, or of which a twin was
+                  (the same architecture with any weights); without it the model is the user's own
+    dtype         "float32", "bfloat16"; optional
+
+Named measurements of one test with a `study_model` are windows of one run, and become one point.
+The task "zero-shot" is the study's word for a model of several tasks; what is measured there is a
+text classification.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+from pytest_energy.budgets.budget import ONE_PER_CALL
+from pytest_energy.record import MachineRecord, RunRecord, TestRecord
+from pytest_energy.store.hardware import hardware_of
+from pytest_energy.study.figures import StudyFigure, figure_of
+from pytest_energy.study.tables import model_named
+from pytest_energy.task_names import STUDY_TASKS, hub_name
+
+#: Units of which one inference of the study does one.
+_INFERENCES = ONE_PER_CALL | {"image"}
+_ZERO_SHOT = "zero-shot"
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What figures must share to be compared with each other.
+
+    instruments: kind and source of each gated channel.
+    """
+
+    hardware: str
+    method: str
+    instruments: tuple[tuple[str, str], ...]
+
+    def __str__(self) -> str:
+        return f"{self.hardware}, {self.method}"
+
+
+@dataclass(frozen=True)
+class Point:
+    """What one inference of one model used, for a task of the study by the Hub's name.
+
+    name: the study's model, else the user's own, else the test. interval: in joules, None where the
+    record has none, or several measurements are one point.
+    """
+
+    name: str
+    test: str
+    task: str
+    study_model: str | None
+    dtype: str | None
+    joules_per_unit: float
+    interval: tuple[float, float] | None
+    grams_per_unit: float | None
+    evidence: Evidence
+
+    @property
+    def figure(self) -> StudyFigure | None:
+        """The study's own, for the same model and task; None where it has none."""
+        return None if self.study_model is None else figure_of(self.study_model, self.task)
+
+
+@dataclass(frozen=True)
+class Points:
+    """The points, and a sentence for each measurement that is none."""
+
+    found: tuple[Point, ...]
+    left_out: tuple[str, ...]
+
+
+def points_of(runs: Sequence[RunRecord]) -> Points:
+    """The points of run records, in their order."""
+    found: list[Point] = []
+    left_out: list[str] = []
+    for run in runs:
+        for tests in _measurements(run):
+            why = _why_none(tests[0])
+            if why:
+                left_out.append(f"{_label(tests[0])} is left out: {why}")
+            else:
+                found.append(_point(tests, run.machine))
+    return Points(tuple(found), tuple(dict.fromkeys(left_out)))
+
+
+def _measurements(run: RunRecord) -> Iterator[list[TestRecord]]:
+    """The last attempt of each; several where they are windows of one run."""
+    last = {each.id: each.attempt for each in sorted(run.tests, key=lambda each: each.attempt)}
+    groups: dict[tuple[str | None, ...], dict[tuple[str | None, ...], TestRecord]] = {}
+    for test in run.tests:
+        if test.attempt != last[test.id]:
+            continue
+        is_window = test.joules_per_unit is not None and "study_model" in test.labels
+        one = (test.id, test.unit, test.method, None if is_window else test.name)
+        # A test with several limits has a record for each, with the same figure.
+        groups.setdefault(one, {}).setdefault((test.name,), test)
+    for group in groups.values():
+        yield list(group.values())
+
+
+def _label(test: TestRecord) -> str:
+    return test.id + (f" {test.name}" if test.name else "")
+
+
+def _task(test: TestRecord) -> str | None:
+    if test.task is None:
+        model = model_named(str(test.labels.get("study_model", "")))
+        return model.task_name if model else None
+    if test.task == _ZERO_SHOT:
+        return "text-classification"
+    return hub_name(test.task)
+
+
+def _why_none(test: TestRecord) -> str:
+    """Why it can't stand beside the study, or ""."""
+    if test.joules_per_unit is None:
+        return f"it is {test.verdict}, without a figure in joules"
+    if test.unit not in _INFERENCES:
+        return f"its figure is for one {test.unit}, and the study's are for one inference"
+    if _task(test) not in STUDY_TASKS:
+        named = "it has no task" if test.task is None else f"{test.task!r} is no task of the study"
+        return f"{named}; those are {', '.join(STUDY_TASKS)}"
+    return ""
+
+
+def _point(tests: Sequence[TestRecord], machine: MachineRecord) -> Point:
+    first = tests[0]
+    joules = [each.joules_per_unit for each in tests if each.joules_per_unit is not None]
+    grams = [each.grams_per_unit for each in tests if each.grams_per_unit is not None]
+    labels = {name: str(each) for name, each in first.labels.items()}
+    study_model = labels.get("study_model") or None
+    known = None if study_model is None else model_named(study_model)
+    gated = [each for each in first.channels if each.gated]
+    task = _task(first)
+    assert task is not None
+    return Point(
+        name=(known.id if known else study_model) or first.model or _label(first),
+        test=_label(first),
+        task=task,
+        study_model=known.id if known else study_model,
+        dtype=labels.get("dtype"),
+        joules_per_unit=fmean(joules),
+        interval=first.interval if len(tests) == 1 else None,
+        grams_per_unit=fmean(grams) if len(grams) == len(joules) else None,
+        evidence=Evidence(
+            hardware_of(first, machine),
+            first.method,
+            tuple(sorted({(each.kind, each.source) for each in gated})),
+        ),
+    )
