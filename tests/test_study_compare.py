@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import replace
 from pathlib import Path
+from statistics import fmean
 from xml.etree import ElementTree
 
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from typer.testing import CliRunner, Result
 
+from conftest import EnergyPytester
 from pytest_energy import study
 from pytest_energy.cli import app
 from pytest_energy.record import (
@@ -178,7 +180,7 @@ def test_the_last_attempt_counts_and_several_limits_are_one_point() -> None:
     again = twin(MODELS[0], 5.0, attempt=2)
     limited = replace(again, budget=BudgetRecord("1 J / query", "test_it.py:1"))
     (point,) = points_of([run_of(twin(MODELS[0], 9.0), again, limited)]).found
-    assert point.joules_per_unit == 5.0
+    assert (point.joules_per_unit, point.interval) == (5.0, again.interval)
 
 
 def test_points_of_several_records_stand_together() -> None:
@@ -233,15 +235,21 @@ def test_agreement_over_models_is_spearmans(energies: list[float]) -> None:
 
 
 def test_agreement_over_tasks_is_of_means_over_the_same_models() -> None:
-    """The dearest of one task and the cheapest of the next, so that means of all would mislead."""
-    chosen = [
-        ("text-classification", figures_of("text-classification")[-1]),
-        ("question-answering", figures_of("question-answering")[0]),
-        ("image-classification", figures_of("image-classification")[0]),
-    ]
-    tests = [twin(each.model, each.joules_per_unit, task) for task, each in chosen]
+    ours = {
+        "text-classification": {0: 1.0, 7: 100.0},
+        "question-answering": {0: 2.0, 1: 3.0},
+        "image-classification": {0: 4.0, 1: 5.0},
+    }
+    tests, means, their_means = [], [], []
+    for task, joules in ours.items():
+        figures = figures_of(task)
+        tests += [twin(figures[index].model, each, task) for index, each in joules.items()]
+        means.append(fmean(joules.values()))
+        their_means.append(fmean(figures[index].kwh_per_1000 for index in joules))
     (agreement,) = compared(*tests).agreements
-    assert agreement.over_tasks == pytest.approx(1)
+    assert (agreement.models, agreement.tasks) == (6, 3)
+    assert agreement.over_tasks == pytest.approx(stats.spearmanr(means, their_means).statistic)
+    assert agreement.over_tasks == pytest.approx(0.5)
 
 
 def test_other_hardware_methods_and_precisions_agree_apart() -> None:
@@ -372,6 +380,30 @@ def test_place_without_a_reference_ends_with_the_way_out(tmp_path: Path) -> None
     result = command("place", str(tmp_path / "record.json"))
     assert (result.exit_code, result.stdout) == (2, "")
     assert 'labels={"study_model": "distilbert-base-uncased"}' in result.stderr
+
+
+def test_a_run_with_a_reference_beside_ones_own_model_is_placed(
+    energy_pytester: EnergyPytester,
+) -> None:
+    energy_pytester.write(
+        """
+        @budget(task="fill_mask", labels={"study_model": "bert-base-uncased"})
+        def test_reference():
+            spin()
+
+        @budget(task="fill-mask", model="ours")
+        def test_ours():
+            spin(4)
+        """
+    )
+    energy_pytester.run()
+    record = str(energy_pytester.record_path)
+    for name in ("compare", "place"):
+        result = command(name, record)
+        assert result.exit_code == 0, result.stderr
+        told = flat(result.output)
+        assert "bert-base-uncased" in told and "ours" in told
+        assert all(each in told for each in said_with_figures())
 
 
 @pytest.mark.parametrize("ending", [".png", ".svg", ".pdf", ".PNG"])
