@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -155,6 +157,14 @@ def test_a_list_of_baselines_fits_eighty_columns(folder: Path) -> None:
     assert max(map(len, lines)) <= 80
     assert any("cpu-s" in each for each in lines)
     assert sum("2026-11-0" in each for each in lines) == 3
+
+
+def test_sessions_that_are_stored_at_once_all_stay(folder: Path) -> None:
+    command = [sys.executable, "-m", "pytest_energy.cli", "baseline", "update", "--mode", "add"]
+    started = [subprocess.Popen([*command, name]) for name in sessions(folder, *range(1, 9))]
+    assert [each.wait(timeout=60) for each in started] == [0] * 8
+    (path,) = (folder / "energy-baselines").iterdir()
+    assert path.read_text(encoding="utf-8").count("\n") == 8
 
 
 def test_baselines_of_another_folder(folder: Path) -> None:

@@ -337,16 +337,18 @@ def baseline_update(
     folder: BaselinesPath = Path(BASELINES_FOLDER),
 ) -> None:
     """Take the sessions of run records into the baselines, and print what they become."""
-    from pytest_energy.store.file import BaselineError, read_folder, write_folder
+    from pytest_energy.store.file import BaselineError, exclusively, read_folder, write_folder
     from pytest_energy.store.update import Mode, update
 
     command = "baseline update"
     if mode not in list(Mode):
         stop(command, f"--mode {mode!r} is not known; choose from {', '.join(Mode)}")
     try:
-        before = read_folder(folder, str(folder))
-        found = update(before.lines, [record.read(each) for each in paths], Mode(mode))
-        written = write_folder(folder, before, found.lines) if found.changed else ()
+        records = [record.read(each) for each in paths]
+        with exclusively(folder):
+            before = read_folder(folder, str(folder))
+            found = update(before.lines, records, Mode(mode))
+            written = write_folder(folder, before, found.lines) if found.changed else ()
     except (BaselineError, record.RecordError) as error:
         stop(command, error)
     except OSError as error:
@@ -381,13 +383,14 @@ def baseline_drop(
     folder: BaselinesPath = Path(BASELINES_FOLDER),
 ) -> None:
     """Remove all sessions of tests."""
-    from pytest_energy.store.file import BaselineError, read_folder, write_folder
+    from pytest_energy.store.file import BaselineError, exclusively, read_folder, write_folder
     from pytest_energy.store.update import drop
 
     try:
-        before = read_folder(folder, str(folder))
-        found = drop(before.lines, tests)
-        write_folder(folder, before, found.lines)
+        with exclusively(folder):
+            before = read_folder(folder, str(folder))
+            found = drop(before.lines, tests)
+            write_folder(folder, before, found.lines)
     except (BaselineError, ValueError) as error:
         stop("baseline drop", error)
     except OSError as error:

@@ -82,14 +82,15 @@ class Reporting:
         mode, folder = self._settings.update, self._settings.baselines_folder
         if mode is None:
             return
-        from pytest_energy.store.file import BaselineError, read_folder, write_folder
+        from pytest_energy.store.file import BaselineError, exclusively, read_folder, write_folder
         from pytest_energy.store.update import update
 
         shown = self._settings.baselines.shown or folder.name
         try:
-            before = read_folder(folder, shown)
-            found = update(before.lines, [self._record()], mode)
-            written = write_folder(folder, before, found.lines) if found.changed else ()
+            with exclusively(folder):
+                before = read_folder(folder, shown)
+                found = update(before.lines, [self._record()], mode)
+                written = write_folder(folder, before, found.lines) if found.changed else ()
         except BaselineError as error:
             self._unwritten += str(error).splitlines()
         except OSError as error:

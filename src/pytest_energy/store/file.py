@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NoReturn
 
 from pytest_energy.record import RecordError, from_plain, to_plain, write_text
 from pytest_energy.store.baseline import COMPARED_ROUNDS, SCHEMA, Baselines, Key, Line
 from pytest_energy.store.hardware import file_name
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 SUFFIX = ".jsonl"
 _CONFLICT = (b"<<<<<<<", b"=======", b">>>>>>>", b"|||||||")
@@ -38,6 +45,26 @@ def read_folder(folder: Path, shown: str) -> Baselines:
     if mistakes:
         raise BaselineError("\n".join(mistakes))
     return Baselines(shown, files)
+
+
+@contextmanager
+def exclusively(folder: Path) -> Iterator[None]:
+    """Keep others out while a folder is read and written: else one loses what another adds.
+
+    Locks the folder above, because that leaves no file behind. Raises OSError.
+    """
+    above = folder.resolve().parent
+    above.mkdir(parents=True, exist_ok=True)
+    if fcntl is None:
+        yield
+        return
+    descriptor = os.open(above, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # some network folders can't be locked
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def write_folder(folder: Path, before: Baselines, lines: Iterable[Line]) -> tuple[str, ...]:
