@@ -154,7 +154,7 @@ CPU = ChannelRecord("cpu:process", "cpu", "CPU time x 4 W a core", "estimated", 
         ),
         (
             {"joules_per_unit": None, "verdict": "unmeasured", "reason": "the counter went back"},
-            "unmeasured in the candidate: the counter went back",
+            "in the candidate, unmeasured: the counter went back",
         ),
     ],
 )
@@ -208,6 +208,18 @@ def test_each_measurement_and_limit_of_a_test_is_compared_once() -> None:
         ("decode", "query"),
         ("prefill", "token"),
     ]
+
+
+@pytest.mark.parametrize("side", [0, 1])
+def test_work_that_its_own_test_calls_wrong_is_no_saving(side: int) -> None:
+    figures = [measured(2.0), measured(2.0)]
+    figures[side] = measured(1.0, failure="AssertionError")
+    found = two(*map(run_of, figures))
+    assert (only(found).outcome, found.exit_status) == (Outcome.INCOMPARABLE, 2)
+    assert only(found).reason == (
+        f"in the {('reference', 'candidate')[side]}, the test ended in AssertionError, so its work "
+        "may not have been done"
+    )
 
 
 def test_of_reruns_the_last_counts() -> None:

@@ -71,7 +71,10 @@ def _figure(test: TestRecord) -> Figure:
     key = Key(test.id, test.name, test.unit, test.scope, test.method, instruments)
     channels = tuple(each.name for each in gated)
     if test.joules_per_unit is None:
-        return Figure(key, (), channels, problem=test.reason)
+        return Figure(key, (), channels, problem=f"unmeasured: {test.reason}")
+    if test.failure:
+        ended = f"the test ended in {test.failure}, so its work may not have been done"
+        return Figure(key, (), channels, problem=ended)
     rounds = [each for each in test.rounds if not each.warmup]
     amounts = [each.cpu_seconds if counts_cpu_time else each.joules for each in rounds]
     values = tuple(
@@ -158,7 +161,7 @@ class _Runs:
         """Why this figure is of no use, or ""."""
         found = self.figures(key)
         if problem := next((each.problem for each in found if each.problem), ""):
-            return f"unmeasured in the {self.name}: {problem}"
+            return f"in the {self.name}, {problem}"
         if len(found) < len(self._runs):
             return f"only {len(found)} of {len(self._runs)} runs of the {self.name} have it"
         return ""
