@@ -442,6 +442,13 @@ def test_drop_removes_by_id_or_pattern_and_says_what() -> None:
         drop(before, ["t.py::b", "t.py::c"])
 
 
+@pytest.mark.parametrize("parameter", ["*", "?", "[x]", "a b"])
+def test_drop_of_an_id_is_of_that_test_alone(parameter: str) -> None:
+    test = f"t.py::a[{parameter}]"
+    before = lines(session(measured(id=test), measured(id="t.py::a[z]")))
+    assert [each.test for each in drop(before, [test]).lines] == ["t.py::a[z]"]
+
+
 FIGURES = st.floats(1e-6, 1e6)
 
 

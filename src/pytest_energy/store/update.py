@@ -92,7 +92,14 @@ def drop(before: Sequence[Line], patterns: Sequence[str]) -> Update:
             hint = f"did you mean {near[0]!r}?" if near else "pytest-energy baseline list tells all"
             raise ValueError(f"{pattern!r} is no test with a baseline; {hint}")
     stored = _grouped(before)
-    gone = [key for key in stored if any(matches(each, key.test) for each in patterns)]
+    # An id may hold the signs of a pattern, and is then that test alone: test_it[*].
+    dropped = {
+        test
+        for pattern in patterns
+        for test in ([pattern] if pattern in tests else tests)
+        if matches(pattern, test)
+    }
+    gone = [key for key in stored if key.test in dropped]
     told = (
         f"dropped {measured_as(key.test, key.name)}: {shown_sessions(len(stored[key]))}, "
         f"{shown_figure(mean(stored[key]), key.unit, key.method)} ({key.hardware})"
