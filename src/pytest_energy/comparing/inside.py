@@ -1,8 +1,9 @@
 """What runs inside each compared process, as a pytest plugin (-p): it imports nothing of ours.
 
 Verdicts on limits are left aside, because a red one would make the process look like one whose
-tests failed; and where each module came from is written down, because an editable install can load
-the user's tree in the run of another.
+tests failed; no session is stored, because the user's tree is left as it is; and where each module
+came from is written down, because an editable install can load the user's tree in the run of
+another.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ def pytest_cmdline_main(config: Any) -> None:
     """Before the settings are read."""
     config.option.energy_fail_on = "none"
     config.option.energy_strict = False
+    config.option.energy_update = None
 
 
 def pytest_unconfigure() -> None:
