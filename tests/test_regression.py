@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from conftest import EnergyPytester
+from pytest_energy.comparing import inside
 
 #: Time for five rounds of CPU time.
 FIVE = ("--energy-max-rounds=5", "--energy-max-seconds=20", "--energy-gpus=none")
@@ -282,6 +283,22 @@ def test_on_ci_only_the_command_line_itself_writes(
     assert project.folder.exists() == written
     if not written:
         assert "--energy-update: on CI (the variable CI is set) baselines are" in told(result)
+
+
+@pytest.mark.parametrize("option", ["--energy-disable", "--collect-only"])
+def test_a_run_without_figures_says_that_it_stores_none(project: Project, option: str) -> None:
+    result = project.quick(2, "--energy-update=new", option)
+    assert "--energy-update: nothing was measured, so the baselines are left" in told(result)
+    assert not project.folder.exists()
+
+
+def test_a_comparison_of_processes_stores_nothing(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(inside.FOLDER, str(project.bench.pytester.path))
+    result = project.it(2, "--energy-update=new", "-p", inside.__name__)
+    result.assert_outcomes(passed=1)
+    assert not project.folder.exists()
 
 
 # -- what is refused, and what is left ----------------------------------------------------------

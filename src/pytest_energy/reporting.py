@@ -103,6 +103,12 @@ class Reporting:
         """What is written down for tests that aren't there any more."""
         return (*self._budget_use.unused(), *self._budget_use.unused_baselines())
 
+    def _no_update(self) -> str:
+        """Why the baselines that were to be updated are not, or ""."""
+        if self._settings.update is None or self._may_write():
+            return self._settings.no_update
+        return "--energy-update: nothing was measured, so the baselines are left as they are"
+
     def _may_write(self) -> bool:
         """Whether tests were to be measured: else an earlier record is left as it is."""
         option = self._config.option
@@ -114,7 +120,7 @@ class Reporting:
         disabled = sum(1 for each in self._reported if each.get("disabled"))
         record = self._record() if len(self._reported) > disabled else None
         unused = self._unused()
-        no_update = self._settings.no_update
+        no_update = self._no_update()
         more = disabled or unused or self._lost or self._unwritten or self._updated or no_update
         if not (more or (record and record.tests)):
             return
