@@ -8,7 +8,8 @@ import pytest
 
 from conftest import EnergyPytester
 from pytest_energy.measure.contest import compared_record
-from pytest_energy.verdict import Comparison, Estimate, Verdict
+from pytest_energy.record import RoundRecord
+from pytest_energy.verdict import Comparison, Estimate, Verdict, compare
 from records import TEST
 
 
@@ -206,9 +207,19 @@ def test_a_name_tells_two_comparisons_apart(energy_pytester: EnergyPytester) -> 
 )
 def test_a_stranger_makes_differences_look_smaller(verdict: Verdict, expected: str) -> None:
     mine = replace(TEST, budget=None, verdict="no-budget", strangers=("ollama (7) on gpu:0",))
-    found = compared_record(
-        mine, TEST, Comparison(Estimate(1.0, (0.99, 1.01)), verdict), ("old", "new"), 0.03
-    )
+    seen = Comparison(Estimate(1.0, (0.99, 1.01)), verdict, 5)
+    found = compared_record(mine, TEST, seen, ("old", "new"), 0.03)
     assert found.verdict == expected
     told = "added joules to both, which makes any difference look smaller" in found.reason
     assert told == (verdict is Verdict.PASS)
+
+
+def test_rounds_for_another_candidate_are_no_pairs_of_one_that_was_decided() -> None:
+    seen = compare([1.2, 1.2, 1.2, 1.2, 1.2], 0.03, final=False)
+    assert seen is not None
+    each = RoundRecord(20.0, 1.0, 10.0, False, 5.0, 10)
+    mine = replace(TEST, budget=None, rounds=(each,) * 20)
+    found = compared_record(mine, TEST, seen, ("old", "new"), 0.03)
+    assert ", 5 pairs)" in found.reason
+    assert found.reference is not None
+    assert found.reference.pairs == 5

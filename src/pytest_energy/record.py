@@ -111,7 +111,8 @@ class ReferenceRecord:
     """What a measurement took turns with, and how the two differ.
 
     ratio, interval: of the figures for a unit, candidate to reference. max_increase: the fraction
-    that was allowed. rounds: the reference's, warm-up included.
+    that was allowed. pairs: how many rounds of each these rest on; later ones were measured for
+    other candidates. rounds: the reference's, warm-up included.
     """
 
     name: str
@@ -120,6 +121,7 @@ class ReferenceRecord:
     ratio: float
     interval: tuple[float, float] | None
     max_increase: float
+    pairs: int = 0
     rounds: tuple[RoundRecord, ...] = ()
 
 

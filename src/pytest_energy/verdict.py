@@ -169,10 +169,14 @@ def change(
 
 @dataclass(frozen=True)
 class Comparison:
-    """A candidate beside its reference: the ratio of their figures, and the verdict on it."""
+    """A candidate beside its reference: the ratio of their figures, and the verdict on it.
+
+    pairs: how many both rest on.
+    """
 
     ratio: Estimate
     verdict: Verdict
+    pairs: int
 
 
 def compare(ratios: Sequence[float], max_increase: float, *, final: bool) -> Comparison | None:
@@ -186,7 +190,7 @@ def compare(ratios: Sequence[float], max_increase: float, *, final: bool) -> Com
         return None
     found = estimate(ratios)
     if found.interval is None:
-        return Comparison(found, _few(ratios, 1 + max_increase))
+        return Comparison(found, _few(ratios, 1 + max_increase), len(ratios))
     low, high = found.interval
     if found.centre > 1 + max_increase and low > 1:
         verdict = Verdict.FAIL
@@ -196,4 +200,4 @@ def compare(ratios: Sequence[float], max_increase: float, *, final: bool) -> Com
         verdict = Verdict.INCONCLUSIVE
     narrow = math.log(high / found.centre) <= NARROW_RATIO
     one_sided = high < 1 + max_increase or low > 1 + max_increase
-    return Comparison(found, verdict) if final or narrow or one_sided else None
+    return Comparison(found, verdict, len(ratios)) if final or narrow or one_sided else None

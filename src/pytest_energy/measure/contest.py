@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from pytest_energy.measure.judgement import Bench, Judgement, problem_of, values_of
 from pytest_energy.measure.turns import Turns
-from pytest_energy.record import CPU_TIME_METHOD, ReferenceRecord, RoundRecord, TestRecord
+from pytest_energy.record import CPU_TIME_METHOD, ReferenceRecord, TestRecord
 from pytest_energy.report.details import made_of
 from pytest_energy.sensors.base import Channel
 from pytest_energy.units import figure, plural, watt_hours_per_1000
@@ -117,6 +116,7 @@ def compared_record(
             ratio=ratio.centre,
             interval=ratio.interval,
             max_increase=max_increase,
+            pairs=comparison.pairs,
             rounds=reference.rounds,
         ),
     )
@@ -140,7 +140,7 @@ def _reason(
     labels: tuple[str, str],
     max_increase: float,
 ) -> str:
-    ratio, pairs = comparison.ratio, _measured(record.rounds)
+    ratio = comparison.ratio
     over = ratio.centre - 1
     way = "more" if over > 0 else "less"
     (mine, symbol), (other, _) = (_amount(each) for each in (record, reference))
@@ -152,7 +152,7 @@ def _reason(
         spread = f"(fewer than {MIN_ROUNDS} pairs, so no interval)"
     else:
         low, high = (f"{each - 1:+.1%}".replace("%", " %") for each in ratio.interval)
-        spread = f"(interval {low}..{high}, {pairs} pairs)"
+        spread = f"(interval {low}..{high}, {comparison.pairs} pairs)"
     gated = ", ".join(each.name for each in record.channels if each.gated)
     told += f" {spread}; {_percent(max_increase)} more is allowed; {gated}, {record.method}"
     if verdict is Verdict.FAIL and record.explanation and reference.explanation:
@@ -172,7 +172,3 @@ def _amount(record: TestRecord) -> tuple[str, str]:
 
 def _percent(value: float) -> str:
     return f"{abs(value) * 100:.2g} %"
-
-
-def _measured(rounds: Sequence[RoundRecord]) -> int:
-    return sum(1 for each in rounds if not each.warmup)
