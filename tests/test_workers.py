@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conftest import EnergyPytester
+from fake_powercap import Layout, Zone, running
 from gpu_bench import COUNTER, LIGHT, TORCH, GpuBench
 from pytest_energy.pinning import VISIBLE, WORKER, pin
 
@@ -101,6 +103,19 @@ def test_workers_that_share_a_gpu_take_turns_and_cpu_tests_run_alone(
     # While the CPU's test ran, nobody else did.
     places = [index for index, each in enumerate(seen) if each[0] == "cpu"]
     assert places == list(range(places[0], places[-1] + 1))
+
+
+@pytest.mark.realtime
+def test_tests_of_all_counters_run_alone(
+    workers: GpuBench, energy_pytester: EnergyPytester, tmp_path: Path
+) -> None:
+    source = TESTS + GPU_TESTS.format(tests=4).replace('query"', 'query", scope="all"')
+    with running(tmp_path / "powercap", [Zone("package-0")], Layout.FLAT):
+        options = ["--energy-gpus=per-worker", f"--energy-powercap-root={tmp_path / 'powercap'}"]
+        result = workers.run(BOARDS[:2], source, "-n2", *LIGHT, *options)
+    result.assert_outcomes(passed=4)
+    assert {len(names) for names in gated(energy_pytester.record())} == {2}
+    assert all(later[1] >= earlier[2] for earlier, later in pairwise(calls(energy_pytester)))
 
 
 def test_the_gpu_is_chosen_before_a_conftest_is_loaded(

@@ -294,7 +294,7 @@ class Gate:
     def _devices(self, job: Job) -> list[str]:
         """What a measurement must have for itself, by the names of locks."""
         found = self.instruments
-        if self._is_pinned and not any(each.covers_cpu_alone for each in job.budgets):
+        if self._is_pinned and all(_on_gpu(each).scope is Scope.GPU for each in job.budgets):
             return [each.board.uuid for each in found.candidates]
         return [CPU, *(gpu.board.uuid for gpu in (found.nvml.gpus if found.nvml else ()))]
 
