@@ -176,9 +176,9 @@ def test_work_that_nobody_sees_is_no_saving(
         ("energy.compare(spin, spin, max_increase=3)", "max_increase=3"),
         ("energy.compare(spin, spin, inputs=[])", "inputs is empty"),
         ("energy.compare(spin, later)", "the coroutine function later"),
-        ("energy.compare(spin, lambda: later())", "returned an awaitable"),
-        ("energy.compare(spin, lambda: (x for x in ()))", "returned a generator"),
-        ("energy.compare(spin, spin); energy.compare(spin, spin)", "'candidate' in one test needs"),
+        ("energy.compare(spin, lambda: later())", "in energy.compare: lambda: asyncio.run("),
+        ("energy.compare(spin, lambda: (x for x in ()))", "write: lambda: list("),
+        ("energy.compare(spin, spin); energy.compare(spin, spin)", 'add name="long" to the call'),
     ],
 )
 def test_misuse_is_an_error_that_shows_the_way(

@@ -106,7 +106,7 @@ MISUSED = {
     "energy.measure(spin, count=lambda result: 'many')": "returned 'many', not a number",
     "energy.measure(spin, count=lambda result: -1)": "returned -1, not a number",
     "energy.measure(spin, count=lambda result: float('nan'))": "returned nan, not a number",
-    "energy.measure(spin); energy.measure(spin)": "needs a name of its own: energy.measure(..., na",
+    "energy.measure(spin); energy.measure(spin)": "needs a name of its own; add name=",
     "energy.measure(spin, name='a'); energy.measure(spin, name='a')": "a second measurement 'a'",
     "energy.measure(lambda: energy.measure(spin, name='inner'))": "already under way",
     "energy.window(count=len).__enter__()": "counts before the work",

@@ -104,8 +104,8 @@ def called(function: Function, bound: Function) -> Any:
     if inspect.isawaitable(result):
         _close(result)
         raise EnergyUsageError(
-            f"{named(function)} returned an awaitable to energy.measure; "
-            "write: await energy.measure_async(...)"
+            f"{named(function)} returned an awaitable, whose work isn't done yet; write: "
+            "await energy.measure_async(...), or in energy.compare: lambda: asyncio.run(work())"
         )
     return _computed(function, result)
 
@@ -162,7 +162,7 @@ def _refuse_lazy(call: Callable[..., Any], result: object) -> None:
     if inspect.isgenerator(result) or inspect.isasyncgen(result):
         raise EnergyUsageError(
             f"{named(call)} returned a generator, whose work isn't done yet; "
-            f"write: energy.measure(lambda: list({named(call)}()))"
+            f"write: lambda: list({named(call)}())"
         )
 
 

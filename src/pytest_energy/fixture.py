@@ -307,7 +307,7 @@ class Energy:
             if name in self.names:
                 again = "a second measurement" if name is None else f"a second measurement {name!r}"
                 raise EnergyUsageError(
-                    f'{again} in one test needs a name of its own: energy.measure(..., name="long")'
+                    f'{again} in one test needs a name of its own; add name="long" to the call'
                 )
         self.names |= set(names)
         if start is None:
