@@ -223,3 +223,13 @@ def test_rounds_for_another_candidate_are_no_pairs_of_one_that_was_decided() -> 
     assert ", 5 pairs)" in found.reason
     assert found.reference is not None
     assert found.reference.pairs == 5
+
+
+@pytest.mark.parametrize(
+    ("ratio", "words"), [(9.9, "is 890 % more"), (1.2, "is 20 % more"), (1.016, "is 1.6 % more")]
+)
+def test_percentages_are_written_out(ratio: float, words: str) -> None:
+    seen = Comparison(Estimate(ratio, (ratio, ratio)), Verdict.FAIL, 5)
+    reason = compared_record(TEST, TEST, seen, ("old", "new"), 0.125).reason
+    assert words in reason
+    assert "; 12.5 % more is allowed" in reason

@@ -154,7 +154,7 @@ def _reason(
         low, high = (f"{each - 1:+.1%}".replace("%", " %") for each in ratio.interval)
         spread = f"(interval {low}..{high}, {comparison.pairs} pairs)"
     gated = ", ".join(each.name for each in record.channels if each.gated)
-    told += f" {spread}; {_percent(max_increase)} more is allowed; {gated}, {record.method}"
+    told += f" {spread}; {max_increase * 100:g} % more is allowed; {gated}, {record.method}"
     if verdict is Verdict.FAIL and record.explanation and reference.explanation:
         made = [made_of(each, record.unit) for each in (record.explanation, reference.explanation)]
         told += f"; {made[0]}, against {made[1]}"
@@ -171,4 +171,5 @@ def _amount(record: TestRecord) -> tuple[str, str]:
 
 
 def _percent(value: float) -> str:
-    return f"{abs(value) * 100:.2g} %"
+    size = abs(value) * 100
+    return f"{size:.0f} %" if size >= 10 else f"{size:.2g} %"
