@@ -123,6 +123,12 @@ def changed(**values: Any) -> Callable[[dict[str, Any]], object]:
         (changed(window=-1.0), "window is -1.0, not a number above zero"),
         (changed(variance=-1.0), "variance is -1.0, not a number from zero up"),
         (changed(rounds=[1.0]), "it has 1 rounds, not 5"),
+        (changed(centre=99.0), "centre is 99.0, which its rounds don't have around it"),
+        (
+            changed(centre=7, rounds=[0, 1, 9, 9, 9]),
+            "centre is 7, which its rounds don't have around it",
+        ),
+        (changed(start="yesterday"), "start is 'yesterday', not a date and time"),
         (changed(rounds=7), "the session.rounds is int, not a list"),
         (changed(schema=2), "schema 2 is not 1, which this version reads; upgrade pytest-energy"),
         (changed(schema=None), "schema None is not 1, which this version reads"),
@@ -150,6 +156,7 @@ def test_a_line_that_is_wrong_is_told_with_its_place_and_what_to_do(
         (b"[]", "schema None is not 1"),
         (b'{"schema": 1, "centre": NaN}', "NaN is no number"),
         (b'{"a": "\xff"}', "not JSON"),
+        (b"[" * 100_000, "not JSON"),
     ],
 )
 def test_what_is_no_line_is_told(tmp_path: Path, text: bytes, why: str) -> None:
@@ -185,7 +192,7 @@ def test_a_line_that_both_sides_of_a_merge_brought_counts_once(tmp_path: Path) -
     path.write_text(text * 2, encoding="utf-8")
     assert len(read_folder(tmp_path, SHOWN).lines) == 1
     (line,) = lines(1)
-    path.write_text(text + text_of([replace(line, centre=9.0)]), encoding="utf-8")
+    path.write_text(text + text_of([replace(line, window=9.0)]), encoding="utf-8")
     (mistake,) = mistakes(tmp_path)
     assert ":2: line 1 holds the same session with other figures" in mistake
 

@@ -7,6 +7,7 @@ import math
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
 from typing import NoReturn
 
@@ -128,7 +129,7 @@ def parse_line(written: bytes) -> Line:
     """One line. Raises BaselineError with the reason alone."""
     try:
         data = json.loads(written.decode("utf-8"), parse_constant=_no_number)
-    except ValueError as error:  # UnicodeDecodeError too
+    except (ValueError, RecursionError) as error:  # UnicodeDecodeError too
         raise BaselineError(f"not JSON ({error})") from None
     schema = data.get("schema") if isinstance(data, dict) else None
     if schema != SCHEMA:
@@ -153,6 +154,14 @@ def _check(line: Line) -> None:
         raise BaselineError(f"variance is {line.variance!r}, not a number from zero up")
     if len(line.rounds) != COMPARED_ROUNDS:
         raise BaselineError(f"it has {len(line.rounds)} rounds, not {COMPARED_ROUNDS}")
+    low, high = min(line.rounds), max(line.rounds)
+    rounding = 1e-9  # a logarithm and back is not exact
+    if not 0 < low * (1 - rounding) <= line.centre <= high * (1 + rounding):
+        raise BaselineError(f"centre is {line.centre!r}, which its rounds don't have around it")
+    try:
+        datetime.fromisoformat(line.start)
+    except ValueError:
+        raise BaselineError(f"start is {line.start!r}, not a date and time") from None
 
 
 def _no_number(text: str) -> NoReturn:
