@@ -33,6 +33,7 @@ KNOW_PYTEST = {
     "settings_here",
     "marker",
     "fixture",
+    "study.running.plugin",
 }
 
 #: From top to bottom; a module may import what stands below its own row.
@@ -42,8 +43,9 @@ ROWS = [
     ["progress", "reporting"],
     ["budget_use"],
     ["cli"],
-    ["cli_study"],
+    ["cli_study", "study.running.suite.test_study"],
     ["cli_shared"],
+    ["study.running.command", "study.running.table", "study.running.plugin"],
     ["settings_here"],
     ["report.comparison", "comparing.answer"],
     ["comparing.question", "comparing.progress_line"],
@@ -55,6 +57,7 @@ ROWS = [
     ["comparing.outcome"],
     ["report.doctor"],
     ["doctor"],
+    ["study.running.protocol"],
     ["fixture", "marker", "settings"],
     ["calls"],
     ["measure.gate"],
@@ -78,6 +81,10 @@ ROWS = [
     ["study.points"],
     ["unit_costs"],
     ["report.baselines", "report.regressions"],
+    ["study.running.results", "study.running.progress"],
+    ["study.running.codecarbon_way", "study.running.choice", "study.running.hub"],
+    ["study.running.models", "study.running.queries", "study.running.memory"],
+    ["study.running.twins"],
     ["store.regression", "budgets.tighten"],
     ["store.update", "store.file"],
     ["store.baseline"],
@@ -119,7 +126,18 @@ ROWS = [
         "task_names",
     ],
 ]
-PACKAGES = {"", "budgets", "comparing", "measure", "report", "sensors", "store", "study"}
+PACKAGES = {
+    "",
+    "budgets",
+    "comparing",
+    "measure",
+    "report",
+    "sensors",
+    "store",
+    "study",
+    "study.running",
+    "study.running.suite",
+}
 
 
 def modules() -> dict[str, Path]:

@@ -88,3 +88,99 @@ def study_place(path: RecordPath) -> None:
     except ValueError as error:
         stop("study place", error)
     typer.echo(render_placements(found, Console().width), nl=False)
+
+
+@study.command("run")
+def study_run(
+    task: Annotated[
+        list[str] | None, typer.Option(metavar="TASK", help="only this task; several times")
+    ] = None,
+    twin: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="only models of this name, with * and ?; several times"),
+    ] = None,
+    weights: Annotated[
+        str, typer.Option(metavar="random|hub", help="random, or the real ones from the Hub")
+    ] = "random",
+    model: Annotated[
+        str,
+        typer.Option(metavar="PATH", help="a model of your own, a folder or an id; with --task"),
+    ] = "",
+    dtype: Annotated[
+        str, typer.Option(metavar="DTYPE", help="float32, bfloat16 or float16")
+    ] = "float32",
+    device: Annotated[
+        str | None,
+        typer.Option(metavar="DEVICE", help="cpu, cuda, cuda:1; a GPU where there is one"),
+    ] = None,
+    threads: Annotated[
+        int, typer.Option(metavar="N", min=1, help="threads of torch on a processor")
+    ] = 1,
+    seed: Annotated[int, typer.Option(metavar="N", help="of random weights and inputs")] = 0,
+    seconds: Annotated[
+        float, typer.Option(metavar="SECONDS", min=0.1, help="for each model at most")
+    ] = 60.0,
+    full: Annotated[bool, typer.Option("--full", help="1,000 queries of each model")] = False,
+    method: Annotated[
+        str, typer.Option(metavar="ours|codecarbon", help="codecarbon: also as the study counted")
+    ] = "ours",
+    results: Annotated[
+        Path, typer.Option(metavar="FOLDER", help="each finished model is stored here")
+    ] = Path("energy-study"),
+    again: Annotated[bool, typer.Option("--again", help="also models that have a result")] = False,
+    arguments: Annotated[
+        list[str] | None, typer.Argument(metavar="-- ARGUMENT", help="more arguments for pytest")
+    ] = None,
+) -> None:
+    """Run models of the study on this machine, one inference at a time, and say what they use.
+
+    Each finished model is stored; a run that was stopped goes on where it was. Exit status 1: some
+    model could not be measured. Exit status 2: nothing could be run.
+
+    \b
+    pytest-energy study run --task text-classification
+    pytest-energy study run --twin 'gpt2*' --dtype bfloat16 --method codecarbon
+    pytest-energy study run --model ./my-model --task text-generation
+    """
+    from pytest_energy.study.running import command
+    from pytest_energy.study.running.choice import Choice
+    from pytest_energy.study.running.models import device_for, why_impossible
+    from pytest_energy.study.running.table import render_results
+
+    def tell(line: str) -> None:
+        typer.echo(line, err=True)
+
+    folder = Path.cwd()
+    choice = Choice(
+        tuple(task or ()),
+        tuple(twin or ()),
+        weights,
+        model,
+        dtype,
+        device,
+        threads,
+        seed,
+        method,
+        folder / results,
+        full,
+        again,
+    )
+    try:
+        choice.check()
+        if why := why_impossible():
+            raise ValueError(why)
+    except ValueError as error:
+        stop("study run", error)
+    place = device_for(device)
+    for line in command.plan(choice, place, seconds):
+        tell(line)
+    status = 0
+    if choice.pending(place):
+        ended = command.run(choice, seconds, arguments or [], folder, tell)
+        status = command.status_of(ended, results / command.LOG, tell)
+    try:
+        typer.echo(render_results(command.found(choice, place), Console().width), nl=False)
+    except record.RecordError as error:
+        stop("study run", error)
+    typer.echo(f"results: {results}", err=True)
+    raise typer.Exit(status)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -162,10 +163,11 @@ class Reporting:
         """Built once, when all tests have ended."""
         # No cached_property: pytest reads all attributes of a plugin when it is registered.
         if self._built is None:
-            self._built = self._build()
+            self._built = self.record_of(self._reported)
         return self._built
 
-    def _build(self) -> RunRecord:
+    def record_of(self, reported: Sequence[dict[str, Any]]) -> RunRecord:
+        """The record of this session so far, with these tests alone."""
         from pytest_energy import machine
         from pytest_energy.record import (
             MachineRecord,
@@ -176,7 +178,7 @@ class Reporting:
             from_plain,
         )
 
-        measured = [each for each in self._reported if "tests" in each]
+        measured = [each for each in reported if "tests" in each]
         # The wall clock may have been set meanwhile.
         ended = self._started + timedelta(seconds=time.perf_counter() - self._began)
         intensity = self._settings.intensity

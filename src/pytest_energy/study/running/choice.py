@@ -1,0 +1,155 @@
+"""What is to be run, and how: as options of pytest and of the command say it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NamedTuple
+
+from pytest_energy.study.running.memory import BYTES
+from pytest_energy.study.running.models import AUTO_CLASSES
+from pytest_energy.study.running.twins import Construction, Twin, pick, twins
+
+WEIGHTS = ("random", "hub")
+METHODS = ("ours", "codecarbon")
+DTYPES = tuple(BYTES)
+RESULTS_FOLDER = "energy-study"
+
+
+class StudyOption(NamedTuple):
+    """An option of pytest; the command has the same without `study-`."""
+
+    flag: str
+    metavar: str | None
+    help: str
+
+
+OPTIONS = (
+    StudyOption("--study-task", "TASK", "only models of this task; may be given several times"),
+    StudyOption("--study-twin", "NAME", "only models of this name, with * and ?; several times"),
+    StudyOption("--study-weights", "random|hub", "random weights, or the real ones from the Hub"),
+    StudyOption("--study-model", "PATH", "a model of one's own, a folder or an id; needs a task"),
+    StudyOption("--study-dtype", "DTYPE", f"{', '.join(DTYPES)} (float32)"),
+    StudyOption(
+        "--study-device", "DEVICE", "cpu, cuda, cuda:1 (cuda where torch has it, else cpu)"
+    ),
+    StudyOption("--study-threads", "N", "threads of torch on a processor (1)"),
+    StudyOption("--study-seed", "N", "for random weights and inputs (0)"),
+    StudyOption("--study-method", "ours|codecarbon", "also count as the study counted"),
+    StudyOption("--study-results", "FOLDER", "where each finished model is stored"),
+    StudyOption("--study-full", None, "1,000 queries of each model"),
+    StudyOption("--study-again", None, "measure models anew that have a result"),
+    StudyOption("--study-progress", None, "tell of each finished model on the standard error"),
+)
+SEVERAL = ("--study-task", "--study-twin")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which models are run, from where, and how.
+
+    tasks, names: all where empty. weights: "random" or "hub". model: a folder or an id of the Hub
+    instead of the twins, or "". device: None for torch's CUDA device where there is one. method:
+    "codecarbon" counts as the study did too. results: None keeps nothing. again: results that are
+    there are replaced.
+    """
+
+    tasks: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+    weights: str = "random"
+    model: str = ""
+    dtype: str = "float32"
+    device: str | None = None
+    threads: int = 1
+    seed: int = 0
+    method: str = "ours"
+    results: Path | None = None
+    full: bool = False
+    again: bool = False
+
+    def check(self) -> None:
+        """Raises ValueError for what can't be run, with what would work."""
+        for flag, value, known in (
+            ("weights", self.weights, WEIGHTS),
+            ("method", self.method, METHODS),
+            ("dtype", self.dtype, DTYPES),
+        ):
+            if value not in known:
+                raise ValueError(f"--{flag}={value}: choose from {', '.join(known)}")
+        if self.threads < 1:
+            raise ValueError(f"--threads={self.threads}: write a whole number from 1 up")
+        if self.model and len(self.tasks) != 1:
+            raise ValueError(
+                f"--model={self.model} says not what the model does: add one task, for example "
+                "--task=text-classification"
+            )
+        if self.model and (self.names or self.weights != "random"):
+            raise ValueError("--model runs that model alone: leave out --twin and --weights")
+        self.subjects()
+
+    def subjects(self) -> tuple[Twin, ...]:
+        """The models to be run. Raises ValueError for a task or name that is not known."""
+        if not self.model:
+            return pick(self.tasks, self.names, twins())
+        alike = pick(self.tasks, (), twins())[0]
+        name = Path(self.model).name if Path(self.model).exists() else self.model
+        return (
+            replace(
+                alike,
+                name=f"{alike.task}/{name}",
+                study_id="",
+                model=Construction(AUTO_CLASSES[alike.task]),
+                parameters=0,
+                cpu_seconds={},
+                beams=1,
+                note="a model of one's own",
+            ),
+        )
+
+    @property
+    def kind_of_weights(self) -> str:
+        """random, hub or own."""
+        return "own" if self.model else self.weights
+
+    @property
+    def running_path(self) -> Path | None:
+        """The file that names the model that is being run, by which a killed run is understood."""
+        return None if self.results is None else self.results / ".running"
+
+    def result_path(self, twin: Twin, device: str) -> Path | None:
+        """The file of one result; what makes another figure makes another file."""
+        if self.results is None:
+            return None
+        kind = device.partition(":")[0]
+        parts = [twin.name.partition("/")[2].replace("/", "--"), self.dtype, kind]
+        parts += [self.kind_of_weights, *(["full"] if self.full else [])]
+        return self.results / twin.task / f"{'-'.join(parts)}.json"
+
+    def has_result(self, twin: Twin, device: str) -> bool:
+        """Whether it need not be run."""
+        path = self.result_path(twin, device)
+        return path is not None and path.exists() and not self.again
+
+    def pending(self, device: str) -> tuple[Twin, ...]:
+        """The models that are still to be run."""
+        return tuple(each for each in self.subjects() if not self.has_result(each, device))
+
+    def arguments(self) -> list[str]:
+        """The same as options of pytest."""
+        given: list[tuple[str, object]] = [
+            *(("--study-task", each) for each in self.tasks),
+            *(("--study-twin", each) for each in self.names),
+            ("--study-weights", self.weights),
+            ("--study-model", self.model),
+            ("--study-dtype", self.dtype),
+            ("--study-device", self.device or ""),
+            ("--study-threads", self.threads),
+            ("--study-seed", self.seed),
+            ("--study-method", self.method),
+            ("--study-results", self.results or ""),
+        ]
+        flags = [("--study-full", self.full), ("--study-again", self.again)]
+        return [
+            *(f"{flag}={value}" for flag, value in given if value != ""),
+            *(flag for flag, is_set in flags if is_set),
+        ]

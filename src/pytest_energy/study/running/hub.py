@@ -1,0 +1,104 @@
+"""Real inputs of the study: rows of its data sets, made into inputs as its scripts did.
+
+Needs transformers, and datasets for the rows; both are loaded when a function is called.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import islice
+from typing import Any
+
+from pytest_energy.study.running.models import CannotRun
+from pytest_energy.study.running.queries import Input
+from pytest_energy.study.running.twins import Twin
+from pytest_energy.study.tables import Dataset, datasets
+from pytest_energy.task_names import hub_name
+
+#: Width and height that the study gave to every image.
+IMAGE_SIZE = (640, 480)
+#: Words of a prompt, by the Hub's name of the task; other texts are whole.
+FIRST_WORDS = {"text-generation": 20, "fill-mask": 20, "text-to-image": 50}
+#: The task whose data a task takes that has none of its own.
+DATA_OF = {"zero-shot": "text-classification", "sentence-similarity": "text-classification"}
+ZERO_SHOT = "what is the binary sentiment of the following sentence? "
+
+
+def real_inputs(twin: Twin, source: str, model: Any, number: int) -> list[Input]:
+    """The first rows of the task's first data set. Raises CannotRun where they can't be had."""
+    data = dataset_of(twin.task)
+    rows = _rows(data, number)
+    if twin.steps is not None:
+        return [{"prompt": text_of(row, data, twin.task)} for row in rows]
+    processor = _processor(twin, source)
+    return [_encoded(processor, row, data, twin, model) for row in rows]
+
+
+def dataset_of(task: str) -> Dataset:
+    """Raises CannotRun for a task that the study has no data for."""
+    wanted = DATA_OF.get(task, task)
+    found = next((each for each in datasets() if hub_name(each.task) == wanted), None)
+    if found is None:
+        raise CannotRun(f"the study has no data for {task}; random weights take random inputs")
+    return found
+
+
+def text_of(row: Mapping[str, Any], data: Dataset, task: str, mask: str = "[MASK]") -> str:
+    """What the study's script made of a row: its first words, or all of it."""
+    field = row[data.field]
+    text = " ".join(field) if isinstance(field, list) else str(field)
+    words = text.split()
+    if task in FIRST_WORDS:
+        words = words[: FIRST_WORDS[task]]
+    if task == "fill-mask":
+        words = [*words[:-1], mask]
+    if task == "zero-shot":
+        return ZERO_SHOT + text
+    return " ".join(words) if task in FIRST_WORDS else text
+
+
+def _rows(data: Dataset, number: int) -> list[Mapping[str, Any]]:
+    try:
+        from datasets import load_dataset
+    except ImportError:
+        raise CannotRun("real inputs need datasets: pip install datasets") from None
+    try:
+        rows = load_dataset(data.hub_id, data.config or None, split=data.split, streaming=True)
+        return list(islice(rows, number))
+    except Exception as error:  # the loader of each data set raises what it likes
+        raise CannotRun(
+            f"the data set {data.hub_id} can't be loaded from the Hub: {type(error).__name__}: "
+            f"{str(error).strip().partition(chr(10))[0]}"
+        ) from error
+
+
+def _processor(twin: Twin, source: str) -> Any:
+    import transformers
+
+    name = {
+        "tokens": "AutoTokenizer",
+        "image": "AutoImageProcessor",
+        "log-mel": "AutoProcessor",
+    }[twin.inputs.kind]
+    try:
+        return getattr(transformers, name).from_pretrained(source)
+    except (OSError, ValueError, ImportError) as error:
+        first = str(error).strip().partition("\n")[0]
+        raise CannotRun(f"the {name} of {source} can't be loaded: {first}") from None
+
+
+def _encoded(
+    processor: Any, row: Mapping[str, Any], data: Dataset, twin: Twin, model: Any
+) -> Input:
+    if twin.inputs.kind == "image":
+        image = row[data.field].convert("RGB").resize(IMAGE_SIZE, 0)  # 0: nearest
+        found = processor(images=image, return_tensors="pt")
+        return {"pixel_values": found["pixel_values"].to(model.device, model.dtype)}
+    if twin.task == "question-answering":
+        question, context = data.field.split(" ")[0].split("+")
+        texts = [row[question], row[context if context in row else "support"]]
+    else:
+        texts = [text_of(row, data, twin.task, getattr(processor, "mask_token", None) or "[MASK]")]
+    limit = min(processor.model_max_length, 512)
+    found = processor(*texts, truncation=True, max_length=limit, return_tensors="pt")
+    return {name: each.to(model.device) for name, each in found.items()}

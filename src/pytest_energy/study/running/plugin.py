@@ -1,0 +1,283 @@
+"""The pytest plugin of the study's runs: options, one test a model, results kept as they come.
+
+Loaded with `-p pytest_energy.study.running.plugin`, never by itself. A test that asks for the
+fixture `inference` runs once for each model that the options choose.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_energy import record
+from pytest_energy.fixture import Energy
+from pytest_energy.measure.lock import machine_lock
+from pytest_energy.record import TestRecord, from_plain
+from pytest_energy.study.running import codecarbon_way, memory, protocol, results
+from pytest_energy.study.running.choice import OPTIONS, SEVERAL, Choice
+from pytest_energy.study.running.codecarbon_way import CodeCarbonFigure
+from pytest_energy.study.running.hub import real_inputs
+from pytest_energy.study.running.models import (
+    CannotRun,
+    MissingPackage,
+    device_for,
+    loaded,
+    why_impossible,
+    with_random_weights,
+)
+from pytest_energy.study.running.progress import Progress
+from pytest_energy.study.running.queries import INPUTS, Inference, inference_of, random_inputs
+from pytest_energy.study.running.twins import QUERIES, Twin
+
+_CHOICE: pytest.StashKey[Choice] = pytest.StashKey()
+#: Properties of a test, which travel with its reports.
+_TWIN, _CODECARBON = "study.twin", "study.codecarbon"
+
+#: Measures a model as the options say.
+Measure = Callable[[Energy, Inference], None]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("study", "the study's models, run anew")
+    for option in OPTIONS:
+        if option.metavar is None:
+            group.addoption(option.flag, action="store_true", help=option.help)
+        elif option.flag in SEVERAL:
+            group.addoption(
+                option.flag, metavar=option.metavar, action="append", default=[], help=option.help
+            )
+        else:
+            group.addoption(option.flag, metavar=option.metavar, help=option.help)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    choice = config.stash[_CHOICE] = _choice(config)
+    # Both libraries warn of the classes that a twin is made of without a checkpoint.
+    for variable in ("TRANSFORMERS_VERBOSITY", "DIFFUSERS_VERBOSITY"):
+        os.environ.setdefault(variable, "error")
+    if not hasattr(config, "workerinput"):
+        progress = None
+        if config.getoption("--study-progress"):
+            seconds = config.getoption("energy_max_seconds")
+            progress = Progress(sys.stderr, time.monotonic, choice, float(seconds or 60))
+        config.pluginmanager.register(_Keeper(config, choice, progress), "energy-study-keeper")
+
+
+def _choice(config: pytest.Config) -> Choice:
+    """Raises pytest.UsageError for options that can't be used."""
+    if why := why_impossible():
+        raise pytest.UsageError(why)
+    option = config.getoption
+    folder = option("--study-results")
+    try:
+        choice = Choice(
+            tuple(option("--study-task")),
+            tuple(option("--study-twin")),
+            option("--study-weights") or Choice.weights,
+            option("--study-model") or Choice.model,
+            option("--study-dtype") or Choice.dtype,
+            option("--study-device"),
+            int(option("--study-threads") or Choice.threads),
+            int(option("--study-seed") or Choice.seed),
+            option("--study-method") or Choice.method,
+            Path(config.invocation_params.dir, folder) if folder else None,
+            option("--study-full"),
+            option("--study-again"),
+        )
+        choice.check()
+    except ValueError as error:
+        raise pytest.UsageError(f"--study-...: {error}") from None
+    return choice
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "inference" not in metafunc.fixturenames:
+        return
+    choice = metafunc.config.stash[_CHOICE]
+    device = device_for(choice.device)
+    metafunc.parametrize(
+        "inference",
+        [
+            pytest.param(twin, id=twin.name, marks=_marker(twin, choice, device))
+            for twin in choice.subjects()
+        ],
+        indirect=True,
+    )
+
+
+def _marker(twin: Twin, choice: Choice, device: str) -> pytest.MarkDecorator:
+    return pytest.mark.energy_budget(
+        task=twin.task,
+        model=twin.study_id or twin.name,
+        labels=results.labels(
+            twin.name, twin.study_id, choice.dtype, device, choice.kind_of_weights
+        ),
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what has a result already."""
+    choice = config.stash[_CHOICE]
+    device = device_for(choice.device)
+    kept: list[pytest.Item] = []
+    left_out: list[pytest.Item] = []
+    for item in items:
+        twin = _twin_of(item)
+        has_one = twin is not None and choice.has_result(twin, device)
+        (left_out if has_one else kept).append(item)
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = kept
+
+
+def _twin_of(item: pytest.Item) -> Twin | None:
+    found = getattr(getattr(item, "callspec", None), "params", {}).get("inference")
+    return found if isinstance(found, Twin) else None
+
+
+@pytest.fixture
+def inference(request: pytest.FixtureRequest) -> Iterator[Inference]:
+    """The model of this test, loaded, and its inputs; freed again after the test."""
+    twin: Twin = request.param
+    request.node.user_properties.append((_TWIN, twin.name))
+    choice = request.config.stash[_CHOICE]
+    device = device_for(choice.device)
+    if twin.needs_gpu and device == "cpu":
+        pytest.skip(twin.note)
+    if device == "cpu" and (why := memory.why_too_big(twin, choice.dtype, memory.free_bytes())):
+        pytest.skip(why)
+    with _marked_as_running(twin, choice):
+        try:
+            ready = _ready(twin, choice, device)
+        except MissingPackage as error:
+            pytest.skip(str(error))
+        except CannotRun as error:
+            pytest.fail(str(error), pytrace=False)
+        yield ready
+        del ready
+        _free()
+
+
+@contextmanager
+def _marked_as_running(twin: Twin, choice: Choice) -> Iterator[None]:
+    """Its name stands in a file meanwhile: should the system end this process, that tells why."""
+    path = choice.running_path
+    if path is None:
+        yield
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(twin.name, encoding="utf-8")
+    yield
+    path.unlink(missing_ok=True)
+
+
+def _ready(twin: Twin, choice: Choice, device: str) -> Inference:
+    """Raises CannotRun."""
+    import torch
+
+    torch.set_num_threads(choice.threads)
+    if choice.kind_of_weights == "random":
+        model = with_random_weights(twin, choice.dtype, device, choice.seed)
+        inputs = random_inputs(twin, model, choice.seed)
+    elif choice.kind_of_weights == "hub":
+        if not twin.study_id:
+            raise MissingPackage(f"{twin.name} stands for no model of the Hub")
+        model = loaded(twin.study_id, twin.model.class_name, choice.dtype, device)
+        inputs = real_inputs(twin, twin.study_id, model, QUERIES if choice.full else INPUTS)
+    else:
+        model = loaded(choice.model, twin.model.class_name, choice.dtype, device)
+        inputs = random_inputs(twin, model, choice.seed)
+    return inference_of(twin, model, inputs)
+
+
+def _free() -> None:
+    """Give the memory of the model back before the next one is made."""
+    import torch
+
+    gc.collect()
+    if torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
+
+
+@pytest.fixture
+def measure(request: pytest.FixtureRequest) -> Measure:
+    """Measures a model as the options say: `measure(energy, inference)`."""
+    choice = request.config.stash[_CHOICE]
+    seconds = float(request.config.getoption("energy_max_seconds") or 60)
+
+    def run(energy: Energy, inference: Inference) -> None:
+        if choice.full:
+            protocol.measure_in_full(energy, inference)
+        else:
+            protocol.measure(energy, inference)
+        if choice.method == "codecarbon":
+            limit = float("inf") if choice.full else seconds
+            with machine_lock():  # it counts the whole machine, so nothing is measured beside it
+                found = codecarbon_way.count(inference.query, inference.inputs, limit, QUERIES)
+            request.node.user_properties.append((_CODECARBON, record.to_plain(found)))
+
+    return run
+
+
+class _Keeper:
+    """Stores each finished model at once, and tells how far the run is."""
+
+    def __init__(self, config: pytest.Config, choice: Choice, progress: Progress | None) -> None:
+        self._config = config
+        self._choice = choice
+        self._progress = progress
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        if self._progress and session.items:
+            found = [_twin_of(item) for item in session.items]
+            self._progress.plan([each for each in found if each])
+
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        if self._progress:
+            self._progress.start(nodeid.partition("[")[2].removesuffix("]"))
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        properties = dict(report.user_properties)
+        name = properties.get(_TWIN)
+        if name is None:
+            return
+        outcome = ""
+        if report.when == "call" and hasattr(report, "energy"):
+            outcome = self._keep(report.energy, properties.get(_CODECARBON))
+        if self._progress and (report.when == "call" or report.outcome != "passed"):
+            self._progress.end(str(name), outcome or _why(report))
+
+    def pytest_sessionfinish(self) -> None:
+        if self._progress:
+            self._progress.clear()
+
+    def _keep(self, plain: dict[str, Any], codecarbon: Any) -> str:
+        """Store what one model took; gives it in a line, or "" where there is no result."""
+        tests = tuple(from_plain(TestRecord, each) for each in plain.get("tests", ()))
+        figure = from_plain(CodeCarbonFigure, codecarbon) if codecarbon else None
+        result = results.result_of(tests, figure)
+        if result is None:
+            return ""
+        twin = next(each for each in self._choice.subjects() if each.name == result.twin)
+        path = self._choice.result_path(twin, result.device)
+        if path is not None:
+            reporting: Any = self._config.pluginmanager.get_plugin("energy-reporting")
+            record.write(reporting.record_of([plain]), path)
+            if figure is not None:
+                codecarbon_way.write_figure(figure, codecarbon_way.path_beside(path))
+        return results.in_words(result)
+
+
+def _why(report: pytest.TestReport) -> str:
+    if report.skipped and isinstance(report.longrepr, tuple):
+        return f"left out: {str(report.longrepr[2]).removeprefix('Skipped: ')}"
+    lines = [line for line in report.longreprtext.splitlines() if line.strip()]
+    return f"failed: {lines[-1] if lines else report.outcome}"

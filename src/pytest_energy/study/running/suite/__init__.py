@@ -1,0 +1,1 @@
+"""The tests that `pytest-energy study run` runs."""
