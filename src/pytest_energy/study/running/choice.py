@@ -85,6 +85,9 @@ class Choice:
             )
         if self.model and (self.names or self.weights != "random"):
             raise ValueError("--model runs that model alone: leave out --twin and --weights")
+        looks_like_a_path = self.model.startswith((".", "/", "~"))
+        if looks_like_a_path and not Path(self.model).expanduser().exists():
+            raise ValueError(f"--model={self.model}: there is no such folder")
         self.subjects()
 
     def subjects(self) -> tuple[Twin, ...]:
@@ -122,7 +125,9 @@ class Choice:
             return None
         kind = device.partition(":")[0]
         parts = [twin.name.partition("/")[2].replace("/", "--"), self.dtype, kind]
-        parts += [self.kind_of_weights, *(["full"] if self.full else [])]
+        parts += [self.kind_of_weights]
+        parts += [f"{self.threads}-threads"] if self.threads > 1 and kind == "cpu" else []
+        parts += ["full"] if self.full else []
         return self.results / twin.task / f"{'-'.join(parts)}.json"
 
     def has_result(self, twin: Twin, device: str) -> bool:

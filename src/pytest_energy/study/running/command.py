@@ -130,6 +130,6 @@ def status_of(status: int, log: Path, tell: Callable[[str], None]) -> int:
     if status == 2:
         tell("stopped; the same command goes on where it was")
         return FAILED
-    by = signal.Signals(-status).name if status < 0 else f"with status {status}"
-    tell(f"pytest ended {by}; its output: {log}")
+    how = f"was ended by {signal.Signals(-status).name}" if status < 0 else f"ended with {status}"
+    tell(f"pytest {how}; its output: {log}")
     return NOT_RUN

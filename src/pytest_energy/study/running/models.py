@@ -75,7 +75,10 @@ def loaded(source: str, class_name: str, dtype: str, device: str) -> Any:
     try:
         model = _class(class_name).from_pretrained(source, dtype=getattr(torch, dtype))
     except (OSError, ValueError) as error:
-        raise CannotRun(f"{source} can't be loaded: {_first_line(error)}") from None
+        raise CannotRun(
+            f"{source} can't be loaded: {_first_line(error)} (random weights need no download: "
+            "--weights random)"
+        ) from None
     return _ready(model, dtype, device)
 
 

@@ -175,8 +175,10 @@ def _marked_as_running(twin: Twin, choice: Choice) -> Iterator[None]:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(twin.name, encoding="utf-8")
-    yield
-    path.unlink(missing_ok=True)
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
 
 
 def _ready(twin: Twin, choice: Choice, device: str) -> Inference:
@@ -193,7 +195,9 @@ def _ready(twin: Twin, choice: Choice, device: str) -> Inference:
         model = loaded(twin.study_id, twin.model.class_name, choice.dtype, device)
         inputs = real_inputs(twin, twin.study_id, model, QUERIES if choice.full else INPUTS)
     else:
-        model = loaded(choice.model, twin.model.class_name, choice.dtype, device)
+        model = loaded(
+            str(Path(choice.model).expanduser()), twin.model.class_name, choice.dtype, device
+        )
         inputs = random_inputs(twin, model, choice.seed)
     return inference_of(twin, model, inputs)
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from itertools import cycle, islice
 
 from pytest_energy.calls import Counts
 from pytest_energy.fixture import Energy
-from pytest_energy.study.running.queries import Inference
+from pytest_energy.study.running.queries import Inference, Input
 from pytest_energy.study.running.twins import QUERIES
 
-#: Queries of one window of a full run: ten windows, and short enough for counters that wrap.
-WINDOW_QUERIES = 100
+#: 1,000 queries that take longer than this are measured in ten windows that follow each other,
+#: because the counters of processors wrap.
+ONE_WINDOW_SECONDS = 100.0
+WINDOWS = 10
 WARM_UP_QUERIES = 3
 
 
@@ -20,15 +23,22 @@ def measure(energy: Energy, inference: Inference) -> None:
 
 
 def measure_in_full(energy: Energy, inference: Inference) -> None:
-    """1,000 queries, as in the study, in windows that follow each other."""
+    """1,000 queries, as in the study."""
     inputs = cycle(inference.inputs)
-    for given in islice(inputs, WARM_UP_QUERIES):
-        inference.query(given)
-    for first in range(0, QUERIES, WINDOW_QUERIES):
-        name = f"queries {first + 1} to {first + WINDOW_QUERIES}"
-        with energy.window(name=name, **_counts(inference, WINDOW_QUERIES)):
-            for given in islice(inputs, WINDOW_QUERIES):
+    seconds = [_seconds(inference, next(inputs)) for _ in range(WARM_UP_QUERIES)]
+    windows = WINDOWS if min(seconds) * QUERIES > ONE_WINDOW_SECONDS else 1
+    number = QUERIES // windows
+    for first in range(0, QUERIES, number):
+        name = f"queries {first + 1} to {first + number}"
+        with energy.window(name=name, **_counts(inference, number)):
+            for given in islice(inputs, number):
                 inference.query(given)
+
+
+def _seconds(inference: Inference, given: Input) -> float:
+    started = time.perf_counter()
+    inference.query(given)
+    return time.perf_counter() - started
 
 
 def _counts(inference: Inference, number: int = 1) -> Counts:

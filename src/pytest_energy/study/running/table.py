@@ -27,8 +27,8 @@ def render_results(results: Sequence[Result], width: int) -> str:
 
 
 def _table(results: Sequence[Result]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("model", overflow="fold", min_width=20)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=0)
+    table.add_column("model", overflow="fold", min_width=16)
     for head in ("Wh/1000", "+-", "ms", "queries"):
         table.add_column(head, justify="right", no_wrap=True)
     both = any(each.codecarbon for each in results)

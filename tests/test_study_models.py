@@ -1,0 +1,183 @@
+"""The study's models, run for real: small architectures with random weights, on the processor."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pytest_energy.study.running.models import loaded, with_random_weights
+from pytest_energy.study.running.queries import inference_of, random_inputs
+from pytest_energy.study.running.results import read_result
+from pytest_energy.study.running.twins import Twin, pick, twins
+
+pytestmark = pytest.mark.model
+
+SMALL = ("minilm-l6", "mobilenet*", "resnet-18", "albert-base-v2", "yolos-tiny")
+
+
+def twin(name: str) -> Twin:
+    (found,) = pick((), [name], twins())
+    return found
+
+
+def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The command as a user types it."""
+    command = [
+        sys.executable,
+        "-m",
+        "pytest_energy.cli",
+        "study",
+        "run",
+        "--device=cpu",
+        "--seconds=1",
+    ]
+    return subprocess.run(
+        [*command, *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "COLUMNS": "120", "HF_HUB_OFFLINE": "1"},
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_a_twin_is_as_large_as_its_row_says(name: str) -> None:
+    found = twin(name)
+    model = with_random_weights(found, "float32", "cpu", 0)
+    assert sum(each.numel() for each in model.parameters()) == found.parameters
+    assert not any(each.requires_grad for each in model.parameters())
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_a_query_is_one_forward_pass_in_the_dtype(dtype: str) -> None:
+    found = twin("mobilenet*")
+    model = with_random_weights(found, dtype, "cpu", 0)
+    inputs = random_inputs(found, model, 0)
+    answer = inference_of(found, model, inputs).query(inputs[0])
+    assert answer.logits.shape == (1, 1001)
+    assert str(answer.logits.dtype) == f"torch.{dtype}"
+
+
+def test_generation_makes_a_fixed_number_of_tokens() -> None:
+    found = twin("whisper-tiny")
+    model = with_random_weights(found, "float32", "cpu", 0)
+    inputs = random_inputs(found, model, 0)
+    calls = 0
+    forward = model.model.decoder.forward
+
+    def counting(*arguments: object, **keywords: object) -> object:
+        nonlocal calls
+        calls += 1
+        return forward(*arguments, **keywords)
+
+    model.model.decoder.forward = counting
+    inference_of(found, model, inputs).query(inputs[0])
+    assert calls == found.new_tokens
+
+
+def test_a_seed_makes_the_same_weights_and_inputs_again() -> None:
+    found = twin("mobilenet*")
+    first, again, other = (with_random_weights(found, "float32", "cpu", seed) for seed in (0, 0, 1))
+    weights = [next(each.parameters()) for each in (first, again, other)]
+    assert bool((weights[0] == weights[1]).all())
+    assert not bool((weights[0] == weights[2]).all())
+    assert weights[0].std() > 0  # zeros would cost less than real weights
+    one, same = (random_inputs(found, first, 5)[0]["pixel_values"] for _ in range(2))
+    assert bool((one == same).all())
+
+
+def test_a_run_stores_each_model_and_goes_on_where_it_was(tmp_path: Path) -> None:
+    first = run(tmp_path, "--twin=minilm-l6", "--method=codecarbon")
+    assert first.returncode == 0, first.stderr
+    assert "1 model, at most 1 s each: 5 s at most" in first.stderr
+    assert "[1/1] sentence-similarity/minilm-l6: 0." in first.stderr
+    assert "as the study counted: " in first.stderr
+    path = tmp_path / "energy-study/sentence-similarity/minilm-l6-float32-cpu-random.json"
+    stored = path.read_bytes()
+    (test,) = json.loads(stored)["tests"]
+    assert test["id"] == "test_study.py::test_inference[sentence-similarity/minilm-l6]"
+    assert test["labels"] == {
+        "study_model": "",
+        "twin": "sentence-similarity/minilm-l6",
+        "dtype": "float32",
+        "device": "cpu",
+        "weights": "random",
+    }
+    found = read_result(path)
+    assert found is not None
+    assert found.codecarbon is not None
+    assert found.codecarbon.ram_watts > 0
+    assert b"codecarbon" not in stored  # its figure is never mixed with ours
+    both = run(tmp_path, "--twin=minilm-l6", "--twin=mobilenet*")
+    assert both.returncode == 0, both.stderr
+    assert "1 of 2 have a result and keep it" in both.stderr
+    assert "[1/1] image-classification/mobilenet" in both.stderr
+    assert path.read_bytes() == stored
+    assert "sentence-similarity/minilm-l6" in both.stdout
+    assert "image-classification/mobilenet_v1_0.75_192" in both.stdout
+    assert {each.name for each in tmp_path.iterdir()} == {"energy-study"}
+
+
+KILLER = """
+import os, signal, pytest
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_call(item):
+    if "mobilenet" in item.nodeid:
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_model_that_the_system_kills_is_left_out_and_the_rest_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "killer.py").write_text(KILLER, encoding="utf-8")
+    path = os.pathsep.join(filter(None, [str(tmp_path), os.environ.get("PYTHONPATH")]))
+    monkeypatch.setenv("PYTHONPATH", path)
+    arguments = ["--twin=mobilenet*", "--twin=minilm-l6", "--", "-p", "killer"]
+    result = run(tmp_path, *arguments)
+    assert result.returncode == 1
+    assert "mobilenet_v1_0.75_192: the system ended its process (SIGKILL)" in result.stderr
+    assert "sentence-similarity/minilm-l6" in result.stdout
+    assert not (tmp_path / "energy-study/.running").exists()
+
+
+def test_a_model_of_ones_own(tmp_path: Path) -> None:
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    config = GPT2Config(vocab_size=500, n_embd=32, n_head=2, n_layer=1, bos_token_id=0)
+    GPT2LMHeadModel(config).save_pretrained(tmp_path / "mine")
+    result = run(tmp_path, "--model=./mine", "--task=text-generation")
+    assert result.returncode == 0, result.stderr
+    (path,) = tmp_path.rglob("mine-float32-cpu-own.json")
+    found = read_result(path)
+    assert found is not None
+    assert (found.twin, found.weights) == ("text-generation/mine", "own")
+    model = loaded(str(tmp_path / "mine"), "AutoModelForCausalLM", "bfloat16", "cpu")
+    assert str(model.dtype) == "torch.bfloat16"
+
+
+def test_without_the_hub_it_says_so(tmp_path: Path) -> None:
+    result = run(tmp_path, "--weights=hub", "--twin=distilgpt2")
+    assert result.returncode == 1
+    assert "text-generation/distilgpt2: failed: distilgpt2 can't be loaded: " in result.stderr
+    assert "random weights need no download" in result.stderr
+
+
+def test_pictures_run_or_say_what_they_need(tmp_path: Path) -> None:
+    result = run(tmp_path, "--task=text-to-image")
+    assert result.returncode == 0, result.stderr
+    assert "text-to-image/sdxl: left out: for a GPU" in result.stderr
+    try:
+        import diffusers  # noqa: F401
+    except ImportError:
+        assert "ci-sized: left out: pictures need diffusers: pip install diffusers" in result.stderr
+    else:
+        assert "text-to-image/ci-sized: 0." in result.stderr
+        assert "in no comparison with it: text-to-image/ci-sized" in result.stdout
