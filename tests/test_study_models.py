@@ -171,7 +171,7 @@ def test_without_the_hub_it_says_so(tmp_path: Path) -> None:
 
 
 def test_pictures_run_or_say_what_they_need(tmp_path: Path) -> None:
-    result = run(tmp_path, "--task=text-to-image")
+    result = run(tmp_path, "--task=text-to-image", "--task=text-to-image-ci-sized")
     assert result.returncode == 0, result.stderr
     assert "text-to-image/sdxl: left out: for a GPU" in result.stderr
     try:
@@ -179,5 +179,5 @@ def test_pictures_run_or_say_what_they_need(tmp_path: Path) -> None:
     except ImportError:
         assert "ci-sized: left out: pictures need diffusers: pip install diffusers" in result.stderr
     else:
-        assert "text-to-image/ci-sized: 0." in result.stderr
-        assert "in no comparison with it: text-to-image/ci-sized" in result.stdout
+        assert "text-to-image-ci-sized/ci-sized: 0." in result.stderr
+        assert "in no comparison with it: text-to-image-ci-sized/ci-sized" in result.stdout

@@ -34,6 +34,7 @@ from pytest_energy.study.running.twins import (
     pick,
     twins,
 )
+from pytest_energy.task_names import hub_name
 from session_records import measured, session
 
 HAS_TORCH = importlib.util.find_spec("torch") is not None
@@ -89,6 +90,7 @@ def test_twins_have_as_many_parameters_as_the_models_of_the_study() -> None:
 def test_the_ci_sized_picture_is_of_no_model() -> None:
     small = twin("ci-sized")
     assert not small.study_id
+    assert hub_name(small.task) is None  # so no comparison takes it for one of the study's task
     assert "in no comparison" in small.note
 
 

@@ -15,6 +15,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from pytest_energy.units import figure
+
 FOLDER = Path(__file__).resolve().parent
 PANEL_WIDTH, PANEL_HEIGHT, COLUMNS, BAR_AREA = 230, 180, 4, 100
 
@@ -64,9 +66,10 @@ def table(points: list[Point]) -> str:
         first, *_ = positions = list(group)
         for each in positions:
             label = knob if each is first else ""
+            millijoules, milliseconds = figure(each.joules * 1000), figure(each.seconds * 1000)
             lines.append(
-                f"{label:15}{each.value:>9}{each.joules * 1000:>12.3g}"
-                f"{each.joules / first.joules:>8.2f}{each.seconds * 1000:>12.3g}  {each.method}"
+                f"{label:15}{each.value:>9}{millijoules:>12}{each.joules / first.joules:>8.2f}"
+                f"{milliseconds:>12}  {each.method}"
             )
     return "\n".join(lines)
 
@@ -99,7 +102,7 @@ def _panel(points: list[Point]) -> str:
             f'<rect x="{left:.1f}" y="{top:.1f}" width="{step * 0.8:.1f}" height="{high:.1f}" '
             'fill="#2a7f62"/>'
             f'<text x="{middle:.1f}" y="{top - 4:.1f}" text-anchor="middle">'
-            f"{each.joules * 1000:.3g}</text>"
+            f"{figure(each.joules * 1000)}</text>"
             f'<text x="{middle:.1f}" y="{30 + BAR_AREA + 15}" text-anchor="middle">'
             f"{escape(each.value)}</text>"
         )

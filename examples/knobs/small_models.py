@@ -61,7 +61,7 @@ def painter() -> Callable[[int], Any]:
     from pytest_energy.study.running.queries import inference_of, random_inputs
     from pytest_energy.study.running.twins import pick, twins
 
-    (twin,) = pick((), ["text-to-image/ci-sized"], twins())
+    (twin,) = pick((), ["ci-sized"], twins())
     pipeline = with_random_weights(twin, "float32", "cpu", 0)
     (prompt, *_) = random_inputs(twin, pipeline, 0)
 
