@@ -19,7 +19,7 @@ import pytest
 
 from pytest_energy import record
 from pytest_energy.fixture import Energy
-from pytest_energy.measure.lock import machine_lock
+from pytest_energy.measure.lock import CPU, DEFAULT_FOLDER, DeviceLocks
 from pytest_energy.record import TestRecord, from_plain
 from pytest_energy.study.running import codecarbon_way, memory, protocol, results
 from pytest_energy.study.running.choice import OPTIONS, SEVERAL, Choice
@@ -224,7 +224,8 @@ def measure(request: pytest.FixtureRequest) -> Measure:
             protocol.measure(energy, inference)
         if choice.method == "codecarbon":
             limit = float("inf") if choice.full else seconds
-            with machine_lock():  # it counts the whole machine, so nothing is measured beside it
+            # It counts the whole machine, so nothing is measured beside it.
+            with DeviceLocks(DEFAULT_FOLDER).hold([CPU]):
                 found = codecarbon_way.count(inference.query, inference.inputs, limit, QUERIES)
             request.node.user_properties.append((_CODECARBON, record.to_plain(found)))
 
