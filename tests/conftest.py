@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
+import hypothesis
 import pytest
 
 import pytest_energy
@@ -24,6 +25,9 @@ pytest_plugins = ["pytester", "gpu_bench"]
 # a second time would bring a second copy of its classes. So all are loaded here, once.
 for module in pkgutil.walk_packages(pytest_energy.__path__, "pytest_energy."):
     importlib.import_module(module.name)
+# How long an example takes is the machine's affair.
+hypothesis.settings.register_profile("suite", deadline=None)
+hypothesis.settings.load_profile("suite")
 # Its plugin imports all of it at the end of every run, which takes two seconds.
 importlib.import_module("hypothesis.internal.observability")
 

@@ -60,6 +60,19 @@ def test_max_increase_decides(energy_pytester: EnergyPytester) -> None:
     compared(energy_pytester, body.format(0.1)).assert_outcomes(failed=1)
 
 
+def test_the_markers_max_increase_counts_where_the_call_gives_none(
+    energy_pytester: EnergyPytester,
+) -> None:
+    source = (
+        "@budget(max_increase='40%')\ndef test_it(energy):\n"
+        "    energy.compare(lambda: spin(5), lambda: spin(6){})\n"
+    )
+    energy_pytester.write(source.format(""))
+    energy_pytester.run("--energy-max-seconds=8", quick=False).assert_outcomes(passed=1)
+    energy_pytester.write(source.format(", max_increase=0.1"))
+    energy_pytester.run("--energy-max-seconds=8", quick=False).assert_outcomes(failed=1)
+
+
 def test_many_are_ranked_against_the_first(energy_pytester: EnergyPytester) -> None:
     works = '{"eager": lambda: spin(5), "compiled": lambda: spin(3), "int8": lambda: spin(7)}'
     result = compared(energy_pytester, f"energy.compare({works})")

@@ -74,6 +74,16 @@ def test_flops_are_those_of_one_more_call(
     )
 
 
+def test_each_candidate_has_its_own(bench: EnergyPytester) -> None:
+    works = "{'old': lambda: work(10), 'new': lambda: work(20), 'other': lambda: work(30)}"
+    bench.write(f"{WORK}\ndef test_it(energy):\n    energy.compare({works})\n")
+    bench.run_process("--energy-flops", "--energy-fail-on=none")
+    found = {
+        each["name"]: each["explanation"]["flops_per_unit"] for each in bench.record()["tests"]
+    }
+    assert found == {"new": 20, "other": 30}
+
+
 def test_nothing_more_is_called_unless_asked(bench: EnergyPytester) -> None:
     bench.write(
         f"{WORK}\n@budget('1 kJ / query')\ndef test_it():\n    work(9)\n"

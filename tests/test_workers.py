@@ -173,16 +173,27 @@ def test_a_lost_worker_is_told_of_where_nothing_else_was_measured(
     assert "test_it: its worker process was lost" in " ".join(result.stdout.str().split())
 
 
-@given(st.integers(min_value=0, max_value=99), st.lists(st.text("ab1-", min_size=1), min_size=1))
+@given(st.integers(min_value=0, max_value=99), st.lists(st.text("ab1", min_size=1), min_size=1))
 def test_a_worker_has_one_of_the_devices_it_may_use(worker: int, devices: list[str]) -> None:
     environment = {VISIBLE: ", ".join(devices), WORKER: f"gw{worker}"}
     pin(environment)
     assert environment[VISIBLE] == devices[worker % len(devices)]
 
 
+def test_a_list_ends_where_cuda_ends_it() -> None:
+    environment = {VISIBLE: "a,b,-1,c", WORKER: "gw2"}
+    pin(environment)
+    assert environment[VISIBLE] == "a"
+
+
 @pytest.mark.parametrize(
     "environment",
-    [{VISIBLE: "a,b"}, {VISIBLE: "a,b", WORKER: "master"}, {VISIBLE: "", WORKER: "gw0"}],
+    [
+        {VISIBLE: "a,b"},
+        {VISIBLE: "a,b", WORKER: "master"},
+        {VISIBLE: "", WORKER: "gw0"},
+        {VISIBLE: "-1,a", WORKER: "gw1"},
+    ],
 )
 def test_else_nothing_changes(environment: dict[str, str]) -> None:
     before = dict(environment)

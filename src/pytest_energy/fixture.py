@@ -152,7 +152,7 @@ class Energy:
         count: Count | None = None,
         tokens: Count | None = None,
         images: Count | None = None,
-        max_increase: str | float = MAX_RATIO_INCREASE,
+        max_increase: str | float | None = None,
         name: str | None = None,
     ) -> dict[str, Any]:
         """Measure a candidate and its reference in turns, A B B A, and fail where it costs more.
@@ -160,13 +160,17 @@ class Energy:
         `energy.compare(old, new)`, or `energy.compare({"eager": f, "compiled": g, ...})`, which
         ranks all against the first. inputs, count, tokens, images: as in `measure`; each function
         sees the same inputs. max_increase: how much more a candidate may use for a unit, as "3%"
-        or 0.03. Returns the last result of each by its name ("reference" and "candidate").
+        or 0.03; without it that of the marker or the budgets file counts, else 3 %. Returns the
+        last result of each by its name ("reference" and "candidate").
         """
         works = _works(reference, candidate)
         items = inputs_of(inputs)
         counts = self._counts(count, tokens, images)
+        asked = [each.max_increase.fraction for each in self._budgets if each.max_increase]
         try:
-            allowed = fraction(max_increase)
+            allowed = [*asked, MAX_RATIO_INCREASE][0]
+            if max_increase is not None:
+                allowed = fraction(max_increase)
         except ValueError as error:
             raise EnergyUsageError(
                 f'max_increase={max_increase!r}: {error}; for example max_increase="3%"'
@@ -185,10 +189,14 @@ class Energy:
                 result = called(functions[index], bound)
                 work.done(result)
                 results[labels[index]] = result
+        for index, measured in enumerate(names[1:], start=1):
+            with self._one_more(work, measured, index) as more:
+                if more is not None:
+                    work.done(more())
         return results
 
     @contextmanager
-    def _one_more(self, work: Work, name: str | None) -> Iterator[Function | None]:
+    def _one_more(self, work: Work, name: str | None, index: int = 0) -> Iterator[Function | None]:
         """One more call for its FLOPs, unmeasured: the call, or None where none is asked for.
 
         What it raises is told and fails nothing: the test has been measured.
@@ -199,7 +207,7 @@ class Energy:
         flops, problem = 0, ""
         try:
             with self._starters.flops() as total:
-                yield work.bound(0)
+                yield work.bound(index)
                 flops = total()
         except Exception as error:
             problem = f"FLOPs are not counted: one more call raised {type(error).__name__}"

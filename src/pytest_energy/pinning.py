@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import MutableMapping, Sequence
+from itertools import takewhile
 
 PER_WORKER = "per-worker"
 VISIBLE = "CUDA_VISIBLE_DEVICES"
@@ -25,7 +26,8 @@ def pin(environment: MutableMapping[str, str] = os.environ) -> None:
 def _devices(visible: str | None) -> Sequence[str]:
     """What CUDA_VISIBLE_DEVICES lists, or all boards by UUID: CUDA numbers them its own way."""
     if visible is not None:
-        return [word.strip() for word in visible.split(",") if word.strip()]
+        words = (word.strip() for word in visible.split(","))
+        return list(takewhile(lambda word: word not in ("", "-1"), words))  # as CUDA reads it
     from pytest_energy.sensors.base import SensorFault
     from pytest_energy.sensors.nvml import Nvml
 
