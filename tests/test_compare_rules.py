@@ -87,6 +87,15 @@ def test_one_session_beside_another_sees_what_sessions_do_not_explain(
     assert f"chance explains up to {test.threshold:.1%}".replace("%", " %") in note
 
 
+def test_other_labels_are_compared_and_told() -> None:
+    found = two(
+        run_of(measured(2.0, labels={"dtype": "fp32", "batch": 8})),
+        run_of(measured(2.0, labels={})),
+    )
+    assert only(found).outcome is Outcome.WITHIN
+    assert f"labels of {TEST.id}: batch=8, dtype=fp32 against none" in found.notes
+
+
 def test_another_board_of_the_model_is_allowed_its_gain() -> None:
     channel = replace(TEST.channels[0], name="gpu:1")
     found = two(

@@ -42,6 +42,8 @@ class Figure:
     channels: tuple[str, ...]
     strangers: tuple[str, ...] = ()
     problem: str = ""
+    labels: str = ""
+    """In words; they may be what is compared."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ class Matched:
     """Figures that every run of both sides has, those that can't be compared, and the rest.
 
     both: (of the reference, of the candidate), one figure for each run. notes: a sentence for each
-    test that only one side has.
+    test that only one side has, and for each whose labels differ.
     """
 
     both: Mapping[Key, tuple[tuple[Figure, ...], tuple[Figure, ...]]]
@@ -84,7 +86,8 @@ def _figure(test: TestRecord) -> Figure:
     )
     if not values or len(values) < len(rounds):
         return Figure(key, (), channels, problem="one of its rounds has no figure")
-    return Figure(key, values, channels, test.strangers)
+    labels = ", ".join(f"{name}={value}" for name, value in sorted(test.labels.items()))
+    return Figure(key, values, channels, test.strangers, labels=labels or "none")
 
 
 def check_hardware(reference: RunRecord, candidate: RunRecord) -> None:
@@ -126,6 +129,10 @@ def match(references: Sequence[RunRecord], candidates: Sequence[RunRecord]) -> M
             basis = _basis(side.figures(key)[0])
             notes.append(f"only the {side.name} has {label(*test)} ({basis})")
     both = {key: (reference.figures(key), candidate.figures(key)) for key in common}
+    for key, (olds, news) in both.items():
+        if olds[0].labels != news[0].labels:
+            told = f"{olds[0].labels} against {news[0].labels}"
+            notes.append(f"labels of {label(key.id, key.name)}: {told}")
     return Matched(both, tuple(incomparable), tuple(notes))
 
 
