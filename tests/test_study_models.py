@@ -7,9 +7,12 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import pytest
 
+from pytest_energy.study.running.hub import real_inputs
 from pytest_energy.study.running.models import loaded, with_random_weights
 from pytest_energy.study.running.queries import inference_of, random_inputs
 from pytest_energy.study.running.results import read_result
@@ -161,6 +164,81 @@ def test_a_model_of_ones_own(tmp_path: Path) -> None:
     assert (found.twin, found.weights) == ("text-generation/mine", "own")
     model = loaded(str(tmp_path / "mine"), "AutoModelForCausalLM", "bfloat16", "cpu")
     assert str(model.dtype) == "torch.bfloat16"
+    limit = 'schema = 1\n[[budget]]\ntask = "text-generation"\nmax = "1 mJ / 1000 queries"\n'
+    (tmp_path / "energy-budgets.toml").write_text("of another project", encoding="utf-8")
+    (tmp_path / "energy-study" / "energy-budgets.toml").write_text(limit, encoding="utf-8")
+    red = run(tmp_path, "--model=./mine", "--task=text-generation", "--again")
+    assert red.returncode == 1
+    assert "is over the limit of " in red.stderr
+    assert "(energy-budgets.toml:4)" in red.stderr
+
+
+@pytest.fixture
+def rows(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """What the package `datasets` would give, whatever is asked for."""
+    found: list[dict[str, Any]] = []
+    package = ModuleType("datasets")
+    package.load_dataset = lambda *_, **__: iter(found)  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "datasets", package)
+    return found
+
+
+def test_real_texts_are_tokenized_for_their_model(
+    tmp_path: Path, rows: list[dict[str, Any]]
+) -> None:
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import (
+        DistilBertConfig,
+        DistilBertForSequenceClassification,
+        PreTrainedTokenizerFast,
+    )
+
+    words = Tokenizer(models.WordLevel({"[UNK]": 0, "good": 1, "film": 2}, unk_token="[UNK]"))
+    words.pre_tokenizer = pre_tokenizers.Whitespace()
+    PreTrainedTokenizerFast(
+        tokenizer_object=words,
+        unk_token="[UNK]",
+        model_input_names=["input_ids", "attention_mask"],
+    ).save_pretrained(tmp_path)
+    config = DistilBertConfig(vocab_size=9, dim=32, n_heads=2, n_layers=1, hidden_dim=32)
+    DistilBertForSequenceClassification(config).save_pretrained(tmp_path)
+    rows += [{"text": "good good film"}, {"text": "film " * 700}, {"text": "left out"}]
+
+    found = twin("distilbert-sst2")
+    model = loaded(str(tmp_path), found.model.class_name, "float32", "cpu")
+    inputs = real_inputs(found, str(tmp_path), model, 2)
+    assert inputs[0]["input_ids"].tolist() == [[1, 1, 2]]
+    assert [each["input_ids"].shape[1] for each in inputs] == [3, 512]
+    assert inference_of(found, model, inputs).query(inputs[1]).logits.shape == (1, 2)
+
+
+def test_real_images_are_resized_for_their_model(
+    tmp_path: Path, rows: list[dict[str, Any]]
+) -> None:
+    from PIL import Image
+    from transformers import ViTConfig, ViTForImageClassification
+
+    config = ViTConfig(
+        image_size=32,
+        patch_size=16,
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=16,
+    )
+    ViTForImageClassification(config).save_pretrained(tmp_path)
+    size = {"height": 32, "width": 32}
+    settings = {"image_processor_type": "ViTImageProcessor", "size": size}
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(settings), encoding="utf-8")
+    rows += [{"img": Image.new("L", (100, 50), 255)}]
+
+    found = twin("vit-base-224")
+    model = loaded(str(tmp_path), found.model.class_name, "bfloat16", "cpu")
+    (given,) = real_inputs(found, str(tmp_path), model, 5)
+    assert given["pixel_values"].shape == (1, 3, 32, 32)
+    assert given["pixel_values"].dtype == model.dtype
+    assert bool((given["pixel_values"] == given["pixel_values"].max()).all())
+    assert inference_of(found, model, [given]).query(given).logits.shape == (1, 2)
 
 
 def test_without_the_hub_it_says_so(tmp_path: Path) -> None:

@@ -512,7 +512,7 @@ def test_without_torch_it_says_what_to_install(
     [
         (0, 0, ""),
         (5, 0, ""),
-        (1, 1, "not all models were measured; what pytest said: log"),
+        (1, 1, "not all models were measured within their limits; what pytest said: log"),
         (2, 1, "stopped; the same command goes on where it was"),
         (4, 2, "pytest ended with 4; its output: log"),
         (-9, 2, "pytest was ended by SIGKILL; its output: log"),

@@ -135,7 +135,7 @@ def study_run(
     """Run models of the study on this machine, one inference at a time, and say what they use.
 
     Each finished model is stored; a run that was stopped goes on where it was. Exit status 1: some
-    model could not be measured. Exit status 2: nothing could be run.
+    model could not be measured, or is over a limit. Exit status 2: nothing could be run.
 
     \b
     pytest-energy study run --task text-classification
@@ -155,7 +155,7 @@ def study_run(
         tuple(task or ()),
         tuple(twin or ()),
         weights,
-        model,
+        str(folder / model) if (folder / model).exists() and model else model,
         dtype,
         device,
         threads,
@@ -176,7 +176,7 @@ def study_run(
         tell(line)
     status = 0
     if choice.pending(place):
-        ended = command.run(choice, seconds, arguments or [], folder, tell)
+        ended = command.run(choice, seconds, arguments or [], tell)
         status = command.status_of(ended, results / command.LOG, tell)
     try:
         typer.echo(render_results(command.found(choice, place), Console().width), nl=False)

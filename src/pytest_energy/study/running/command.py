@@ -58,20 +58,20 @@ def run(
     choice: Choice,
     seconds: float,
     arguments: Sequence[str],
-    folder: Path,
     tell: Callable[[str], None],
 ) -> int:
     """Run pytest on the pending models; gives its exit status.
 
     A model whose process the system ends (for want of memory, mostly) is left out, and the rest
     goes on. What pytest prints goes to a file beside the results; progress to the standard error.
+    It runs in the folder of the results, so a project's own limits and settings don't count.
     """
     assert choice.results is not None and choice.running_path is not None
     choice.results.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "pytest", str(SUITE), f"--rootdir={SUITE}"]
+    command = [sys.executable, "-m", "pytest", str(SUITE), f"--config-file={SUITE / 'pytest.ini'}"]
     command += ["-p", plugin_name, "-p", "no:cacheprovider", "-W", "default"]
     command += [*choice.arguments(), "--study-progress", f"--energy-max-seconds={seconds:g}"]
-    command += [*_files_of(folder), *arguments]
+    command += [*_files_of(choice.results, arguments), *arguments]
     variables = {**os.environ, "TOKENIZERS_PARALLELISM": "false", "PYTHONDONTWRITEBYTECODE": "1"}
     killed: list[str] = []
     with (choice.results / LOG).open("wb") as log:
@@ -79,7 +79,7 @@ def run(
             left_out = [f"--deselect={SUITE_FILE}::{TEST}[{name}]" for name in killed]
             child = subprocess.Popen(
                 [*command, *left_out],
-                cwd=folder,
+                cwd=choice.results,
                 env=variables,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -95,13 +95,14 @@ def run(
             )
 
 
-def _files_of(folder: Path) -> list[str]:
-    """The user's limits and baselines, which pytest looks for in the suite's folder otherwise."""
-    found = {
-        "--energy-budgets": folder / BUDGETS_FILE,
-        "--energy-baselines": folder / BASELINES_FOLDER,
-    }
-    return [f"{option}={path}" for option, path in found.items() if path.exists()]
+def _files_of(folder: Path, arguments: Sequence[str]) -> list[str]:
+    """Limits and baselines of these models, which pytest would look for beside the suite."""
+    budgets, baselines = folder / BUDGETS_FILE, folder / BASELINES_FOLDER
+    makes_baselines = any(each.startswith("--energy-update") for each in arguments)
+    return [
+        *([f"--energy-budgets={budgets}"] if budgets.exists() else []),
+        *([f"--energy-baselines={baselines}"] if baselines.exists() or makes_baselines else []),
+    ]
 
 
 def _wait(child: subprocess.Popen[bytes]) -> int:
@@ -125,7 +126,7 @@ def status_of(status: int, log: Path, tell: Callable[[str], None]) -> int:
     if status in (0, 5):
         return 0
     if status == 1:
-        tell(f"not all models were measured; what pytest said: {log}")
+        tell(f"not all models were measured within their limits; what pytest said: {log}")
         return FAILED
     if status == 2:
         tell("stopped; the same command goes on where it was")

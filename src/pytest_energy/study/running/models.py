@@ -74,7 +74,7 @@ def loaded(source: str, class_name: str, dtype: str, device: str) -> Any:
 
     try:
         model = _class(class_name).from_pretrained(source, dtype=getattr(torch, dtype))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, ImportError) as error:
         raise CannotRun(
             f"{source} can't be loaded: {_first_line(error)} (random weights need no download: "
             "--weights random)"

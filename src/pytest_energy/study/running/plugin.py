@@ -258,7 +258,9 @@ class _Keeper:
         if report.when == "call" and hasattr(report, "energy"):
             outcome = self._keep(report.energy, properties.get(_CODECARBON))
         if self._progress and (report.when == "call" or report.outcome != "passed"):
-            self._progress.end(str(name), outcome or _why(report))
+            said = [outcome] if outcome else []
+            said += [] if outcome and report.outcome == "passed" else [_why(report)]
+            self._progress.end(str(name), "; ".join(said))
 
     def pytest_sessionfinish(self) -> None:
         if self._progress:
