@@ -19,6 +19,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.realtime
+
 SHOP = '''
 import os
 import time

@@ -197,15 +197,18 @@ spin(100)
 
 
 @pytest.mark.parametrize(
-    ("times", "range_joules", "watts"), [(1, 60.0, 40.0), (2, 15.0, 60.0)], ids=["once", "twice"]
+    ("times", "range_joules", "watts", "start_joules"),
+    # The once is soon over: after 2 s a second one could be hidden in it.
+    [(1, 60.0, 40.0, 50.0), (2, 15.0, 60.0, 1.0)],
+    ids=["once", "twice"],
 )
 def test_a_counter_that_starts_again_in_a_window(
-    cpu: CpuBench, times: int, range_joules: float, watts: float
+    cpu: CpuBench, times: int, range_joules: float, watts: float, start_joules: float
 ) -> None:
     zone = Zone(
         "package-0",
         watts,
-        start_uj=1_000_000,
+        start_uj=int(start_joules * 1e6),
         range_uj=int(range_joules * 1e6),
         files={"constraint_0_max_power_uw": "35000000\n"},  # so that 70 W is the ceiling
     )

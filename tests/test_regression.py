@@ -13,6 +13,8 @@ import pytest
 from conftest import EnergyPytester
 from pytest_energy.comparing import inside
 
+pytestmark = pytest.mark.realtime
+
 #: Time for five rounds of CPU time.
 FIVE = ("--energy-max-rounds=5", "--energy-max-seconds=20", "--energy-gpus=none")
 IT = "@budget{marker}\ndef test_it():\n    spin({milliseconds})\n"
