@@ -8,18 +8,20 @@ from typing import TextIO
 from pytest_energy.study.running.choice import Choice
 from pytest_energy.study.running.twins import QUERIES, Twin
 
-#: To make or load a model, beside its queries.
+#: To make a model, beside its queries: for each, and for each of its parameters.
 LOAD_SECONDS = 4.0
+LOAD_SECONDS_PER_PARAMETER = 1.2e-8
 BAR = 20
 
 
 def expected_seconds(twin: Twin, choice: Choice, max_seconds: float) -> float | None:
     """How long a model takes, at most or about; None where nothing tells."""
+    load = LOAD_SECONDS + LOAD_SECONDS_PER_PARAMETER * twin.parameters
     if not choice.full:
-        return max_seconds + LOAD_SECONDS
+        return max_seconds + load
     if choice.device not in (None, "cpu") or choice.dtype not in twin.cpu_seconds:
         return None
-    return QUERIES * twin.cpu_seconds[choice.dtype] + LOAD_SECONDS
+    return QUERIES * twin.cpu_seconds[choice.dtype] + load
 
 
 def duration(seconds: float) -> str:
