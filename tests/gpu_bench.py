@@ -28,9 +28,8 @@ def infer(seconds=0.04, watts=300.0, gpu=0):
     before = library.fake_nvml_true_joules(gpu)
     library.fake_nvml_set_watts(gpu, watts)
     time.sleep(seconds)
-    joules = library.fake_nvml_true_joules(gpu) - before
+    TRUE_JOULES.append([before, library.fake_nvml_true_joules(gpu)])
     library.fake_nvml_set_watts(gpu, 50.0)
-    TRUE_JOULES.append(joules)
     Path("truth.json").write_text(json.dumps(TRUE_JOULES))
 """
 
@@ -104,10 +103,22 @@ class GpuBench:
     def test(self, name: str = "test_it") -> dict[str, Any]:
         return self._bench.tests()[name]
 
-    def true_joules(self) -> float:
-        """The mean over all calls."""
+    def true_joules_of_calls(self) -> float:
+        """The mean over all calls, without what lies between them."""
         calls = json.loads((self._bench.pytester.path / "truth.json").read_bytes())
-        return float(sum(calls) / len(calls))
+        return float(sum(after - before for before, after in calls) / len(calls))
+
+    def true_joules(self) -> float:
+        """For a call of the measured rounds, what lies between two calls included."""
+        calls = json.loads((self._bench.pytester.path / "truth.json").read_bytes())
+        joules, number, first = 0.0, 0, 0
+        for each in self.test()["rounds"]:
+            last = first + each["calls"]
+            if not each["warmup"]:
+                joules += calls[last - 1][1] - calls[first][0]
+                number += each["calls"]
+            first = last
+        return float(joules / number)
 
 
 @pytest.fixture
