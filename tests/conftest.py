@@ -84,7 +84,12 @@ class EnergyPytester:
         self.pytester = pytester
         self.record_path = pytester.path / "record.json"
         pytester.makepyfile(spin=SPIN)
-        pytester.makeini("[pytest]\nasyncio_default_fixture_loop_scope = function\n")
+        # Its plugin takes two seconds of every process.
+        lines = [
+            "addopts = -p no:hypothesispytest",
+            "asyncio_default_fixture_loop_scope = function",
+        ]
+        pytester.makeini("\n".join(["[pytest]", *lines]))
 
     def write(self, source: str) -> None:
         """The test file; `pytest`, `spin` and the marker's short name are imported in it."""
@@ -92,7 +97,7 @@ class EnergyPytester:
         self.pytester.makepyfile(test_it=head + textwrap.dedent(source))
 
     def run(self, *options: str, quick: bool = True) -> pytest.RunResult:
-        """Run in this process; quick runs take half a second a test and one round."""
+        """Run in this process; quick runs take a quarter of a second a test and one round."""
         return self.pytester.runpytest_inprocess(*self._options(options, quick))
 
     def run_process(self, *options: str, quick: bool = True) -> pytest.RunResult:
@@ -108,7 +113,7 @@ class EnergyPytester:
         return {each["id"].partition("::")[2]: each for each in self.record()["tests"]}
 
     def _options(self, options: tuple[str, ...], quick: bool) -> list[str]:
-        limits = ["--energy-max-seconds=0.4"] if quick else []
+        limits = ["--energy-max-seconds=0.2"] if quick else []
         # Tests of this suite needn't wait for each other, and least of all for other runs.
         locks = f"--energy-lock-folder={self.pytester.path / 'locks'}"
         return [*limits, locks, f"--energy-json={self.record_path}", *options]

@@ -10,15 +10,13 @@ from typing import Any
 import pytest
 
 from conftest import EnergyPytester
-from gpu_bench import TORCH, GpuBench
+from gpu_bench import OURS, TORCH, GpuBench
+from gpu_bench import QUICK_COUNTER as COUNTER
 
 pytestmark = pytest.mark.realtime
 
-#: Quick, so that a window opens and closes soon.
-COUNTER = "gpu uuid=GPU-aaaa name=Fake-A100 watts=50 period_ms=20 jitter_ms=2 latency_us=100"
-OURS = "process gpu=0 pid=self type=compute"
-#: One window of 15 J.
-INFER = "@budget('1 kJ / query')\ndef test_it(energy):\n    with energy.window(): infer(0.05)\n"
+#: One window of 60 J, long beside what a busy machine adds to it.
+INFER = "@budget('1 kJ / query')\ndef test_it(energy):\n    with energy.window(): infer(0.2)\n"
 #: One window of 20 CPU milliseconds: 80 mJ at 4 W a core.
 SPIN = "@budget('1 kJ / query')\ndef test_it(energy):\n    with energy.window(): spin(20)\n"
 
@@ -28,8 +26,10 @@ def gated(test: dict[str, Any]) -> list[str]:
 
 
 def assert_true_joules(gpu: GpuBench) -> None:
-    """Within what 10 ms at idle use: on a busy machine each refresh is seen up to 5 ms late."""
-    assert gpu.test()["joules_per_unit"] == pytest.approx(gpu.true_joules(), rel=0, abs=0.5)
+    """Those of this board: one that idles would have shown far more apart, over the same window."""
+    (only,) = gpu.test()["rounds"]
+    idle_joules = 50.0 * only["seconds"]
+    assert gpu.test()["joules_per_unit"] == pytest.approx(gpu.true_joules(), abs=idle_joules / 2)
 
 
 def assert_unmeasured(test: dict[str, Any], words: str) -> None:
@@ -53,7 +53,7 @@ BOARDS = [
     [("0,-1,1", 0), ("GPU-bb", 1), ("MIG-12", 2)],  # the first ends at -1, as in CUDA
 )
 def test_a_gpu_is_found_by_its_name(gpu: GpuBench, visible: str, number: int) -> None:
-    work = INFER.replace("0.05", f"0.05, gpu={number}")
+    work = INFER.replace("0.2", f"0.2, gpu={number}")
     result = gpu.run(BOARDS, work, "--energy-gpus=all", CUDA_VISIBLE_DEVICES=visible)
     result.assert_outcomes(passed=1)
     assert gated(gpu.test()) == [f"gpu:{number}"]
@@ -93,7 +93,7 @@ def test_process_ids_of_a_container_count_all_gpus_aloud(gpu: GpuBench) -> None:
     container = "from pytest_energy.measure import in_use\nin_use._FIRST_PID_NAMESPACE = ''\n"
     idle = "@budget('1 kJ / query')\ndef test_idle(energy):\n"
     idle += "    with energy.window(): time.sleep(0.3)\n"
-    source = container + INFER.replace("infer(0.05)", "infer(0.05); spin(20)") + idle
+    source = container + INFER.replace("infer(0.2)", "infer(0.2); spin(20)") + idle
     result = gpu.run([COUNTER, "process gpu=0 pid=4242424 type=compute"], source)
     result.assert_outcomes(passed=1, failed=1)
     # 20 ms at 50 W or more, since the CPU works on alone.
@@ -115,7 +115,7 @@ def test_no_program_nvidia_smi_is_needed(gpu: GpuBench) -> None:
 def test_boards_without_a_counter_have_their_power_integrated(gpu: GpuBench) -> None:
     new = "gpu uuid=GPU-aaaa name=New arch=10 watts=200 counter=no"
     old = "gpu uuid=GPU-bbbb name=Old arch=5 watts=75 counter=no instant=no"
-    source = INFER.replace("infer(0.05)", "time.sleep(1.05)")
+    source = INFER.replace("infer(0.2)", "time.sleep(1.05)")
     result = gpu.run([new, old, OURS, OURS.replace("0", "1")], source)
     result.assert_outcomes(passed=1)
     (only,) = gpu.test()["rounds"]
@@ -132,14 +132,14 @@ def test_boards_without_a_counter_have_their_power_integrated(gpu: GpuBench) -> 
 def test_power_samples_with_a_gap_are_unmeasured(gpu: GpuBench) -> None:
     # A call into C that keeps Python's lock: nothing can be sampled meanwhile.
     work = "import ctypes\n" + INFER.replace(
-        "infer(0.05)", "time.sleep(0.3); ctypes.PyDLL(None).usleep(500000); time.sleep(0.3)"
+        "infer(0.2)", "time.sleep(0.3); ctypes.PyDLL(None).usleep(500000); time.sleep(0.3)"
     )
     gpu.run([f"{COUNTER} counter=no", OURS], work).assert_outcomes(failed=1)
     assert_unmeasured(gpu.test(), "the power readings have a gap of 0.")
 
 
 def test_a_board_that_is_lost_fails_this_test_and_the_next(gpu: GpuBench) -> None:
-    work = INFER.replace("infer(0.05)", "infer(0.05); library.fake_nvml_fault(0, b'all', 15)")
+    work = INFER.replace("infer(0.2)", "infer(0.2); library.fake_nvml_fault(0, b'all', 15)")
     again = INFER.replace("test_it", "test_next")
     gpu.run([COUNTER, OURS], work + again).assert_outcomes(failed=2)
     assert_unmeasured(gpu.test(), "GPU is lost")

@@ -71,7 +71,7 @@ def torch_on_mps(energy_pytester: EnergyPytester) -> None:
 
 def run(mac: EnergyPytester, limit: str, scope: str, *options: str) -> dict[str, object]:
     mac.write(BODY.format(limit=limit, scope=scope))
-    mac.run_process("--energy-max-seconds=4", "--energy-max-rounds=1", *options, quick=False)
+    mac.run_process("--energy-max-seconds=1", "--energy-max-rounds=1", *options, quick=False)
     return dict(mac.tests()["test_it"])
 
 

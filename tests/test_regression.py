@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from conftest import EnergyPytester
+from gpu_bench import LIGHT
 from pytest_energy.comparing import inside
 
 pytestmark = pytest.mark.realtime
@@ -28,9 +29,10 @@ def no_ci(monkeypatch: pytest.MonkeyPatch) -> None:
 class Project:
     """A user's project with a folder of baselines."""
 
-    def __init__(self, bench: EnergyPytester) -> None:
+    def __init__(self, bench: EnergyPytester, measured: dict[str, str]) -> None:
         self.bench = bench
         self.folder = bench.pytester.path / "energy-baselines"
+        self._measured = measured
 
     def run(self, *options: str) -> pytest.RunResult:
         return self.bench.run(*FIVE, *options, quick=False)
@@ -44,6 +46,17 @@ class Project:
         """A run of one test whose work takes this much CPU time."""
         self.bench.write(IT.format(marker=marker, milliseconds=milliseconds))
         return self.run(*options)
+
+    def with_baseline(self) -> None:
+        """What `it(2, "--energy-update=new")` stores, which is measured once for all tests."""
+        if self._measured:
+            self.folder.mkdir()
+            for name, text in self._measured.items():
+                (self.folder / name).write_text(text, encoding="utf-8")
+        else:
+            self.it(2, "--energy-update=new")
+            paths = self.folder.iterdir()
+            self._measured |= {each.name: each.read_text(encoding="utf-8") for each in paths}
 
     def stored(self) -> list[dict[str, Any]]:
         return [json.loads(each) for each in self.text().splitlines()]
@@ -70,9 +83,15 @@ def told(result: pytest.RunResult) -> str:
     return " ".join(each.strip() for each in result.stdout.lines)
 
 
+@pytest.fixture(scope="module")
+def measured() -> dict[str, str]:
+    """Files of baselines, by name."""
+    return {}
+
+
 @pytest.fixture
-def project(energy_pytester: EnergyPytester) -> Project:
-    return Project(energy_pytester)
+def project(energy_pytester: EnergyPytester, measured: dict[str, str]) -> Project:
+    return Project(energy_pytester, measured)
 
 
 def test_work_that_grew_fails_beside_its_baseline(project: Project) -> None:
@@ -121,7 +140,7 @@ def test_without_a_folder_and_without_asking_nothing_is_said(project: Project) -
 
 
 def test_modes(project: Project) -> None:
-    project.it(2, "--energy-update=new")
+    project.with_baseline()
     project.to_yesterday()
     before = project.text()
     unchanged = told(project.it(2, "--energy-update=new"))
@@ -439,7 +458,7 @@ def test_another_key_is_named(project: Project) -> None:
 
 
 def test_a_limit_and_a_baseline_apply_together(project: Project) -> None:
-    project.it(2, "--energy-update=new")
+    project.with_baseline()
     project.it(3, marker='("1 J / query", max_increase="99 %")').assert_outcomes(passed=1)
     project.it(4, marker='("1 J / query")').assert_outcomes(failed=1)
     assert "over the mean of 1 session" in project.test()["reason"]
@@ -466,13 +485,14 @@ def test_named_measurements_have_baselines_of_their_own(project: Project) -> Non
 
 def test_workers_measure_and_the_controller_writes(project: Project) -> None:
     project.bench.write(TWO.format(name="b", ms=2))
-    project.bench.run_process(*FIVE, "-n2", "--energy-update=new", quick=False)
+    two = ("-n2", *LIGHT, *FIVE)
+    project.bench.run_process(*two, "--energy-update=new", quick=False)
     assert [each["test"] for each in project.stored()] == [
         "test_it.py::test_a",
         "test_it.py::test_b",
     ]
     project.bench.write(TWO.format(name="c", ms=2))
-    result = project.bench.run_process(*FIVE, "-n2", quick=False)
+    result = project.bench.run_process(*two, quick=False)
     verdicts = {name: each["verdict"] for name, each in project.bench.tests().items()}
     assert verdicts == {"test_a": "pass", "test_c": "no-budget"}
     (sentence,) = project.bench.record()["unused_baselines"]
@@ -481,7 +501,7 @@ def test_workers_measure_and_the_controller_writes(project: Project) -> None:
 
 
 def test_too_few_rounds_are_no_comparison(project: Project) -> None:
-    project.it(2, "--energy-update=new")
+    project.with_baseline()
     project.bench.write(IT.format(marker="(max_increase='5 %')", milliseconds=2))
     result = project.bench.run("--energy-max-rounds=1")
     result.assert_outcomes(failed=1)
@@ -521,7 +541,7 @@ def test_a_folder_that_can_not_be_written_is_said_and_fails(project: Project) ->
 
 def test_all_fits_eighty_columns(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
-    project.it(2, "--energy-update=new")
+    project.with_baseline()
     lines = project.it(3).stdout.lines
     start = next(index for index, line in enumerate(lines) if line.strip("=") == " energy ")
     shown = [each for each in lines[start:] if not each.startswith("run record: ")]

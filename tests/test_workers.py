@@ -13,10 +13,14 @@ from hypothesis import strategies as st
 
 from conftest import EnergyPytester
 from fake_powercap import Layout, Zone, running
-from gpu_bench import COUNTER, LIGHT, TORCH, GpuBench
+from gpu_bench import LIGHT, TORCH, GpuBench
 from pytest_energy.pinning import VISIBLE, WORKER, pin
 
-BOARDS = [COUNTER.replace("GPU-aaaa", f"GPU-{letter * 4}") for letter in "abcd"]
+#: Refreshed every 50 ms, so a window takes half a second.
+BOARDS = [
+    f"gpu uuid=GPU-{letter * 4} watts=50 period_ms=50 jitter_ms=4 latency_us=200"
+    for letter in "abcd"
+]
 #: One window of work on the worker's GPU; each says when it was called, and with which GPU.
 TESTS = """
 import os, time, json
