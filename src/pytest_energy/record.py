@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -273,6 +273,28 @@ class RunRecord:
     unused_baselines: tuple[str, ...] = ()
     lost_tests: tuple[str, ...] = ()
     schema: int = SCHEMA
+
+    @property
+    def last_attempts(self) -> tuple[TestRecord, ...]:
+        """Every measurement of each test's last attempt; a rerun takes its predecessor's place."""
+        last: dict[str, int] = {}
+        for each in self.tests:
+            last[each.id] = max(last.get(each.id, 0), each.attempt)
+        return tuple(each for each in self.tests if each.attempt == last[each.id])
+
+
+def values_per_unit(rounds: Sequence[RoundRecord], method: str) -> tuple[float, ...]:
+    """What is judged, for one unit, in each of these rounds: joules, or CPU seconds by that method.
+
+    None of them where a round has no figure above zero.
+    """
+    amounts = [each.cpu_seconds if method == CPU_TIME_METHOD else each.joules for each in rounds]
+    values = [
+        amount / each.units
+        for amount, each in zip(amounts, rounds, strict=True)
+        if amount is not None and amount > 0 and each.units > 0
+    ]
+    return tuple(values) if len(values) == len(rounds) else ()
 
 
 def carbon_record(intensity: Intensity) -> CarbonRecord:

@@ -83,15 +83,15 @@ class Reporting:
         mode, folder = self._settings.update, self._settings.baselines_folder
         if mode is None:
             return
-        from pytest_energy.store.file import BaselineError, exclusively, read_folder, write_folder
+        from pytest_energy.store.change import change_folder
+        from pytest_energy.store.file import BaselineError
         from pytest_energy.store.update import update
 
         shown = self._settings.baselines.shown or folder.name
         try:
-            with exclusively(folder):
-                before = read_folder(folder, shown)
-                found = update(before.lines, [self._record()], mode)
-                written = write_folder(folder, before, found.lines) if found.changed else ()
+            found, written = change_folder(
+                folder, shown, lambda lines: update(lines, [self._record()], mode)
+            )
         except BaselineError as error:
             self._unwritten += str(error).splitlines()
         except OSError as error:

@@ -118,9 +118,7 @@ class _Session:
 
 
 def _last_attempt(record: RunRecord, test_id: str) -> _Session | None:
-    tests = [each for each in record.tests if each.id == test_id]
-    last = max((each.attempt for each in tests), default=0)
-    found = tuple(each for each in tests if each.attempt == last)
+    found = tuple(each for each in record.last_attempts if each.id == test_id)
     return _Session(record.run.start, found) if found else None
 
 

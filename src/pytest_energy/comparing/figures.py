@@ -6,7 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pytest_energy.comparing.outcome import Compared, CouldNotCompare, Outcome, Quantity
-from pytest_energy.record import CPU_TIME_METHOD, MachineRecord, RunRecord, TestRecord
+from pytest_energy.record import (
+    CPU_TIME_METHOD,
+    MachineRecord,
+    RunRecord,
+    TestRecord,
+    values_per_unit,
+)
 
 REFERENCE, CANDIDATE = "reference", "candidate"
 
@@ -61,9 +67,7 @@ class Matched:
 
 def figures_of(record: RunRecord) -> dict[Key, Figure]:
     """The figures of a run; of a test that was run again, those of its last attempt."""
-    last = {each.id: each.attempt for each in sorted(record.tests, key=lambda each: each.attempt)}
-    found = (_figure(each) for each in record.tests if each.attempt == last[each.id])
-    return {each.key: each for each in found}
+    return {each.key: each for each in map(_figure, record.last_attempts)}
 
 
 def _figure(test: TestRecord) -> Figure:
@@ -77,14 +81,8 @@ def _figure(test: TestRecord) -> Figure:
     if test.failure:
         ended = f"the test ended in {test.failure}, so its work may not have been done"
         return Figure(key, (), channels, problem=ended)
-    rounds = [each for each in test.rounds if not each.warmup]
-    amounts = [each.cpu_seconds if counts_cpu_time else each.joules for each in rounds]
-    values = tuple(
-        amount / each.units
-        for amount, each in zip(amounts, rounds, strict=True)
-        if amount is not None and amount > 0 and each.units > 0
-    )
-    if not values or len(values) < len(rounds):
+    values = values_per_unit([each for each in test.rounds if not each.warmup], test.method)
+    if not values:
         return Figure(key, (), channels, problem="one of its rounds has no figure")
     labels = ", ".join(f"{name}={value}" for name, value in sorted(test.labels.items()))
     return Figure(key, values, channels, test.strangers, labels=labels or "none")

@@ -15,6 +15,7 @@ from pytest_energy.comparing.figures import (
 from pytest_energy.comparing.outcome import Compared, ComparisonRecord, Outcome, Side
 from pytest_energy.comparing.words import changed, evidence, percent
 from pytest_energy.record import MachineRecord, RunRecord
+from pytest_energy.store.hardware import board_of
 from pytest_energy.verdict import MIN_ROUNDS, Change, change, session_of
 
 
@@ -95,12 +96,8 @@ def _compared(
 
 def _boards(figure: Figure, machine: MachineRecord) -> set[str]:
     """The UUIDs of the GPUs that a figure covers."""
-    numbers = [name.partition(":")[2] for name in figure.channels if name.startswith("gpu:")]
-    return {
-        machine.gpus[int(each)].uuid
-        for each in numbers
-        if each.isdecimal() and int(each) < len(machine.gpus)
-    }
+    boards = (board_of(name, machine) for name in figure.channels)
+    return {each.uuid for each in boards if each is not None}
 
 
 def _outcome(found: Change) -> Outcome:

@@ -19,12 +19,7 @@ from pytest_energy.measure.contest import Contest, compared_record
 from pytest_energy.measure.coverage import Coverage, cover
 from pytest_energy.measure.explain import Surroundings
 from pytest_energy.measure.in_use import find_gpus_in_use, offer_of
-from pytest_energy.measure.judgement import (
-    Bench,
-    Job,
-    Judgement,
-    test_record,
-)
+from pytest_energy.measure.judgement import Bench, Job, Judgement, test_record
 from pytest_energy.measure.lock import CPU, DEFAULT_FOLDER, DeviceLocks
 from pytest_energy.measure.meter import Meter
 from pytest_energy.measure.protocol import (
@@ -147,23 +142,17 @@ class Gate:
 
         `progress` is told of all rounds so far after each one. Gives a record for each budget.
         """
-        channels = self.instruments.channels
         watch = Watch(self.instruments)
-
-        def after_round(rounds: Sequence[Round]) -> None:
-            watch.look()
-            progress(rounds)
-
         with self._exclusively(job), self._checking_itself():
             rounds, bench = yield from run_rounds(
                 self._meter,
                 self._clock,
                 self._settings.limits,
-                [channel.name for channel in channels],
+                [channel.name for channel in self.instruments.channels],
                 self._warmup_seconds(job),
                 job.cycle,
-                lambda: self._appoint_after_warmup(job),
-                after_round,
+                lambda: self._appoint([job])[0],
+                _watched(watch, progress),
             )
         warmup = [each for each in rounds if each.warmup]
         return self._records(job, bench, warmup, watch.end())
@@ -182,16 +171,6 @@ class Gate:
         """
         first = jobs[0]
         watch = Watch(self.instruments)
-
-        def after_turn(rounds: Sequence[Round]) -> None:
-            watch.look()
-            progress(rounds)
-
-        def appoint() -> Contest:
-            self._self_check.end()
-            benches = tuple(self._appoint(each) for each in jobs)
-            return Contest(tuple(labels), benches, max_increase)
-
         with self._exclusively(first), self._checking_itself():
             rounds, contest = yield from run_turns(
                 self._meter,
@@ -201,8 +180,8 @@ class Gate:
                 self._warmup_seconds(first),
                 first.cycle,
                 len(jobs),
-                appoint,
-                after_turn,
+                lambda: Contest(tuple(labels), self._appoint(jobs), max_increase),
+                _watched(watch, progress),
             )
         around = watch.end()
         warmup = [[each for each in mine if each.warmup] for mine in rounds]
@@ -226,7 +205,7 @@ class Gate:
         watch = Watch(self.instruments)
         watch.look()
         with self._exclusively(job):
-            _, bench = yield from run_window(self._meter, names, lambda: self._appoint(job))
+            _, bench = yield from run_window(self._meter, names, lambda: self._appoint([job])[0])
         return self._records(job, bench, (), watch.end())
 
     def unmeasured(self, job: Job, reason: str) -> tuple[TestRecord, ...]:
@@ -253,17 +232,18 @@ class Gate:
         counted = all(each.counts_cpu_time for each in job.budgets)
         return CPU_WARMUP_SECONDS if counted else WARMUP_SECONDS
 
-    def _appoint_after_warmup(self, job: Job) -> Bench:
+    def _appoint(self, jobs: Sequence[Job]) -> tuple[Bench, ...]:
+        """What is judged of each, once warm-up is over; they have their budgets in common."""
         self._self_check.end()
-        return self._appoint(job)
-
-    def _appoint(self, job: Job) -> Bench:
-        coverages = self._coverages(job.budgets)
-        return Bench(
-            tuple(
-                self._judgement(job, budget, coverage)
-                for budget, coverage in zip(job.budgets, coverages, strict=True)
+        coverages = self._coverages(jobs[0].budgets)
+        return tuple(
+            Bench(
+                tuple(
+                    self._judgement(job, budget, coverage)
+                    for budget, coverage in zip(job.budgets, coverages, strict=True)
+                )
             )
+            for job in jobs
         )
 
     def _judgement(self, job: Job, budget: Budget, coverage: Coverage) -> Judgement:
@@ -312,7 +292,7 @@ class Gate:
 
     @contextmanager
     def _checking_itself(self) -> Iterator[None]:
-        """From here until warm-up ends, or the work raises."""
+        """From here until `_appoint` ends it after warm-up, or the work raises."""
         self._self_check.begin()
         try:
             yield
@@ -328,6 +308,18 @@ class Gate:
             budgets = [_on_gpu(each) for each in budgets]
         required = self._settings.require_measured
         return [cover(each, in_use, held, offer, require_measured=required) for each in budgets]
+
+
+def _watched(
+    watch: Watch, progress: Callable[[Sequence[Round]], None]
+) -> Callable[[Sequence[Round]], None]:
+    """Tells of progress, and looks who else is on the GPUs, after each round or turn."""
+
+    def after(rounds: Sequence[Round]) -> None:
+        watch.look()
+        progress(rounds)
+
+    return after
 
 
 def _on_gpu(budget: Budget) -> Budget:

@@ -13,6 +13,7 @@ from pytest_energy.record import (
     MachineRecord,
     RunRecord,
     TestRecord,
+    values_per_unit,
 )
 from pytest_energy.sensors.base import Provenance
 from pytest_energy.store.hardware import boards_of, hardware_of
@@ -198,14 +199,7 @@ def compared_rounds(test: TestRecord) -> tuple[float, ...]:
     None of them where a round has no figure.
     """
     measured = [each for each in test.rounds if not each.warmup][:COMPARED_ROUNDS]
-    is_cpu_time = test.method == CPU_TIME_METHOD
-    amounts = [each.cpu_seconds if is_cpu_time else each.joules for each in measured]
-    values = [
-        amount / each.units
-        for amount, each in zip(amounts, measured, strict=True)
-        if amount is not None and each.units > 0
-    ]
-    return tuple(values) if len(values) == len(measured) and all(v > 0 for v in values) else ()
+    return values_per_unit(measured, test.method)
 
 
 def line_of(test: TestRecord, record: RunRecord) -> Line:

@@ -30,7 +30,7 @@ def hardware_of(test: TestRecord, machine: MachineRecord) -> str:
 def boards_of(test: TestRecord, machine: MachineRecord) -> tuple[str, ...]:
     """The UUIDs of the gated boards, sorted; none where nothing tells boards apart."""
     gated = {each.name for each in test.channels if each.gated}
-    boards = (_board(name, machine) for name in gated)
+    boards = (board_of(name, machine) for name in gated)
     return tuple(sorted(each.uuid for each in boards if each is not None and each.uuid))
 
 
@@ -42,7 +42,7 @@ def file_name(hardware: str) -> str:
 
 
 def _gpus(channels: Sequence[ChannelRecord], machine: MachineRecord) -> str:
-    models = Counter(_model(_board(each.name, machine), machine) for each in channels)
+    models = Counter(_model(board_of(each.name, machine), machine) for each in channels)
     return " + ".join(
         f"{name} x{count}{settings}" for (name, settings), count in sorted(models.items())
     )
@@ -57,7 +57,7 @@ def _model(board: GpuRecord | None, machine: MachineRecord) -> tuple[str, str]:
     return board.name, limit + (f", MIG {board.mig}" if board.mig else "")
 
 
-def _board(channel: str, machine: MachineRecord) -> GpuRecord | None:
+def board_of(channel: str, machine: MachineRecord) -> GpuRecord | None:
     """The board of a channel such as "gpu:0"; records of the first version tell it by its place."""
     named = [each for each in machine.gpus if each.channel == channel]
     kind, _, index = channel.partition(":")

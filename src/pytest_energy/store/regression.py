@@ -33,6 +33,7 @@ from pytest_energy.verdict import (
     Verdict,
     change,
     session_of,
+    worst,
 )
 
 MAKE = "pytest --energy-update new"
@@ -122,9 +123,8 @@ def _without(test: TestRecord, baseline: BaselineRecord, verdict: Verdict) -> Te
 
 def _worst(test: TestRecord, verdict: Verdict, subject: str, predicate: str) -> TestRecord:
     """The worse of two verdicts with its reason; with both reasons where they are alike."""
-    ranks = list(Verdict)
     first = Verdict(test.verdict)
-    if first is Verdict.NO_BUDGET or ranks.index(verdict) > ranks.index(first):
+    if first is Verdict.NO_BUDGET or worst([first, verdict]) is not first:
         return replace(test, verdict=str(verdict), reason=f"{subject} is {predicate}")
     if verdict is first:
         return replace(test, reason=f"{test.reason}; and it is {predicate}")

@@ -110,13 +110,8 @@ def drop(before: Sequence[Line], patterns: Sequence[str]) -> Update:
 
 def _sessions(record: RunRecord, told: list[str]) -> Iterator[tuple[TestRecord, Line]]:
     """The sessions in a record, one for each key; what can't be one is told of."""
-    last = {each.id: 0 for each in record.tests}
-    for each in record.tests:
-        last[each.id] = max(last[each.id], each.attempt)
     seen = set()
-    for test in record.tests:
-        if test.attempt < last[test.id]:  # a rerun has taken its place
-            continue
+    for test in record.last_attempts:
         if test.reference is not None:  # its reference was measured beside it
             continue
         named = measured_as(test.id, test.name)

@@ -92,11 +92,8 @@ def points_of(runs: Sequence[RunRecord]) -> Points:
 
 def _measurements(run: RunRecord) -> Iterator[list[TestRecord]]:
     """The last attempt of each; several where they are windows of one run."""
-    last = {each.id: each.attempt for each in sorted(run.tests, key=lambda each: each.attempt)}
     groups: dict[tuple[str | None, ...], dict[tuple[str | None, ...], TestRecord]] = {}
-    for test in run.tests:
-        if test.attempt != last[test.id]:
-            continue
+    for test in run.last_attempts:
         is_window = test.joules_per_unit is not None and "study_model" in test.labels
         one = (test.id, test.unit, test.method, None if is_window else test.name)
         # A test with several limits has a record for each, with the same figure.

@@ -15,6 +15,10 @@ RecordPaths = Annotated[
     list[Path], typer.Argument(metavar="RECORD...", help="files of --energy-json", readable=False)
 ]
 
+BaselinesPath = Annotated[
+    Path, typer.Option("--folder", metavar="PATH", help="the folder of baselines", readable=False)
+]
+
 
 def stop(command: str, error: object) -> NoReturn:
     """End with status 2, and say why."""

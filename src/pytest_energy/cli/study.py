@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from pytest_energy import record
-from pytest_energy.cli_shared import RecordPath, RecordPaths, stop
+from pytest_energy.cli.shared import RecordPath, RecordPaths, stop
 
 study = typer.Typer(
     help='The study "Power Hungry Processing" (arXiv 2311.16863), and your figures beside it.',
