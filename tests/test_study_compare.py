@@ -32,10 +32,17 @@ from pytest_energy.study.figures import figure_of, figures_of, spread_of
 from pytest_energy.study.place import Placements, place
 from pytest_energy.study.points import points_of
 from pytest_energy.study.remarks import OF_ITS_GRAMS, REMARKS, STATED, said_with_figures
+from pytest_energy.study.running.codecarbon_way import (
+    CodeCarbonFigure,
+    path_beside,
+    write_figure,
+)
+from pytest_energy.study.running.results import points_in
 from records import RECORD, TEST, UNMEASURED
 
 TASK = "fill-mask"
 MODELS = [each.model for each in figures_of(TASK)]
+FIGURE = CodeCarbonFigure("3.3.2", 100, 8.0, 2.0, 0.0, 0.5, 1.5, 6.2, 20.0)
 ON_CPU = ChannelRecord("cpu:process", "cpu", "CPU time x 4 W a core", "estimated", True, 1.0)
 
 
@@ -294,9 +301,11 @@ def test_every_reference_is_told_the_nearest_first() -> None:
 
 def test_a_model_without_a_reference_is_told_what_to_measure() -> None:
     (told,) = placed(own(1.0)).left_out
-    assert told.startswith("ours can't be placed: the record has no model of the study for fill-m")
+    assert told.startswith("ours can't be placed: there is no model of the study for fill-m")
     marker = told[told.index("energy_budget") :]
-    assert marker == (f'energy_budget(task="fill-mask", labels={{"study_model": "{MODELS[0]}"}})')
+    assert marker.startswith(
+        f'energy_budget(task="fill-mask", labels={{"study_model": "{MODELS[0]}"}}), or run: '
+    )
 
 
 def test_a_reference_of_another_task_hardware_or_method_is_none() -> None:
@@ -306,7 +315,16 @@ def test_a_reference_of_another_task_hardware_or_method_is_none() -> None:
     found = placed(on_cpu, own(1.0))
     assert not found.found
     assert "measured on A100 x1 @ 400 W, measured, the study's model" in found.left_out[0]
-    assert found.left_out[0].endswith("measure both alike, in one run")
+    assert found.left_out[0].endswith("measure both alike")
+
+
+def test_a_reference_of_another_precision_is_none() -> None:
+    reference = twin(MODELS[0], 1.0)  # float32
+    unknown, other = own(1.0), own(1.0, labels={"dtype": "bfloat16"})
+    assert placed(reference, unknown).found
+    found = placed(reference, other)
+    assert not found.found
+    assert "measured on A100 x1 @ 400 W, measured, bfloat16, the study's" in found.left_out[0]
 
 
 def test_a_record_without_a_model_of_ones_own_is_told() -> None:
@@ -358,6 +376,27 @@ def test_compare_prints_both_figures_the_agreement_and_what_is_left_out(path: Pa
     assert all(each in told for each in said_with_figures())
 
 
+def test_the_figures_of_codecarbon_stand_beside_ours(path: Path) -> None:
+    """Each model then has two rows, and the order of either count is told."""
+    ours = points_of([run_of(*(twin(model, 1.0 + n) for n, model in enumerate(MODELS)))]).found
+    records = []
+    for number, point in enumerate(ours):
+        single = path.parent / f"{number}.json"
+        write(run_of(twin(MODELS[number], point.joules_per_unit)), single)
+        # It counts the same model four times as high, and the order the other way round.
+        theirs = replace(FIGURE, joules_per_unit=4.0 * (len(ours) - number))
+        write_figure(theirs, path_beside(single))
+        records += [str(single), str(path_beside(single))]  # as a pattern such as *.json gives
+    result = command("compare", *records)
+    assert result.exit_code == 0, result.stderr
+    told = flat(result.output)
+    assert "(A100 x1 @ 400 W, measured, float32), Spearman's rank correlation: 1.00 over 8" in told
+    assert "400 W, CodeCarbon 3.3.2, float32), Spearman's rank correlation: -1.00 over 8" in told
+    table = render_study_comparison(compare_with_study(points_in([path.parent / "0.json"])), 100)
+    assert f"{MODELS[0]} (CodeCarbon 3.3.2)" in flat(table)
+    assert "8.89 3.20 1 of 1" in flat(table)  # 32 J, and its grams at the same intensity
+
+
 def test_compare_without_anything_to_compare_says_why(tmp_path: Path) -> None:
     write(run_of(UNMEASURED), tmp_path / "record.json")
     result = command("compare", str(tmp_path / "record.json"))
@@ -373,6 +412,15 @@ def test_place_prints_the_ratio_the_place_and_the_remarks(path: Path) -> None:
     assert f"ours ({TASK}): 0.833 times (0.817 to 0.850) what {MODELS[2]} takes here" in told
     assert "This places a model roughly, and is no limit" in told
     assert all(each in told for each in said_with_figures())
+
+
+def test_a_place_takes_its_reference_from_another_record(tmp_path: Path) -> None:
+    for name, test in (("own", own(2.0)), ("twin", twin(MODELS[0], 1.0))):
+        write(run_of(test), tmp_path / f"{name}.json")
+    write_figure(FIGURE, path_beside(tmp_path / "twin.json"))
+    result = command("place", *(str(each) for each in sorted(tmp_path.glob("*.json"))))
+    assert result.exit_code == 0, result.stderr
+    assert f"ours ({TASK}): 2.00 times (1.96 to 2.04) what {MODELS[0]}" in flat(result.output)
 
 
 def test_place_without_a_reference_ends_with_the_way_out(tmp_path: Path) -> None:

@@ -7,11 +7,12 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
 
+import fake_hub
 from pytest_energy.study.running.hub import real_inputs
 from pytest_energy.study.running.models import loaded, with_random_weights
 from pytest_energy.study.running.queries import inference_of, random_inputs
@@ -28,8 +29,8 @@ def twin(name: str) -> Twin:
     return found
 
 
-def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """The command as a user types it."""
+def run(folder: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """The command as a user types it, without the Hub unless a variable says where it is."""
     command = [
         sys.executable,
         "-m",
@@ -44,7 +45,7 @@ def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         cwd=folder,
         capture_output=True,
         text=True,
-        env={**os.environ, "COLUMNS": "120", "HF_HUB_OFFLINE": "1"},
+        env={**os.environ, "COLUMNS": "120", "HF_HUB_OFFLINE": "1", **variables},
         check=False,
     )
 
@@ -54,7 +55,8 @@ def test_a_twin_is_as_large_as_its_row_says(name: str) -> None:
     found = twin(name)
     model = with_random_weights(found, "float32", "cpu", 0)
     assert sum(each.numel() for each in model.parameters()) == found.parameters
-    assert not any(each.requires_grad for each in model.parameters())
+    # As a model is loaded: weights that need no gradient are multiplied another, slower way.
+    assert all(each.requires_grad for each in model.parameters()) and not model.training
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
@@ -180,6 +182,7 @@ def rows(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     package = ModuleType("datasets")
     package.load_dataset = lambda *_, **__: iter(found)  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "datasets", package)
+    monkeypatch.setattr("huggingface_hub.dataset_info", lambda name: SimpleNamespace(id=name))
     return found
 
 
@@ -206,7 +209,7 @@ def test_real_texts_are_tokenized_for_their_model(
 
     found = twin("distilbert-sst2")
     model = loaded(str(tmp_path), found.model.class_name, "float32", "cpu")
-    inputs = real_inputs(found, str(tmp_path), model, 2)
+    inputs, _ = real_inputs(found, str(tmp_path), model, 2)
     assert inputs[0]["input_ids"].tolist() == [[1, 1, 2]]
     assert [each["input_ids"].shape[1] for each in inputs] == [3, 512]
     assert inference_of(found, model, inputs).query(inputs[1]).logits.shape == (1, 2)
@@ -234,11 +237,40 @@ def test_real_images_are_resized_for_their_model(
 
     found = twin("vit-base-224")
     model = loaded(str(tmp_path), found.model.class_name, "bfloat16", "cpu")
-    (given,) = real_inputs(found, str(tmp_path), model, 5)
+    (given,), _ = real_inputs(found, str(tmp_path), model, 5)
     assert given["pixel_values"].shape == (1, 3, 32, 32)
     assert given["pixel_values"].dtype == model.dtype
     assert bool((given["pixel_values"] == given["pixel_values"].max()).all())
     assert inference_of(found, model, [given]).query(given).logits.shape == (1, 2)
+
+
+def test_models_and_data_come_from_the_hub(tmp_path: Path) -> None:
+    from datasets import Dataset, Features, Image
+    from PIL.Image import new as picture
+
+    hub, found = tmp_path / "hub", twin("mobilenet*")
+    folder = hub / "models" / found.study_id
+    with_random_weights(found, "float32", "cpu", 0).save_pretrained(folder)
+    settings = {"image_processor_type": "ViTImageProcessor", "size": {"height": 192, "width": 192}}
+    (folder / "preprocessor_config.json").write_text(json.dumps(settings), encoding="utf-8")
+    rows = {"img": [picture("RGB", (32, 32), (shade, 0, 0)) for shade in range(20)]}
+    # The study's first data set for the task is gone, and its second one has a namespace now.
+    path = hub / "datasets" / "uoft-cs" / "cifar100" / "test-00000-of-00001.parquet"
+    path.parent.mkdir(parents=True)
+    Dataset.from_dict(rows, Features({"img": Image()})).to_parquet(str(path))
+    with fake_hub.running(hub) as address:
+        result = run(
+            tmp_path,
+            "--weights=hub",
+            "--twin=mobilenet*",
+            HF_HUB_OFFLINE="0",
+            HF_ENDPOINT=address,
+            HF_HOME=str(tmp_path / "home"),
+        )
+    assert result.returncode == 0, result.stderr
+    (stored,) = tmp_path.rglob("mobilenet*-float32-cpu-hub.json")
+    (test,) = json.loads(stored.read_bytes())["tests"]
+    assert (test["labels"]["weights"], test["labels"]["dataset"]) == ("hub", "cifar100")
 
 
 def test_without_the_hub_it_says_so(tmp_path: Path) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 import io
+import sys
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -19,8 +21,14 @@ from pytest_energy.record import RecordError
 from pytest_energy.study.running import codecarbon_way, command
 from pytest_energy.study.running.choice import OPTIONS, Choice
 from pytest_energy.study.running.codecarbon_way import CodeCarbonFigure
-from pytest_energy.study.running.hub import dataset_of, text_of
-from pytest_energy.study.running.memory import BYTES, GIB, free_bytes, why_too_big
+from pytest_energy.study.running.hub import datasets_of, text_of
+from pytest_energy.study.running.memory import (
+    BYTES,
+    GIB,
+    free_bytes,
+    free_bytes_for,
+    why_too_big,
+)
 from pytest_energy.study.running.models import CannotRun
 from pytest_energy.study.running.progress import Progress, bar, duration, expected_seconds
 from pytest_energy.study.running.results import labels, read_result, result_of
@@ -185,7 +193,10 @@ def test_a_name_may_leave_out_its_task_and_hold_stars() -> None:
         (Choice(method="guess"), "--method=guess: choose from ours, codecarbon"),
         (Choice(threads=0), "--threads=0: write a whole number from 1 up"),
         (Choice(model="gpt2"), "add one task, for example --task=text-classification"),
-        (Choice(model="gpt2", tasks=("text-generation",), weights="hub"), "leave out"),
+        (
+            Choice(model="gpt2", tasks=("text-generation",), weights="hub"),
+            "leave it out, or add --twin",
+        ),
         (Choice(model="./nowhere", tasks=("text-generation",)), "there is no such folder"),
     ],
 )
@@ -201,6 +212,19 @@ def test_a_model_of_ones_own_does_the_queries_of_its_task(tmp_path: Path) -> Non
     assert own.name == f"text-generation/{tmp_path.name}"
     assert (own.inputs, own.new_tokens) == (twin("gpt2").inputs, twin("gpt2").new_tokens)
     assert not own.study_id
+
+
+def test_twins_are_run_beside_a_model_of_ones_own(tmp_path: Path) -> None:
+    alone = Choice(tasks=("text-generation",), model=str(tmp_path), results=tmp_path)
+    choice = replace(alone, names=("gpt2*",), weights="hub")
+    choice.check()
+    own, *beside = choice.subjects()
+    assert alone.subjects() == (own,)
+    assert beside == [twin("gpt2"), twin("gpt2-medium")]
+    assert [choice.weights_of(each) for each in choice.subjects()] == ["own", "hub", "hub"]
+    (folder := tmp_path / "gpt2").mkdir()
+    with pytest.raises(ValueError, match="the name of a twin, text-generation/gpt2: rename"):
+        replace(choice, model=str(folder)).check()
 
 
 def test_a_result_is_kept_apart_by_all_that_makes_another_figure(tmp_path: Path) -> None:
@@ -225,6 +249,10 @@ def test_what_has_a_result_is_not_pending(tmp_path: Path) -> None:
     assert choice.pending("cpu") == (twin("distilgpt2"),)
     assert len(choice.pending("cuda")) == 2
     assert len(replace(choice, again=True).pending("cpu")) == 2
+    both = replace(choice, method="codecarbon")
+    assert len(both.pending("cpu")) == 2
+    codecarbon_way.write_figure(FIGURE, codecarbon_way.path_beside(path))
+    assert both.pending("cpu") == choice.pending("cpu")
 
 
 def test_every_setting_reaches_pytest() -> None:
@@ -256,6 +284,14 @@ def test_memory_that_nothing_tells_leaves_nothing_out() -> None:
     assert why_too_big(twin("opt-1.3b"), "float32", None) == ""
 
 
+def test_a_gpu_tells_its_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch = ModuleType("torch")  # this machine has no GPU
+    torch.cuda = SimpleNamespace(mem_get_info=lambda device: (5 * len(device), 80))  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "torch", torch)
+    assert free_bytes_for("cuda:1") == 30
+    assert free_bytes_for("cpu") != 30
+
+
 def test_this_machine_tells_its_memory() -> None:
     assert (free_bytes() or 0) > 0
 
@@ -269,6 +305,7 @@ def test_the_plan_of_a_short_run_is_its_time_limit(tmp_path: Path) -> None:
     path = choice.result_path(twin("albert-base-v2"), "cpu")
     assert path is not None
     record.write(session(), path)
+    codecarbon_way.write_figure(FIGURE, codecarbon_way.path_beside(path))
     assert command.plan(replace(choice, method="codecarbon"), "cpu", 60) == [
         "1 of 4 have a result and keep it; --again replaces it",
         "3 models, at most 60 s each: 3 min at most",
@@ -393,7 +430,7 @@ def test_the_table_keeps_names_and_figures_at_any_width(width: int) -> None:
     assert "1.00" in flat  # Wh for 1,000
     assert "0.5560.6" in flat  # CodeCarbon's, and how many times ours that is
     assert "CodeCarbon3.3.2countsasthestudydid" in flat
-    assert "incomparisonwithit" not in flat or "x/own" in flat
+    assert "innocomparisonwithit:x/own." in flat
     assert render_results([], width) == ""
 
 
@@ -432,23 +469,23 @@ def test_1000_queries_are_one_window_or_ten(
 
 
 def test_prompts_are_the_first_words_of_a_row() -> None:
-    data = dataset_of("text-generation")
+    data = datasets_of("text-generation")[0]
     text = text_of({data.field: " ".join(map(str, range(50)))}, data, "text-generation")
     assert text.split() == [str(each) for each in range(20)]
 
 
 def test_the_last_of_the_first_words_is_masked() -> None:
-    data = replace(dataset_of("fill-mask"), field="text")
+    data = replace(datasets_of("fill-mask")[0], field="text")
     assert text_of({"text": "a b c"}, data, "fill-mask", "<mask>") == "a b <mask>"
 
 
 def test_lists_of_words_are_joined() -> None:
-    data = replace(dataset_of("token-classification"), field="tokens")
+    data = replace(datasets_of("token-classification")[0], field="tokens")
     assert text_of({"tokens": ["EU", "rejects"]}, data, "token-classification") == "EU rejects"
 
 
 def test_zero_shot_asks_as_the_study_asked() -> None:
-    data = dataset_of("zero-shot")
+    data = datasets_of("zero-shot")[0]
     assert text_of({data.field: "fine"}, data, "zero-shot") == (
         "what is the binary sentiment of the following sentence? fine"
     )
@@ -456,7 +493,7 @@ def test_zero_shot_asks_as_the_study_asked() -> None:
 
 def test_a_task_without_data_says_so() -> None:
     with pytest.raises(CannotRun, match="no data for automatic-speech-recognition"):
-        dataset_of("automatic-speech-recognition")
+        datasets_of("automatic-speech-recognition")
 
 
 # -- as the study counted -------------------------------------------------------------------------
@@ -484,11 +521,12 @@ def test_codecarbon_counts_the_whole_machine_and_a_constant_for_memory() -> None
 # -- the command ----------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("words", [["study", "run"], ["study"]])
 def test_the_command_says_what_it_cannot_run(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    result = CliRunner().invoke(app, ["study", "run", "--task", "chess"])
+    result = CliRunner().invoke(app, [*words, "--task", "chess"])
     assert result.exit_code == 2
     assert "pytest-energy study run: 'chess' is no task that can be run" in result.stderr
     assert not list(tmp_path.iterdir())
@@ -499,12 +537,23 @@ def test_without_torch_it_says_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, energy_pytester: EnergyPytester
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    result = CliRunner().invoke(app, ["study", "run"])
+    result = CliRunner().invoke(app, ["study"])
     assert result.exit_code == 2
     assert 'pip install "pytest-energy[transformers]"' in result.stderr
     energy_pytester.write("def test_it(): pass")
     run = energy_pytester.run_process("-p", "pytest_energy.study.running.plugin")
     run.stderr.fnmatch_lines(['*pip install "pytest-energy[[]transformers[]]"*'])
+
+
+def test_it_ends_with_what_can_be_done_with_the_results(tmp_path: Path) -> None:
+    assert command.ending(Choice(), "energy-study", 1261.0) == [
+        "results: energy-study; it took 21 min",
+        "beside the study's figures: pytest-energy study compare energy-study/*/*.json",
+    ]
+    own = Choice(tasks=("fill-mask",), model=str(tmp_path))
+    place = "pytest-energy study place energy-study/fill-mask/*.json"
+    assert place + " (needs one" in command.ending(own, "energy-study", 9.0)[1]
+    assert command.ending(replace(own, names=("*",)), "energy-study", 9.0)[1].endswith(place)
 
 
 @pytest.mark.parametrize(

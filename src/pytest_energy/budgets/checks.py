@@ -153,7 +153,7 @@ def watts_per_core(value: object) -> float | Literal["tdp"]:
 def intensity(value: object) -> float:
     """Grams of CO2e for one kWh."""
     if not isinstance(value, str):
-        raise ValueError("it is a text that names its unit, not a bare number")
+        raise ValueError(f"it is a text that names its unit, not {_kind(value)}")
     try:
         return parse_intensity(_quantity(value))
     except ValueError:
@@ -162,7 +162,7 @@ def intensity(value: object) -> float:
 
 def limit(value: object) -> Limit:
     if not isinstance(value, str):
-        raise ValueError("a limit is a text that names its unit, not a bare number")
+        raise ValueError(f"a limit is a text that names its unit, not {_kind(value)}")
     try:
         return parse_limit(_quantity(value))
     except LimitError as error:
@@ -196,3 +196,10 @@ def _quantity(value: str) -> str:
     if len(value) > LONGEST_QUANTITY:
         raise ValueError(f"it is longer than {LONGEST_QUANTITY} characters")
     return value
+
+
+def _kind(value: object) -> str:
+    """What TOML calls it."""
+    numbers: dict[type, str] = dict.fromkeys((int, float), "a bare number")
+    kinds = {**numbers, bool: "a boolean", list: "an array", dict: "a table"}
+    return kinds.get(type(value), "a date or time")

@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from typer.core import TyperGroup
 
 from pytest_energy import record
-from pytest_energy.cli.shared import RecordPath, RecordPaths, stop
+from pytest_energy.cli.shared import RecordPaths, stop
+
+
+class _RunUnlessToldOtherwise(TyperGroup):
+    """`pytest-energy study --task T` is short for `pytest-energy study run --task T`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        names_no_command = not args or (args[0].startswith("-") and args[0] != "--help")
+        return super().parse_args(ctx, ["run", *args] if names_no_command else args)
+
 
 study = typer.Typer(
-    help='The study "Power Hungry Processing" (arXiv 2311.16863), and your figures beside it.',
-    no_args_is_help=True,
+    cls=_RunUnlessToldOtherwise,
+    help='The study "Power Hungry Processing" (arXiv 2311.16863), and your figures beside it. '
+    "Without a command, `run`.",
 )
 
 
@@ -45,15 +57,16 @@ def study_compare(
     """Print the figures of run records beside the study's, and whether the order is the same.
 
     Each measurement with a task of the study counts; the label study_model says which of its
-    models it was.
+    models it was. Where CodeCarbon's figure stands beside a record of `study run --method
+    codecarbon`, it is compared too.
     """
     from pytest_energy.report.study import render_study_comparison
     from pytest_energy.study.compare import compare_with_study
-    from pytest_energy.study.points import points_of
+    from pytest_energy.study.running.results import points_in
 
     command = "study compare"
     try:
-        points = points_of([record.read(each) for each in paths])
+        points = points_in(paths)
         if not points.found:
             raise ValueError("; ".join(("nothing to compare with the study", *points.left_out)))
         found = compare_with_study(points)
@@ -71,18 +84,24 @@ def study_compare(
 
 
 @study.command("place")
-def study_place(path: RecordPath) -> None:
+def study_place(paths: RecordPaths) -> None:
     """Say where a model stands among the study's, by its ratio to a twin measured beside it.
 
-    Joules of two machines don't compare, so the record needs one of the study's models (label
-    study_model) of the same task. What comes out is a place, never a limit.
+    Joules of two machines don't compare, so it needs one of the study's models (label study_model)
+    of the same task, in the same record or in another of the same machine. What comes out is a
+    place, never a limit.
+
+    \b
+    pytest-energy study run --task text-classification --model ./mine --twin 'distil*'
+    pytest-energy study place energy-study/text-classification/*.json
     """
     from pytest_energy.report.study import render_placements
     from pytest_energy.study.place import place
     from pytest_energy.study.points import points_of
+    from pytest_energy.study.running.results import records_in
 
     try:
-        found = place(points_of([record.read(path)]))
+        found = place(points_of([run for _, run in records_in(paths)]))
         if not found.found:
             raise ValueError("; ".join(found.left_out))
     except ValueError as error:
@@ -104,7 +123,9 @@ def study_run(
     ] = "random",
     model: Annotated[
         str,
-        typer.Option(metavar="PATH", help="a model of your own, a folder or an id; with --task"),
+        typer.Option(
+            metavar="PATH", help="a model of your own, a folder or an id; with --task; --twin adds"
+        ),
     ] = "",
     dtype: Annotated[
         str, typer.Option(metavar="DTYPE", help="float32, bfloat16 or float16")
@@ -174,7 +195,7 @@ def study_run(
     place = device_for(device)
     for line in command.plan(choice, place, seconds):
         tell(line)
-    status = 0
+    status, began = 0, time.monotonic()
     if choice.pending(place):
         ended = command.run(choice, seconds, arguments or [], tell)
         status = command.status_of(ended, results / command.LOG, tell)
@@ -182,5 +203,6 @@ def study_run(
         typer.echo(render_results(command.found(choice, place), Console().width), nl=False)
     except record.RecordError as error:
         stop("study run", error)
-    typer.echo(f"results: {results}", err=True)
+    for line in command.ending(choice, str(results), time.monotonic() - began):
+        tell(line)
     raise typer.Exit(status)

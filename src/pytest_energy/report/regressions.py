@@ -58,7 +58,8 @@ def _noisy(tests: Sequence[TestRecord]) -> list[str]:
     if not noisy:
         return []
     noise, test, found = max(noisy, key=lambda each: each[0])
-    which = _named(test) + (f", the most of {len(noisy)} tests" if len(noisy) > 1 else "")
+    number = len({_named(each) for _, each, _ in noisy})  # a test may have several limits
+    which = _named(test) + (f", the most of {number} tests" if number > 1 else "")
     return [
         f"this machine can see {shown_percent(noise)} today ({which}), and "
         f"{found.max_increase * 100:g} % was asked for: {_advice(noise, found)}"

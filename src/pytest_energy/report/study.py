@@ -84,14 +84,18 @@ def render_task(name: str, width: int) -> str:
 def render_study_comparison(found: Comparison, width: int) -> str:
     """One's own figures beside the study's, task by task, and how well the order agrees."""
     parts: list[str | Table] = []
-    several = len({row.point.dtype for row in found.rows if row.point.dtype}) > 1
+    dtypes = {row.point.dtype for row in found.rows if row.point.dtype}
+    methods = {row.point.evidence.method for row in found.rows}
     for name in dict.fromkeys(row.point.task for row in found.rows):
         task = task_named(name)
         table = _new_table("model", "Wh/1000", "gCO2e", "rank", "study Wh", "gCO2e", "rank")
         for row in found.rows:
             if row.point.task == name:
-                dtype = f" ({row.point.dtype})" if several and row.point.dtype else ""
-                table.add_row(row.point.name + dtype, *_cells(row))
+                point = row.point
+                told = [point.dtype] if len(dtypes) > 1 and point.dtype else []
+                told += [point.evidence.method] if len(methods) > 1 else []
+                model = point.name + (f" ({', '.join(told)})" if told else "")
+                table.add_row(model, *_cells(row))
         parts += [f"{name}: {_mean_of(task)}", table]
     parts += [_agrees(each) for each in found.agreements]
     parts += list(found.left_out)

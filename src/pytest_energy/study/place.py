@@ -47,7 +47,7 @@ class Placements:
 
 
 def place(points: Points) -> Placements:
-    """Place each model that isn't one of the study's beside the twins of the same record.
+    """Place each model that isn't one of the study's beside the twins that were measured alike.
 
     Raises ValueError where all models are the study's, or none is there.
     """
@@ -78,21 +78,26 @@ def _is_reference(candidate: Point, point: Point) -> bool:
         candidate.figure is not None
         and candidate.task == point.task
         and candidate.evidence == point.evidence
+        and (None in (candidate.dtype, point.dtype) or candidate.dtype == point.dtype)
     )
+
+
+def _in_words(point: Point) -> str:
+    return f"{point.evidence}, {point.dtype}" if point.dtype else str(point.evidence)
 
 
 def _why_not(point: Point, points: Points) -> str:
     twins = [each for each in points.found if each.figure and each.task == point.task]
     if twins:
         return (
-            f"it was measured on {point.evidence}, the study's model {twins[0].name} on "
-            f"{twins[0].evidence}; measure both alike, in one run"
+            f"it was measured on {_in_words(point)}, the study's model {twins[0].name} on "
+            f"{_in_words(twins[0])}; measure both alike"
         )
     example = figures_of(point.task)[0].model
     return (
-        f"the record has no model of the study for {point.task} beside it; measure one in the same "
-        f'run, marked with @pytest.mark.energy_budget(task="{point.task}", '
-        f'labels={{"study_model": "{example}"}})'
+        f"there is no model of the study for {point.task} beside it; measure one too, marked with "
+        f'@pytest.mark.energy_budget(task="{point.task}", labels={{"study_model": "{example}"}}), '
+        f"or run: pytest-energy study --task {point.task}"
     )
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
+from pytest_energy.study.running.codecarbon_way import path_beside
 from pytest_energy.study.running.memory import BYTES
 from pytest_energy.study.running.models import AUTO_CLASSES
 from pytest_energy.study.running.twins import Construction, Twin, pick, twins
@@ -48,8 +49,9 @@ SEVERAL = ("--study-task", "--study-twin")
 class Choice:
     """Which models are run, from where, and how.
 
-    tasks, names: all where empty. weights: "random" or "hub". model: a folder or an id of the Hub
-    instead of the twins, or "". device: None for torch's CUDA device where there is one. method:
+    tasks, names: all where empty. weights: "random" or "hub". model: a folder or an id of the Hub,
+    or "": it is run with the twins that `names` chooses, alone where that is empty. device: None
+    for torch's CUDA device where there is one. method:
     "codecarbon" counts as the study did too. results: None keeps nothing. again: results that are
     there are replaced.
     """
@@ -83,36 +85,45 @@ class Choice:
                 f"--model={self.model} says not what the model does: add one task, for example "
                 "--task=text-classification"
             )
-        if self.model and (self.names or self.weights != "random"):
-            raise ValueError("--model runs that model alone: leave out --twin and --weights")
+        if self.model and self.weights != "random" and not self.names:
+            raise ValueError(
+                f"--weights={self.weights} is for twins, and --model runs that model alone: leave "
+                "it out, or add --twin"
+            )
         looks_like_a_path = self.model.startswith((".", "/", "~"))
         if looks_like_a_path and not Path(self.model).expanduser().exists():
             raise ValueError(f"--model={self.model}: there is no such folder")
         self.subjects()
 
     def subjects(self) -> tuple[Twin, ...]:
-        """The models to be run. Raises ValueError for a task or name that is not known."""
+        """The models to be run, one's own first. Raises ValueError for a task or name not known."""
         if not self.model:
             return pick(self.tasks, self.names, twins())
+        own = self._own_model()
+        beside = pick(self.tasks, self.names, twins()) if self.names else ()
+        if own.name in {each.name for each in beside}:
+            raise ValueError(
+                f"--model={self.model} would have the name of a twin, {own.name}: rename its folder"
+            )
+        return own, *beside
+
+    def _own_model(self) -> Twin:
         alike = pick(self.tasks, (), twins())[0]
         name = Path(self.model).name if Path(self.model).exists() else self.model
-        return (
-            replace(
-                alike,
-                name=f"{alike.task}/{name}",
-                study_id="",
-                model=Construction(AUTO_CLASSES[alike.task]),
-                parameters=0,
-                cpu_seconds={},
-                beams=1,
-                note="a model of one's own",
-            ),
+        return replace(
+            alike,
+            name=f"{alike.task}/{name}",
+            study_id="",
+            model=Construction(AUTO_CLASSES[alike.task]),
+            parameters=0,
+            cpu_seconds={},
+            beams=1,
+            note="a model of one's own",
         )
 
-    @property
-    def kind_of_weights(self) -> str:
+    def weights_of(self, twin: Twin) -> str:
         """random, hub or own."""
-        return "own" if self.model else self.weights
+        return "own" if self.model and twin.name == self._own_model().name else self.weights
 
     @property
     def running_path(self) -> Path | None:
@@ -125,7 +136,7 @@ class Choice:
             return None
         kind = device.partition(":")[0]
         parts = [twin.name.partition("/")[2].replace("/", "--"), self.dtype, kind]
-        parts += [self.kind_of_weights]
+        parts += [self.weights_of(twin)]
         parts += [f"{self.threads}-threads"] if self.threads > 1 and kind == "cpu" else []
         parts += ["full"] if self.full else []
         return self.results / twin.task / f"{'-'.join(parts)}.json"
@@ -133,7 +144,9 @@ class Choice:
     def has_result(self, twin: Twin, device: str) -> bool:
         """Whether it need not be run."""
         path = self.result_path(twin, device)
-        return path is not None and path.exists() and not self.again
+        if path is None or self.again or not path.exists():
+            return False
+        return self.method != "codecarbon" or path_beside(path).exists()
 
     def pending(self, device: str) -> tuple[Twin, ...]:
         """The models that are still to be run."""

@@ -9,15 +9,18 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from pytest_energy.record import from_plain, write_text
+from pytest_energy.study.points import Evidence, Point
 from pytest_energy.units import JOULES_PER_KWH
 
 #: The tracker's first task takes a second or more and would be charged with it.
 WARM_UP_SECONDS = 2.0
+#: Of the files that hold its figures.
+ENDING = ".codecarbon.json"
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,18 @@ class CodeCarbonFigure:
     ram_joules_per_unit: float
     cpu_watts: float
     ram_watts: float
+
+    def instead_of(self, point: Point) -> Point:
+        """The same model as this tracker counted it."""
+        times = self.joules_per_unit / point.joules_per_unit
+        grams = point.grams_per_unit
+        return replace(
+            point,
+            joules_per_unit=self.joules_per_unit,
+            interval=None,
+            grams_per_unit=None if grams is None else grams * times,
+            evidence=Evidence(point.evidence.hardware, f"CodeCarbon {self.version}", ()),
+        )
 
 
 def count(
@@ -126,7 +141,7 @@ def _tracker() -> Any:
 
 def path_beside(result: Path) -> Path:
     """Where the figure stands beside the result of our own."""
-    return result.with_suffix(".codecarbon.json")
+    return result.with_suffix(ENDING)
 
 
 def write_figure(figure: CodeCarbonFigure, path: Path) -> None:

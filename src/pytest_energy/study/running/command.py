@@ -121,6 +121,19 @@ def found(choice: Choice, device: str) -> list[Result]:
     return [each for each in results if each is not None]
 
 
+def ending(choice: Choice, results: str, seconds: float) -> list[str]:
+    """Where the results are, how long it took, and what can be done with them."""
+    beside = f"pytest-energy study compare {results}/*/*.json"
+    if choice.model:
+        beside = f"pytest-energy study place {results}/{choice.subjects()[0].task}/*.json"
+        if not choice.names:
+            beside += " (needs one of the study's models too: add --twin)"
+    return [
+        f"results: {results}; it took {duration(seconds)}",
+        f"beside the study's figures: {beside}",
+    ]
+
+
 def status_of(status: int, log: Path, tell: Callable[[str], None]) -> int:
     """Our exit status for pytest's, and a sentence where something went wrong."""
     if status in (0, 5):

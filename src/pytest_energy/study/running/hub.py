@@ -24,21 +24,23 @@ DATA_OF = {"zero-shot": "text-classification", "sentence-similarity": "text-clas
 ZERO_SHOT = "what is the binary sentiment of the following sentence? "
 
 
-def real_inputs(twin: Twin, source: str, model: Any, number: int) -> list[Input]:
-    """The first rows of the task's first data set. Raises CannotRun where they can't be had."""
-    data = dataset_of(twin.task)
-    rows = _rows(data, number)
+def real_inputs(twin: Twin, source: str, model: Any, number: int) -> tuple[list[Input], str]:
+    """The first rows of the task's first data set that loads, and its id on the Hub.
+
+    Raises CannotRun where none does.
+    """
+    data, rows = _first_rows(twin.task, number)
     if twin.steps is not None:
-        return [{"prompt": text_of(row, data, twin.task)} for row in rows]
+        return [{"prompt": text_of(row, data, twin.task)} for row in rows], data.hub_id
     processor = _processor(twin, source)
-    return [_encoded(processor, row, data, twin, model) for row in rows]
+    return [_encoded(processor, row, data, twin, model) for row in rows], data.hub_id
 
 
-def dataset_of(task: str) -> Dataset:
-    """Raises CannotRun for a task that the study has no data for."""
+def datasets_of(task: str) -> tuple[Dataset, ...]:
+    """Those of the study, in its order. Raises CannotRun for a task that it has none for."""
     wanted = DATA_OF.get(task, task)
-    found = next((each for each in datasets() if hub_name(each.task) == wanted), None)
-    if found is None:
+    found = tuple(each for each in datasets() if hub_name(each.task) == wanted)
+    if not found:
         raise CannotRun(f"the study has no data for {task}; random weights take random inputs")
     return found
 
@@ -57,19 +59,36 @@ def text_of(row: Mapping[str, Any], data: Dataset, task: str, mask: str = "[MASK
     return " ".join(words) if task in FIRST_WORDS else text
 
 
+def _first_rows(task: str, number: int) -> tuple[Dataset, list[Mapping[str, Any]]]:
+    """Some of the study's data sets are gone from the Hub, or need a loader of their own."""
+    problems = []
+    for data in datasets_of(task):
+        try:
+            return data, _rows(data, number)
+        except CannotRun as problem:
+            problems.append(str(problem))
+    raise CannotRun("; ".join(dict.fromkeys(problems)))
+
+
 def _rows(data: Dataset, number: int) -> list[Mapping[str, Any]]:
     try:
         from datasets import load_dataset
+        from huggingface_hub import dataset_info
     except ImportError:
         raise CannotRun("real inputs need datasets: pip install datasets") from None
     try:
-        rows = load_dataset(data.hub_id, data.config or None, split=data.split, streaming=True)
-        return list(islice(rows, number))
+        # The study's ids are older than namespaces; the Hub knows what they are called now.
+        name = dataset_info(data.hub_id).id
+        rows = load_dataset(name, data.config or None, split=data.split, streaming=True)
+        found = list(islice(rows, number))
     except Exception as error:  # the loader of each data set raises what it likes
         raise CannotRun(
             f"the data set {data.hub_id} can't be loaded from the Hub: {type(error).__name__}: "
             f"{str(error).strip().partition(chr(10))[0]}"
         ) from error
+    if not found:
+        raise CannotRun(f"the data set {data.hub_id} is empty in its part {data.split}")
+    return found
 
 
 def _processor(twin: Twin, source: str) -> Any:

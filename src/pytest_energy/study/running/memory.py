@@ -31,6 +31,16 @@ def free_bytes() -> int | None:
     return min(known) if known else None
 
 
+def free_bytes_for(device: str) -> int | None:
+    """For a model on this device: it is built in the machine's memory, and put into the GPU's."""
+    known = [free_bytes()]
+    if device.startswith("cuda"):
+        import torch
+
+        known.append(torch.cuda.mem_get_info(device)[0])
+    return min((each for each in known if each is not None), default=None)
+
+
 def _available() -> int | None:
     try:
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()

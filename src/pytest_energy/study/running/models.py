@@ -96,7 +96,7 @@ def _ready(model: Any, dtype: str, device: str) -> Any:
 
     model.to(device=device, dtype=getattr(torch, dtype))
     for part in _parts(model):
-        part.eval().requires_grad_(False)
+        part.eval()  # and no more: torch takes a slower way with weights that need no gradient
     if hasattr(model, "set_progress_bar_config"):
         model.set_progress_bar_config(disable=True)
     return model

@@ -39,7 +39,7 @@ from pytest_energy.study.running.twins import QUERIES, Twin
 
 _CHOICE: pytest.StashKey[Choice] = pytest.StashKey()
 #: Properties of a test, which travel with its reports.
-_TWIN, _CODECARBON = "study.twin", "study.codecarbon"
+_TWIN, _CODECARBON, _DATA = "study.twin", "study.codecarbon", "study.dataset"
 
 #: Measures a model as the options say.
 Measure = Callable[[Energy, Inference], None]
@@ -118,7 +118,7 @@ def _marker(twin: Twin, choice: Choice, device: str) -> pytest.MarkDecorator:
         task=twin.task,
         model=twin.study_id or twin.name,
         labels=results.labels(
-            twin.name, twin.study_id, choice.dtype, device, choice.kind_of_weights
+            twin.name, twin.study_id, choice.dtype, device, choice.weights_of(twin)
         ),
     )
 
@@ -152,11 +152,11 @@ def inference(request: pytest.FixtureRequest) -> Iterator[Inference]:
     device = device_for(choice.device)
     if twin.needs_gpu and device == "cpu":
         pytest.skip(twin.note)
-    if device == "cpu" and (why := memory.why_too_big(twin, choice.dtype, memory.free_bytes())):
+    if why := memory.why_too_big(twin, choice.dtype, memory.free_bytes_for(device)):
         pytest.skip(why)
     with _marked_as_running(twin, choice):
         try:
-            ready = _ready(twin, choice, device)
+            ready = _ready(twin, choice, device, request.node.user_properties)
         except MissingPackage as error:
             pytest.skip(str(error))
         except CannotRun as error:
@@ -181,19 +181,24 @@ def _marked_as_running(twin: Twin, choice: Choice) -> Iterator[None]:
         path.unlink(missing_ok=True)
 
 
-def _ready(twin: Twin, choice: Choice, device: str) -> Inference:
-    """Raises CannotRun."""
+def _ready(
+    twin: Twin, choice: Choice, device: str, properties: list[tuple[str, object]]
+) -> Inference:
+    """The model and its inputs; what these are is told to the properties. Raises CannotRun."""
     import torch
 
     torch.set_num_threads(choice.threads)
-    if choice.kind_of_weights == "random":
+    weights = choice.weights_of(twin)
+    if weights == "random":
         model = with_random_weights(twin, choice.dtype, device, choice.seed)
         inputs = random_inputs(twin, model, choice.seed)
-    elif choice.kind_of_weights == "hub":
+    elif weights == "hub":
         if not twin.study_id:
             raise MissingPackage(f"{twin.name} stands for no model of the Hub")
         model = loaded(twin.study_id, twin.model.class_name, choice.dtype, device)
-        inputs = real_inputs(twin, twin.study_id, model, QUERIES if choice.full else INPUTS)
+        number = QUERIES if choice.full else INPUTS
+        inputs, data = real_inputs(twin, twin.study_id, model, number)
+        properties.append((_DATA, data))
     else:
         model = loaded(
             str(Path(choice.model).expanduser()), twin.model.class_name, choice.dtype, device
@@ -256,7 +261,8 @@ class _Keeper:
             return
         outcome = ""
         if report.when == "call" and hasattr(report, "energy"):
-            outcome = self._keep(report.energy, properties.get(_CODECARBON))
+            plain = _with_data_set(report.energy, properties.get(_DATA))
+            outcome = self._keep(plain, properties.get(_CODECARBON))
         if self._progress and (report.when == "call" or report.outcome != "passed"):
             said = [outcome] if outcome else []
             said += [] if outcome and report.outcome == "passed" else [_why(report)]
@@ -281,6 +287,15 @@ class _Keeper:
             if figure is not None:
                 codecarbon_way.write_figure(figure, codecarbon_way.path_beside(path))
         return results.in_words(result)
+
+
+def _with_data_set(plain: dict[str, Any], data: object) -> dict[str, Any]:
+    """The measurements of a model, with the data set that its inputs came from as a label."""
+    if data is None:
+        return plain
+    tests = plain.get("tests", ())
+    labelled = [{**each, "labels": {**each["labels"], "dataset": data}} for each in tests]
+    return {**plain, "tests": labelled}
 
 
 def _why(report: pytest.TestReport) -> str:

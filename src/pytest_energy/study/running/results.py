@@ -8,8 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_energy import record
-from pytest_energy.record import RecordError, TestRecord
-from pytest_energy.study.running.codecarbon_way import CodeCarbonFigure, path_beside, read_figure
+from pytest_energy.record import RecordError, RunRecord, TestRecord
+from pytest_energy.study.points import Point, Points, points_of
+from pytest_energy.study.running.codecarbon_way import (
+    ENDING,
+    CodeCarbonFigure,
+    path_beside,
+    read_figure,
+)
 from pytest_energy.units import figure, watt_hours_per_1000
 from pytest_energy.verdict import estimate
 
@@ -92,6 +98,30 @@ def result_of(tests: Sequence[TestRecord], codecarbon: CodeCarbonFigure | None) 
         method=first.method,
         codecarbon=codecarbon,
     )
+
+
+def records_in(paths: Sequence[Path]) -> list[tuple[Path, RunRecord]]:
+    """The run records among them; a pattern such as *.json fits CodeCarbon's figures too.
+
+    Raises RecordError.
+    """
+    return [(each, record.read(each)) for each in paths if not each.name.endswith(ENDING)]
+
+
+def points_in(paths: Sequence[Path]) -> Points:
+    """The points of run records, each followed by what CodeCarbon's figure beside it makes of it.
+
+    Raises RecordError.
+    """
+    found: list[Point] = []
+    left_out: list[str] = []
+    for path, run in records_in(paths):
+        ours = points_of([run])
+        figure = read_figure(path_beside(path))
+        found += ours.found
+        found += [] if figure is None else [figure.instead_of(each) for each in ours.found]
+        left_out += ours.left_out
+    return Points(tuple(found), tuple(dict.fromkeys(left_out)))
 
 
 def in_words(result: Result) -> str:

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pytest_energy.study.running.results import Result
+from pytest_energy.study.tables import model_named
 from pytest_energy.units import figure, watt_hours_per_1000
 
 
@@ -64,9 +65,10 @@ def _notes(results: Sequence[Result]) -> list[str]:
             "Weights are random: a query costs what it costs with the real ones, and its answer "
             "means nothing."
         )
-    if any(not each.study_id for each in results):
-        names = ", ".join(each.twin for each in results if not each.study_id)
-        notes.append(f"Of no model of the study, and in no comparison with it: {names}.")
+    if others := [each.twin for each in results if model_named(each.study_id) is None]:
+        notes.append(
+            f"Of no model of the study, and in no comparison with it: {', '.join(others)}."
+        )
     figures = [each.codecarbon for each in results if each.codecarbon]
     if figures:
         first = figures[0]
