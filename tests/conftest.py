@@ -77,6 +77,18 @@ def spin(milliseconds=2):
 '''
 
 
+def assert_estimated(test: dict[str, Any], spun_seconds: float) -> None:
+    """4 W for the CPU time of its rounds, which is at least what its work spins for one unit.
+
+    How much more it is, is the machine's affair.
+    """
+    measured = [each for each in test["rounds"] if not each["warmup"]]
+    units = sum(each["units"] for each in measured)
+    seconds = sum(each["cpu_seconds"] for each in measured) / units
+    assert test["joules_per_unit"] == pytest.approx(4.0 * seconds, rel=0.1)
+    assert seconds >= 0.99 * spun_seconds
+
+
 class EnergyPytester:
     """Runs test files in a folder of their own, with the plugin installed as users have it."""
 
