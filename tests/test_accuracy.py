@@ -14,6 +14,8 @@ instruments: Any = importlib.import_module("instruments")
 loads: Any = importlib.import_module("loads")
 physics: Any = importlib.import_module("physics")
 
+pytestmark = pytest.mark.simulation
+
 TARGET = 0.005
 PHASES = 200
 #: Longer windows take longer to simulate, and are easier.

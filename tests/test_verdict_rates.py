@@ -29,6 +29,8 @@ Noise: Any = noise.Noise
 Shape: Any = noise.Shape
 Boards: Any = simulated.Boards
 
+pytestmark = pytest.mark.simulation
+
 SESSIONS = 800
 QUIET = [(cv, shape) for cv in (0.01, 0.03) for shape in (Shape.STEADY, Shape.BURSTS)]
 

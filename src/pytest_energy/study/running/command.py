@@ -70,6 +70,7 @@ def run(
     choice.results.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "pytest", str(SUITE), f"--config-file={SUITE / 'pytest.ini'}"]
     command += ["-p", plugin_name, "-p", "no:cacheprovider", "-W", "default"]
+    command += ["-p", "no:asyncio"]  # it warns of its settings, and nothing here is asynchronous
     command += [*choice.arguments(), "--study-progress", f"--energy-max-seconds={seconds:g}"]
     command += [*_files_of(choice.results, arguments), *arguments]
     variables = {**os.environ, "TOKENIZERS_PARALLELISM": "false", "PYTHONDONTWRITEBYTECODE": "1"}
