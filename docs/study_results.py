@@ -14,15 +14,19 @@ from datetime import datetime
 from pathlib import Path
 from statistics import fmean, median
 
-from pytest_energy import record
 from pytest_energy.record import RunRecord
+from pytest_energy.report.study import shown_correlation
 from pytest_energy.report.study_picture import draw
 from pytest_energy.study.compare import Agreement, Comparison, compare_with_study, study_rank
 from pytest_energy.study.points import Point, points_of
 from pytest_energy.study.remarks import said_with_figures
-from pytest_energy.study.running.codecarbon_way import CodeCarbonFigure
+from pytest_energy.study.running.codecarbon_way import (
+    CodeCarbonFigure,
+    path_beside,
+    read_figure,
+)
 from pytest_energy.study.running.progress import duration
-from pytest_energy.study.running.results import Result, points_in, read_result, records_in
+from pytest_energy.study.running.results import Result, points_in, records_in, result_of
 from pytest_energy.task_names import STUDY_TASKS
 from pytest_energy.units import figure, grouped, watt_hours_per_1000
 
@@ -59,19 +63,18 @@ class Measured:
 
 
 def main() -> None:
-    paths = result_paths()
-    draw(compare_with_study(points_in(paths)), PICTURE)
-    PAGE.write_text(page(paths), encoding="utf-8")
+    records = stored()
+    beside = compare_with_study(points_in(records))
+    draw(beside, PICTURE)
+    PAGE.write_text(page(measured(records), beside), encoding="utf-8")
 
 
-def result_paths() -> list[Path]:
-    return [path for path, _ in records_in(sorted(DATA.glob("*/*.json")))]
+def stored() -> list[tuple[Path, RunRecord]]:
+    return records_in(sorted(DATA.glob("*/*.json")))
 
 
-def page(paths: Sequence[Path]) -> str:
-    """The page, from nothing but the files."""
-    found = [read(path) for path in paths]
-    beside = compare_with_study(points_in(paths))
+def page(found: Sequence[Measured], beside: Comparison) -> str:
+    """The page, from nothing but the records."""
     parts = [
         *about(found),
         "## Is the order the study's?",
@@ -91,11 +94,13 @@ def page(paths: Sequence[Path]) -> str:
     return "\n\n".join(parts).replace("\n\n- ", "\n- ") + "\n"
 
 
-def read(path: Path) -> Measured:
-    run = record.read(path)
-    result = read_result(path)
-    assert result is not None
-    return Measured(run, result, next(iter(points_of([run]).found), None))
+def measured(records: Sequence[tuple[Path, RunRecord]]) -> list[Measured]:
+    found = []
+    for path, run in records:
+        result = result_of(run.tests, read_figure(path_beside(path)))
+        assert result is not None, path
+        found.append(Measured(run, result, next(iter(points_of([run]).found), None)))
+    return found
 
 
 def of(found: Iterable[Measured], dtype: str) -> list[Measured]:
@@ -168,8 +173,15 @@ def order(beside: Comparison) -> list[str]:
     for each in sorted(
         beside.agreements, key=lambda each: (DTYPES.index(str(each.dtype)), way(each))
     ):
-        over_models = f"{rho(each.over_models)} ({each.models})"
-        rows.append((each.dtype, way(each), over_models, f"{rho(each.over_tasks)} ({each.tasks})"))
+        over_models = f"{shown_correlation(each.over_models)} ({each.models})"
+        rows.append(
+            (
+                each.dtype,
+                way(each),
+                over_models,
+                f"{shown_correlation(each.over_tasks)} ({each.tasks})",
+            )
+        )
     return [
         "Spearman's rank correlation with the study, over models and over tasks (how many). A task "
         "is the mean over the same models on both sides.",
@@ -179,10 +191,6 @@ def order(beside: Comparison) -> list[str]:
 
 def way(each: Agreement) -> str:
     return "CPU time (ours)" if each.evidence.method == "estimated" else each.evidence.method
-
-
-def rho(value: float | None) -> str:
-    return "-" if value is None else f"{value:.2f}"
 
 
 def tasks(found: Sequence[Measured]) -> list[str]:

@@ -37,7 +37,7 @@ from pytest_energy.study.running.codecarbon_way import (
     path_beside,
     write_figure,
 )
-from pytest_energy.study.running.results import points_in
+from pytest_energy.study.running.results import points_in, records_in
 from records import RECORD, TEST, UNMEASURED
 
 TASK = "fill-mask"
@@ -392,7 +392,9 @@ def test_the_figures_of_codecarbon_stand_beside_ours(path: Path) -> None:
     told = flat(result.output)
     assert "(A100 x1 @ 400 W, measured, float32), Spearman's rank correlation: 1.00 over 8" in told
     assert "400 W, CodeCarbon 3.3.2, float32), Spearman's rank correlation: -1.00 over 8" in told
-    table = render_study_comparison(compare_with_study(points_in([path.parent / "0.json"])), 100)
+    table = render_study_comparison(
+        compare_with_study(points_in(records_in([path.parent / "0.json"]))), 100
+    )
     assert f"{MODELS[0]} (CodeCarbon 3.3.2)" in flat(table)
     assert "8.89 3.20 1 of 1" in flat(table)  # 32 J, and its grams at the same intensity
 

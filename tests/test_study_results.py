@@ -21,7 +21,10 @@ def script() -> Iterator[ModuleType]:
 
 
 def test_the_page_is_what_the_script_writes(script: ModuleType) -> None:
-    assert script.page(script.result_paths()) == script.PAGE.read_text(encoding="utf-8")
+    records = script.stored()
+    beside = script.compare_with_study(script.points_in(records))
+    page = script.page(script.measured(records), beside)
+    assert page == script.PAGE.read_text(encoding="utf-8")
 
 
 def test_every_model_that_runs_on_a_processor_is_there_in_both_precisions(
@@ -31,13 +34,13 @@ def test_every_model_that_runs_on_a_processor_is_there_in_both_precisions(
 
     wanted = {each.name for each in twins() if not each.needs_gpu}
     for dtype in ("float32", "bfloat16"):
-        found = script.of([script.read(path) for path in script.result_paths()], dtype)
+        found = script.of(script.measured(script.stored()), dtype)
         assert {each.result.twin for each in found} == wanted
         assert all(each.result.codecarbon is not None for each in found)
 
 
 def test_nothing_in_the_records_names_a_host_or_a_folder(script: ModuleType) -> None:
-    for path in script.result_paths():
+    for path, _ in script.stored():
         text = path.read_text(encoding="utf-8")
         assert not json.loads(text)["machine"]["gpus"]  # the page says that no GPU has run
         assert "/tmp" not in text and "/home" not in text

@@ -21,6 +21,7 @@ from loads import LONGER
 from pytest_energy.sensors import gpu_energy
 from pytest_energy.sensors.base import Clock, SensorFault
 from pytest_energy.sensors.nvml import Nvml
+from pytest_energy.study.running.codecarbon_way import machine_tracker
 
 BUSY_WATTS, IDLE_WATTS = 300.0, 50.0
 #: Between two windows, so that a counter has moved since the last one, by any part of a period.
@@ -52,51 +53,10 @@ class Ours:
 
 
 class CodeCarbon:
-    """start_task, stop_task and what they say of the GPU.
-
-    Every argument is passed: those that aren't could come from a file or the environment.
-    """
+    """start_task, stop_task and what they say of the GPU."""
 
     def __init__(self) -> None:
-        from codecarbon import OfflineEmissionsTracker
-
-        self._tracker = OfflineEmissionsTracker(
-            project_name="accuracy",
-            measure_power_secs=15,
-            api_call_interval=8,
-            api_endpoint="",
-            api_key="",
-            output_dir=".",
-            output_file="emissions.csv",
-            output_methods=[],
-            logging_logger=None,
-            prometheus_url="",
-            output_handlers=[],
-            gpu_ids=None,
-            emissions_endpoint=None,
-            experiment_id="",
-            experiment_name="",
-            electricitymaps_api_token=None,
-            tracking_mode="machine",
-            log_level="error",
-            on_csv_write="append",
-            logger_preamble="",
-            force_cpu_power=None,
-            force_ram_power=None,
-            pue=1.0,
-            wue=0.0,
-            force_carbon_intensity_g_co2e_kwh=100.0,
-            force_mode_cpu_load=False,
-            allow_multiple_runs=True,
-            rapl_include_dram=False,
-            rapl_prefer_psys=False,
-            metadata=None,
-            country_iso_code="FRA",
-            region=None,
-            cloud_provider=None,
-            cloud_region=None,
-            country_2letter_iso_code=None,
-        )
+        self._tracker = machine_tracker(measure_power_seconds=15)  # its default
 
     def begin(self) -> None:
         self._tracker.start_task()

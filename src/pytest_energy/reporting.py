@@ -127,7 +127,9 @@ class Reporting:
             return
         terminalreporter.section("energy")
         if disabled:
-            tests = "1 test" if disabled == 1 else f"{disabled} tests"
+            from pytest_energy.units import numbered
+
+            tests = numbered(disabled, "test")
             terminalreporter.line(f"--energy-disable: {tests} ran once, unmeasured")
         if record and record.tests:
             from pytest_energy.report.details import details

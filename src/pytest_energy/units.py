@@ -194,6 +194,11 @@ def singular(word: str) -> str:
     return lower
 
 
+def numbered(number: int, word: str) -> str:
+    """ "1 model", "3 models"."""
+    return f"1 {word}" if number == 1 else f"{number} {plural(word)}"
+
+
 def plural(word: str) -> str:
     """The plural of a unit's name: query -> queries, token -> tokens, box -> boxes."""
     if word.endswith("y") and word[-2:-1] not in set("aeiou"):

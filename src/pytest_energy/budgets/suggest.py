@@ -26,7 +26,7 @@ from pytest_energy.budgets.toml_lines import places
 from pytest_energy.record import CPU_TIME_METHOD, BudgetRecord, MachineRecord, RunRecord, TestRecord
 from pytest_energy.sensors.base import Kind, Provenance
 from pytest_energy.statistics import t_quantile
-from pytest_energy.units import Quantity, figure, parse_limit
+from pytest_energy.units import Quantity, figure, numbered, parse_limit
 from pytest_energy.verdict import ALPHA, FEW_ROUNDS_PASS, MIN_ROUNDS, Verdict
 
 #: What is known of the spread between sessions before any is seen, and as how many it counts
@@ -262,7 +262,7 @@ class Room:
         centre = figure(parse_limit(self.limit).amount_of(self.centre))
         known = "counted" if self.test.method == CPU_TIME_METHOD else self.test.method
         named = f" as {self.test.name!r}" if self.test.name else ""
-        sessions = "1 session" if self.sessions == 1 else f"{self.sessions} sessions"
+        sessions = numbered(self.sessions, "session")
         headroom = _percent(self.upper / self.centre - 1)
         return (
             f'max = "{self.limit}" ({centre} {known}{named} in {sessions}, '

@@ -11,6 +11,7 @@ from pytest_energy import record
 from pytest_energy.budgets.file import BudgetsFileError, read_budgets
 from pytest_energy.cli.shared import BaselinesPath, RecordPaths, stop
 from pytest_energy.options import BASELINES_FOLDER, BUDGETS_FILE
+from pytest_energy.units import numbered
 
 budgets = typer.Typer(help=f"The limits in {BUDGETS_FILE}.", no_args_is_help=True)
 BudgetsPath = Annotated[
@@ -27,7 +28,7 @@ def check(path: BudgetsPath = Path(BUDGETS_FILE)) -> None:
         typer.echo(str(error), err=True)
         raise typer.Exit(4) from None
     limits = sum(len(entry.limits) for entry in found.entries)
-    typer.echo(f"{path}: {_many(len(found.entries), 'budget')}, {_many(limits, 'limit')}")
+    typer.echo(f"{path}: {numbered(len(found.entries), 'budget')}, {numbered(limits, 'limit')}")
 
 
 @budgets.command()
@@ -53,7 +54,7 @@ def suggest(
         stop("budgets suggest", f"{path} can't be written: {error.strerror}")
     for line in found.told:
         typer.echo(line)
-    typer.echo(f"{path}: {_many(found.written, 'budget')} written")
+    typer.echo(f"{path}: {numbered(found.written, 'budget')} written")
 
 
 @budgets.command()
@@ -92,8 +93,4 @@ def tighten(
         stop(command, error)
     for line in found.told:
         typer.echo(line)
-    typer.echo(f"{path}: {_many(found.lowered, 'limit')} lowered")
-
-
-def _many(number: int, word: str) -> str:
-    return f"{number} {word}" if number == 1 else f"{number} {word}s"
+    typer.echo(f"{path}: {numbered(found.lowered, 'limit')} lowered")

@@ -62,11 +62,11 @@ def study_compare(
     """
     from pytest_energy.report.study import render_study_comparison
     from pytest_energy.study.compare import compare_with_study
-    from pytest_energy.study.running.results import points_in
+    from pytest_energy.study.running.results import points_in, records_in
 
     command = "study compare"
     try:
-        points = points_in(paths)
+        points = points_in(records_in(paths))
         if not points.found:
             raise ValueError("; ".join(("nothing to compare with the study", *points.left_out)))
         found = compare_with_study(points)

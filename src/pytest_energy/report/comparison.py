@@ -29,7 +29,7 @@ from pytest_energy.comparing.outcome import (
 )
 from pytest_energy.comparing.words import percent, signed
 from pytest_energy.report.terminal import UNBOUNDED
-from pytest_energy.units import figure, watt_hours_per_1000
+from pytest_energy.units import figure, numbered, watt_hours_per_1000
 
 _STYLES = {
     Outcome.WITHIN: "green",
@@ -169,19 +169,15 @@ def conclusion(found: ComparisonRecord) -> str:
     numbers = Counter(each.outcome for each in found.tests)
     total = len(found.tests)
     if found.exit_status == REGRESSED:
-        return f"regressed: {numbers[Outcome.REGRESSED]} of {_figures(total)}"
+        return f"regressed: {numbers[Outcome.REGRESSED]} of {numbered(total, 'figure')}"
     if found.exit_status == NOT_COMPARED:
         told = ", ".join(f"{number} {outcome}" for outcome, number in numbers.items())
         return f"could not compare: {told or 'no test was measured on both sides'}"
     improved = numbers[Outcome.IMPROVED]
     allowed = max(each.threshold or 0.0 for each in found.tests)
-    return f"within {percent(allowed)}: {_figures(total)}" + (
+    return f"within {percent(allowed)}: {numbered(total, 'figure')}" + (
         f", {improved} of them improved" if improved else ""
     )
-
-
-def _figures(number: int) -> str:
-    return "1 figure" if number == 1 else f"{number} figures"
 
 
 def markdown_of(found: ComparisonRecord) -> str:

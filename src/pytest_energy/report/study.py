@@ -15,9 +15,10 @@ from rich.text import Text
 from pytest_energy.study.compare import Agreement, Beside, Comparison, study_rank
 from pytest_energy.study.figures import figures_of, spread_of
 from pytest_energy.study.place import Placement, Placements
+from pytest_energy.study.points import conditions
 from pytest_energy.study.remarks import OF_ITS_GRAMS, STATED, said_with_figures
 from pytest_energy.study.tables import Model, Task, datasets, models, task_named, tasks
-from pytest_energy.units import JOULES_PER_KWH, figure, grouped, watt_hours_per_1000
+from pytest_energy.units import JOULES_PER_KWH, figure, grouped, numbered, watt_hours_per_1000
 
 _NARROWEST = 80  # the tables need it
 _WIDEST = 100
@@ -165,20 +166,16 @@ def _cells(row: Beside) -> list[str]:
 
 
 def _agrees(found: Agreement) -> str:
-    where = str(found.evidence) + (f", {found.dtype}" if found.dtype else "")
+    where = conditions(found.evidence, found.dtype)
     over = [
-        f"{_rho(found.over_models)} over {_counted(found.models, 'model')}",
-        f"{_rho(found.over_tasks)} over {_counted(found.tasks, 'task')}",
+        f"{shown_correlation(found.over_models)} over {numbered(found.models, 'model')}",
+        f"{shown_correlation(found.over_tasks)} over {numbered(found.tasks, 'task')}",
     ]
     return f"Order as in the study ({where}), Spearman's rank correlation: {', '.join(over)}."
 
 
-def _rho(value: float | None) -> str:
+def shown_correlation(value: float | None) -> str:
     return "-" if value is None else f"{value:.2f}"
-
-
-def _counted(number: int, word: str) -> str:
-    return f"1 {word}" if number == 1 else f"{number} {word}s"
 
 
 def _placed(each: Placement) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 from pytest_energy.study.compare import Comparison
 from pytest_energy.study.figures import figures_of
-from pytest_energy.study.points import Point
+from pytest_energy.study.points import Point, conditions
 from pytest_energy.study.remarks import said_with_figures
 from pytest_energy.task_names import STUDY_TASKS
 from pytest_energy.units import watt_hours_per_1000
@@ -80,4 +80,4 @@ def _draw_ours(axes: Any, group: str, points: list[Point], number: int) -> None:
 
 
 def _group(point: Point) -> str:
-    return str(point.evidence) + (f", {point.dtype}" if point.dtype else "")
+    return conditions(point.evidence, point.dtype)

@@ -17,7 +17,7 @@ from pytest_energy.record import (
 )
 from pytest_energy.sensors.base import Provenance
 from pytest_energy.store.hardware import boards_of, hardware_of
-from pytest_energy.units import figure, plural, watt_hours_per_1000
+from pytest_energy.units import figure, numbered, plural, watt_hours_per_1000
 from pytest_energy.verdict import MIN_ROUNDS, Session, session_of
 
 SCHEMA = 1
@@ -278,7 +278,7 @@ def shown_figure(value: float, unit: str, method: str) -> str:
 
 
 def shown_sessions(number: int) -> str:
-    return "1 session" if number == 1 else f"{number} sessions"
+    return numbered(number, "session")
 
 
 def shown_percent(fraction: float) -> str:

@@ -25,6 +25,7 @@ from pytest_energy.store.baseline import (
     shown_percent,
     shown_sessions,
 )
+from pytest_energy.units import numbered
 from pytest_energy.verdict import Verdict
 
 #: A driver that is a stand-in says so in its version.
@@ -145,10 +146,9 @@ def refused(test: TestRecord, record: RunRecord) -> str:
 
 def few(rounds: int) -> str:
     """What is said of a session that can't be compared."""
-    counted = "1 round" if rounds == 1 else f"{rounds} rounds"
     return (
-        f"it has {counted}, and {COMPARED_ROUNDS} are compared; give it more --energy-max-seconds "
-        "or --energy-max-rounds, or let one call do less"
+        f"it has {numbered(rounds, 'round')}, and {COMPARED_ROUNDS} are compared; give it more "
+        "--energy-max-seconds or --energy-max-rounds, or let one call do less"
     )
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from pytest_energy.study.compare import Rank, study_rank
 from pytest_energy.study.figures import StudyFigure, figures_of
-from pytest_energy.study.points import Point, Points
+from pytest_energy.study.points import Point, Points, conditions
 
 
 @dataclass(frozen=True)
@@ -82,16 +82,13 @@ def _is_reference(candidate: Point, point: Point) -> bool:
     )
 
 
-def _in_words(point: Point) -> str:
-    return f"{point.evidence}, {point.dtype}" if point.dtype else str(point.evidence)
-
-
 def _why_not(point: Point, points: Points) -> str:
     twins = [each for each in points.found if each.figure and each.task == point.task]
     if twins:
+        mine, its = (conditions(each.evidence, each.dtype) for each in (point, twins[0]))
         return (
-            f"it was measured on {_in_words(point)}, the study's model {twins[0].name} on "
-            f"{_in_words(twins[0])}; measure both alike"
+            f"it was measured on {mine}, the study's model {twins[0].name} on {its}; measure both "
+            "alike"
         )
     example = figures_of(point.task)[0].model
     return (
@@ -107,7 +104,8 @@ def _placed(point: Point, reference: Point) -> Placement:
     ratio = point.joules_per_unit / reference.joules_per_unit
     kwh = figure.kwh_per_1000 * ratio
     others = figures_of(point.task)
-    less = sum(1 for each in others if each.kwh_per_1000 < kwh)
+    rank = study_rank(kwh, point.task)
+    less = rank.place - 1
     return Placement(
         point,
         reference,
@@ -115,7 +113,7 @@ def _placed(point: Point, reference: Point) -> Placement:
         ratio,
         _widest(point.interval, reference.interval),
         kwh,
-        study_rank(kwh, point.task),
+        rank,
         others[less - 1] if less else None,
         others[less] if less < len(others) else None,
     )

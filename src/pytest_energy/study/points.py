@@ -44,6 +44,11 @@ class Evidence:
         return f"{self.hardware}, {self.method}"
 
 
+def conditions(evidence: Evidence, dtype: str | None) -> str:
+    """What figures share that are compared: "A100 x1 @ 400 W, measured, float32"."""
+    return f"{evidence}, {dtype}" if dtype else str(evidence)
+
+
 @dataclass(frozen=True)
 class Point:
     """What one inference of one model used, for a task of the study by the Hub's name.

@@ -62,7 +62,7 @@ def count(
     """
     from importlib.metadata import version
 
-    tracker = _tracker()
+    tracker = machine_tracker(measure_power_seconds=1)  # as the study had it
     tracker.start_task("warm-up")
     time.sleep(WARM_UP_SECONDS)
     tracker.stop_task("warm-up")
@@ -92,13 +92,17 @@ def count(
     )
 
 
-def _tracker() -> Any:
-    """Every argument is passed: those that aren't could come from a file or the environment."""
+def machine_tracker(measure_power_seconds: float) -> Any:
+    """Its tracker of the whole machine, of which only the energy is used.
+
+    Every argument is passed: those that aren't could come from a file or the environment. Raises
+    RuntimeError where it can't be made.
+    """
     from codecarbon import OfflineEmissionsTracker
 
     tracker = OfflineEmissionsTracker(
-        project_name="pytest-energy study",
-        measure_power_secs=1,  # as the study had it
+        project_name="pytest-energy",
+        measure_power_secs=measure_power_seconds,
         api_call_interval=8,
         api_endpoint="",
         api_key="",

@@ -15,6 +15,7 @@ from pytest_energy.study.running.choice import Choice
 from pytest_energy.study.running.progress import duration, expected_seconds
 from pytest_energy.study.running.results import Result, read_result
 from pytest_energy.study.running.twins import QUERIES
+from pytest_energy.units import numbered
 
 LOG = "pytest.log"
 #: The tests have the same ids wherever this package is installed.
@@ -28,7 +29,7 @@ def plan(choice: Choice, device: str, seconds: float) -> list[str]:
     """What will be done and how long it takes, in sentences."""
     twins = choice.pending(device)
     kept = len(choice.subjects()) - len(twins)
-    models = "1 model" if len(twins) == 1 else f"{len(twins)} models"
+    models = numbered(len(twins), "model")
     lines = []
     if kept:
         lines.append(

@@ -108,14 +108,14 @@ def records_in(paths: Sequence[Path]) -> list[tuple[Path, RunRecord]]:
     return [(each, record.read(each)) for each in paths if not each.name.endswith(ENDING)]
 
 
-def points_in(paths: Sequence[Path]) -> Points:
+def points_in(records: Sequence[tuple[Path, RunRecord]]) -> Points:
     """The points of run records, each followed by what CodeCarbon's figure beside it makes of it.
 
     Raises RecordError.
     """
     found: list[Point] = []
     left_out: list[str] = []
-    for path, run in records_in(paths):
+    for path, run in records:
         ours = points_of([run])
         figure = read_figure(path_beside(path))
         found += ours.found
