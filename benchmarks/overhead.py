@@ -25,10 +25,11 @@ HERE = Path(__file__).parent
 RESULTS = HERE / "results"
 sys.path[:0] = [str(HERE / "overhead"), str(HERE / "accuracy")]
 
-import report  # noqa: E402
 import suites  # noqa: E402
 import windows  # noqa: E402
 from realtime import compile_library  # noqa: E402
+
+import report  # noqa: E402
 
 PACKAGES = (
     "pytest",

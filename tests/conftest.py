@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 import os
@@ -10,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import textwrap
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
@@ -19,7 +21,7 @@ import pytest
 
 import pytest_energy
 
-pytest_plugins = ["pytester", "gpu_bench"]
+pytest_plugins = ["pytester", "gpu_bench", "rapl_bench", "baseline_project", "budgets_pytester"]
 
 # Runs inside this process drop the modules that they import first; a module of ours that is loaded
 # a second time would bring a second copy of its classes. So all are loaded here, once.
@@ -31,7 +33,7 @@ hypothesis.settings.load_profile("suite")
 # Its plugin imports all of it at the end of every run, which takes two seconds.
 importlib.import_module("hypothesis.internal.observability")
 
-HERE = Path(__file__).parent
+FAKES = Path(__file__).parent / "fakes"
 
 
 def compiled(source: Path, library: Path) -> Path:
@@ -48,7 +50,7 @@ def compiled(source: Path, library: Path) -> Path:
 def fake_nvml_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a freshly compiled libnvidia-ml.so.1."""
     folder = tmp_path_factory.mktemp("fake_nvml")
-    return compiled(HERE / "fake_nvml" / "fake_nvml.c", folder / "libnvidia-ml.so.1").parent
+    return compiled(FAKES / "fake_nvml" / "fake_nvml.c", folder / "libnvidia-ml.so.1").parent
 
 
 @pytest.fixture
@@ -57,7 +59,7 @@ def gpu_env(fake_nvml_library: Path, tmp_path: Path) -> Callable[[str], dict[str
 
     def environment(scenario: str) -> dict[str, str]:
         path = tmp_path / "scenario.txt"
-        path.write_text(scenario, encoding="utf-8")
+        path.write_text(scenario, encoding="utf-8", errors="surrogateescape")
         search = os.pathsep.join(
             filter(None, [str(fake_nvml_library), os.environ.get("LD_LIBRARY_PATH")])
         )
@@ -71,8 +73,8 @@ import time
 
 def spin(milliseconds=2):
     """Use this much CPU time."""
-    end = time.process_time() + milliseconds / 1000
-    while time.process_time() < end:
+    end = time.thread_time() + milliseconds / 1000  # without the thread that watches the window
+    while time.thread_time() < end:
         pass
 '''
 
@@ -87,6 +89,35 @@ def assert_estimated(test: dict[str, Any], spun_seconds: float) -> None:
     seconds = sum(each["cpu_seconds"] for each in measured) / units
     assert test["joules_per_unit"] == pytest.approx(4.0 * seconds, rel=0.1)
     assert seconds >= 0.99 * spun_seconds
+
+
+@pytest.fixture
+def no_contention(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests that run in this process see a machine without contention, whatever it does."""
+    monkeypatch.setattr("pytest_energy.measure.judgement.is_crowded", lambda measured: False)
+
+
+def children() -> set[int]:
+    """The process ids of this process's children; none where the system doesn't list them."""
+    found: set[int] = set()
+    for tasks in Path("/proc/self/task").glob("*/children"):
+        with contextlib.suppress(OSError):  # a thread that has ended
+            found.update(int(pid) for pid in tasks.read_text("ascii").split())
+    return found
+
+
+def reap(orphans: set[int]) -> None:
+    """Wait up to five seconds for these children to end."""
+    until = time.monotonic() + 5
+    while orphans and time.monotonic() < until:
+        for pid in tuple(orphans):
+            try:
+                ended, _ = os.waitpid(pid, os.WNOHANG)
+            except ChildProcessError:  # somebody else has waited for it
+                ended = pid
+            if ended:
+                orphans.discard(pid)
+        time.sleep(0.01)
 
 
 class EnergyPytester:
@@ -109,12 +140,25 @@ class EnergyPytester:
         self.pytester.makepyfile(test_it=head + textwrap.dedent(source))
 
     def run(self, *options: str, quick: bool = True) -> pytest.RunResult:
-        """Run in this process; quick runs take a quarter of a second a test and one round."""
+        """Run in this process; quick runs take a quarter of a second a test and one round.
+
+        With workers in a process of its own: pytest-rerunfailures leaves a thread for each worker,
+        and these spin once the workers have ended.
+        """
+        if any(option.startswith("-n") for option in options):
+            return self.run_process(*options, quick=quick)
         return self.pytester.runpytest_inprocess(*self._options(options, quick))
 
     def run_process(self, *options: str, quick: bool = True) -> pytest.RunResult:
-        """Run in a process of its own."""
-        return self.pytester.runpytest_subprocess(*self._options(options, quick), timeout=180)
+        """Run in a process of its own; what it leaves running has ended afterwards.
+
+        Its orphans are children of this process, which a run in this process may have made the
+        reaper of its descendants. Ended in a later test's window they would count there.
+        """
+        before = children()
+        result = self.pytester.runpytest_subprocess(*self._options(options, quick), timeout=180)
+        reap(children() - before)
+        return result
 
     def record(self) -> dict[str, Any]:
         """The run record of the latest run."""

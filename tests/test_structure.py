@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import ast
 import inspect
+import os
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest_energy
-from pytest_energy import items, marker
-from pytest_energy.plugin import MARKER
+from pytest_energy.plugin import marker, measured_tests
+from pytest_energy.plugin.entry import MARKER
 
 PACKAGE = Path(pytest_energy.__file__).parent
 HEAVY = [
@@ -24,123 +27,6 @@ HEAVY = [
     "filelock",
     "matplotlib",
 ]
-KNOW_PYTEST = {
-    "plugin",
-    "hooks",
-    "reporting",
-    "budget_use",
-    "settings",
-    "settings_here",
-    "marker",
-    "fixture",
-    "study.running.plugin",
-}
-
-#: From top to bottom; a module may import what stands below its own row.
-ROWS = [
-    ["plugin"],
-    ["hooks"],
-    ["progress", "reporting"],
-    ["budget_use"],
-    ["cli.__main__"],
-    ["cli"],
-    ["cli.baseline", "cli.budgets", "cli.compare", "cli.doctor", "cli.figures", "cli.study"],
-    ["cli.shared", "study.running.suite.test_study"],
-    ["study.running.command", "study.running.table", "study.running.plugin"],
-    ["settings_here"],
-    ["report.comparison", "comparing.answer"],
-    ["comparing.question", "comparing.progress_line"],
-    ["comparing.of_base", "comparing.of_records", "comparing.of_variants"],
-    ["comparing.turns", "comparing.worktree", "comparing.origin"],
-    ["comparing.process", "comparing.pairs", "comparing.records"],
-    ["comparing.interrupts", "comparing.inside", "comparing.words"],
-    ["comparing.figures"],
-    ["comparing.outcome"],
-    ["report.doctor"],
-    ["doctor"],
-    ["study.running.protocol"],
-    ["fixture", "marker", "settings"],
-    ["calls"],
-    ["measure.gate"],
-    ["measure.contest"],
-    ["measure.judgement", "measure.self_check", "measure.watch"],
-    ["measure.explain", "measure.turns"],
-    ["measure.protocol"],
-    ["measure.in_use"],
-    ["measure.meter", "measure.coverage"],
-    ["measure.accelerators", "measure.lock"],
-    [
-        "report.terminal",
-        "report.details",
-        "report.equivalents",
-        "report.carbon",
-        "report.traffic",
-    ],
-    ["study.running.results", "study.running.progress"],
-    ["study.running.choice", "study.running.hub"],
-    ["study.running.codecarbon_way"],
-    ["study.running.models", "study.running.queries", "study.running.memory"],
-    ["study.running.twins"],
-    ["report.study", "report.study_picture"],
-    ["study.place"],
-    ["study.compare"],
-    ["study.points"],
-    ["unit_costs"],
-    ["report.baselines", "report.regressions"],
-    ["store.regression", "budgets.tighten"],
-    ["store.change"],
-    ["store.update", "store.file"],
-    ["store.baseline"],
-    ["store.hardware"],
-    ["machine"],
-    ["budgets.suggest"],
-    ["budgets.resolve"],
-    ["budgets.file"],
-    ["budgets.keys", "budgets.toml_file"],
-    ["budgets.checks", "budgets.toml_lines"],
-    ["budgets.budget", "record", "grid"],
-    ["verdict"],
-    ["study.remarks"],
-    ["study.figures"],
-    ["study.tables"],
-    ["carbon", "statistics"],
-    ["traffic"],
-    ["units"],
-    ["sensors.discover"],
-    [
-        "sensors.gpu_energy",
-        "sensors.gpu_power",
-        "sensors.cpu_time",
-        "sensors.rapl",
-        "sensors.apple",
-    ],
-    ["pinning"],
-    ["sensors.nvml", "sensors.powercap", "sensors.standstill", "sensors.tdp"],
-    [
-        "sensors.base",
-        "sensors.tail",
-        "sensors.visible",
-        "sensors.proc_stat",
-        "codecarbon_data",
-        "measure.cuda_driver",
-        "measure.flops",
-        "items",
-        "options",
-        "task_names",
-    ],
-]
-PACKAGES = {
-    "",
-    "budgets",
-    "comparing",
-    "measure",
-    "report",
-    "sensors",
-    "store",
-    "study",
-    "study.running",
-    "study.running.suite",
-}
 
 
 def modules() -> dict[str, Path]:
@@ -162,22 +48,74 @@ def imports(path: Path) -> set[str]:
     return found
 
 
-def test_every_module_has_a_row() -> None:
-    assert {name for row in ROWS for name in row} | PACKAGES == set(modules())
-
-
-def test_imports_run_downwards() -> None:
-    height = {name: index for index, row in enumerate(ROWS) for name in row}
-    for name, path in modules().items():
-        for imported in imports(path):
-            below = imported.removeprefix("pytest_energy.")
-            if name in height and below in height and imported != below:
-                assert height[below] > height[name], f"{name} imports {below}"
-
-
 def test_few_rooms_know_pytest() -> None:
     know = {name for name, path in modules().items() if "pytest" in imports(path)}
-    assert know <= KNOW_PYTEST
+    assert {name.partition(".")[0] for name in know} == {"plugin", "study", "testing"}
+
+
+def test_percentages_are_formatted_in_one_place() -> None:
+    by_hand = re.compile(r":[+.\d,]*%\}|\} %")
+    found = {
+        f"{name}: {line.strip()}"
+        for name, path in modules().items()
+        if name != "units"
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if by_hand.search(line)
+    }
+    assert found == set()
+
+
+def test_the_study_can_be_deleted(tmp_path: Path) -> None:
+    """Nothing else needs that folder but one import and one line in the command."""
+    copy = tmp_path / "pytest_energy"
+    shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("study", "__pycache__"))
+    command = copy / "cli" / "__init__.py"
+    lines = command.read_text(encoding="utf-8").splitlines(keepends=True)
+    kept = [line for line in lines if "study" not in line]
+    assert len(lines) - len(kept) == 2
+    command.write_text("".join(kept), encoding="utf-8")
+    code = (
+        "import pkgutil, pytest_energy, importlib\n"
+        "for each in pkgutil.walk_packages(pytest_energy.__path__, 'pytest_energy.'):\n"
+        "    if not each.name.endswith('__main__'): importlib.import_module(each.name)\n"
+        "print(pytest_energy.__file__)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    imported = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True
+    )
+    assert str(copy) in imported.stdout, imported.stderr
+    shown = subprocess.run(
+        [sys.executable, "-m", "pytest_energy.cli", "--help"],
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert shown.returncode == 0, shown.stderr
+    assert "compare" in shown.stdout
+    assert "study" not in shown.stdout
+
+
+#: Parameters of CodeCarbon's tracker.
+INSTRUMENTS_ELSEWHERE = {"study/running/codecarbon_way.py": 2}
+
+
+def test_instruments_are_named_among_the_sensors_only() -> None:
+    words = re.compile(r"nvml|rapl|ioreport|apple|libcuda|powercap", re.IGNORECASE)
+    found = {
+        path.relative_to(PACKAGE).as_posix(): len(words.findall(path.read_text(encoding="utf-8")))
+        for path in PACKAGE.rglob("*.py")
+        if not path.is_relative_to(PACKAGE / "sensors")
+    }
+    assert {name: number for name, number in found.items() if number} == INSTRUMENTS_ELSEWHERE
+
+
+def test_a_file_of_tests_has_at_most_500_lines() -> None:
+    lines = {
+        path.name: len(path.read_text(encoding="utf-8").splitlines())
+        for path in Path(__file__).parent.rglob("*.py")
+    }
+    assert {name: number for name, number in lines.items() if number > 500} == {}
 
 
 def test_the_written_out_marker_is_the_real_one() -> None:
@@ -187,11 +125,13 @@ def test_the_written_out_marker_is_the_real_one() -> None:
         return_annotation=signature.empty,
     )
     first_line = (inspect.getdoc(marker.energy_budget) or "").partition("\n")[0]
-    assert f"{items.MARKER}{plain}: {first_line}" == MARKER
+    assert f"{measured_tests.MARKER}{plain}: {first_line}" == MARKER
 
 
 def test_the_plugin_loads_nothing_heavy() -> None:
-    code = f"import sys, pytest_energy.plugin; print([m for m in {HEAVY} if m in sys.modules])"
+    code = (
+        f"import sys, pytest_energy.plugin.entry; print([m for m in {HEAVY} if m in sys.modules])"
+    )
     answer = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_energy.units import LimitError, figure, parse_limit, plural, singular
+from pytest_energy.limits.limit import LimitError, parse_limit
+from pytest_energy.units import figure, plural, singular
 
 
 @pytest.mark.parametrize(

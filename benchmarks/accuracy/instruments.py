@@ -16,14 +16,15 @@ from random import Random
 from statistics import fmean, pstdev
 from typing import cast
 
-from loads import LONGER, Load, Trace
-
 from fake_powercap import RANGE_UJ, UNIT_UJ, Energy, VirtualPowercap, Zone
-from pytest_energy.sensors import gpu_energy, rapl
+from loads import LONGER, Load, Trace
+from virtual import VirtualTime
+
+from pytest_energy.sensors import rapl, ticks
 from pytest_energy.sensors.base import Reading, Sensor, SensorFault
+from pytest_energy.sensors.gpu_energy import GpuEnergy
 from pytest_energy.sensors.nvml import Gpu, Nvml
 from pytest_energy.sensors.visible import Board
-from virtual import VirtualTime
 
 SEED = 20231128
 WINDOWS = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
@@ -38,7 +39,8 @@ class Instrument:
     period, jitter: it is refreshed every `period` + 0 to `jitter` seconds.
     sampled: at a refresh it adds the mean power of only so many seconds before, times the seconds
     since the last refresh (0: what was really used).
-    shortest: for a shorter window the tool gives no figure.
+    shortest: for a shorter window the tool gives no figure. lag: the counter shows what was used
+    so long ago.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Instrument:
     jitter: float
     sampled: float = 0.0
     shortest: float = 0.0
+    lag: float = 0.0
 
     @property
     def integrating(self) -> bool:
@@ -67,6 +70,9 @@ QUICK = Instrument("20 ms, integrating", 0.020, 0.0016)
 SLOW = Instrument("100 ms, integrating", 0.100, 0.008)
 PART_TIME = Instrument("100 ms, samples 25 of 100 ms", 0.100, 0.008, 0.025)
 LOCKED = Instrument("100 ms, samples 25 of 100 ms, no jitter", 0.100, 0.0, 0.025)
+LAGGING = tuple(
+    Instrument(f"100 ms, {lag * 1000:.0f} ms behind", 0.100, 0.008, lag=lag) for lag in (0.15, 0.3)
+)
 INSTRUMENTS = (RAPL, QUICK, SLOW, PART_TIME, LOCKED)
 
 
@@ -102,17 +108,22 @@ class Counter:
         self._time = time
         self._trace = trace
         self._rng = rng
-        self._latest = time.seconds
+        self._latest = time.seconds - instrument.lag
         self._next = time.seconds + rng.uniform(0.3, 1) * instrument.period
         self._joules = 123456789.0
 
     def joules(self, gpu: Gpu = GPU) -> float:  # noqa: ARG002 (there is one board)
         self._time.pass_by(READING_SECONDS)
         while self._next <= self._time.seconds:
-            self._joules += self._counted(self._latest, self._next)
-            self._latest = self._next
+            shown = self._next - self._instrument.lag
+            self._joules += self._counted(self._latest, shown)
+            self._latest = shown
             self._next += self._instrument.period + self._rng.uniform(0, self._instrument.jitter)
         return math.floor(self._joules * 1000) / 1000
+
+    def watts(self) -> float:
+        self._time.pass_by(READING_SECONDS)
+        return self._trace.watts(self._time.seconds)
 
     def _counted(self, since: float, until: float) -> float:
         sampled = self._instrument.sampled
@@ -125,24 +136,33 @@ class Counter:
 class GpuBench(Bench):
     def __init__(self, instrument: Instrument, rng: Random) -> None:
         self._time = VirtualTime()
-        self.trace = Trace(self._time.seconds)
+        self.trace = Trace(self._time.seconds - 1)
         self._counter = Counter(instrument, self._time, self.trace, rng)
+        self._sensor: Sensor | None = None
 
     @property
     def now(self) -> float:
         return self._time.seconds
 
     def pass_by(self, seconds: float) -> None:
-        self._time.pass_by(seconds)
+        """With the glances that a thread makes in real time."""
+        ends = self.now + seconds
+        if self._sensor is not None:
+            pause = self._sensor.glance_seconds(frozenset({GPU.channel}))
+            while self.now + pause < ends:
+                self._time.pass_by(pause)
+                self._sensor.glance()
+        self._time.pass_by(ends - self.now)
 
     def before(self, joules: float, rng: Random) -> None:
         pass
 
     def sensor(self) -> Sensor:
         nvml = cast(Nvml, self._counter)
-        probed = gpu_energy.probe(nvml, self._time.clock, [GPU])
+        probed = ticks.probe(nvml, self._time.clock, [GPU])
         assert not probed.faults, probed.faults
-        return gpu_energy.GpuEnergy(nvml, self._time.clock, probed.periods, probed.idle_watts)
+        self._sensor = GpuEnergy(nvml, self._time.clock, probed, {GPU: self._counter.watts})
+        return self._sensor
 
     def shown(self) -> float:
         return self._counter.joules()
@@ -187,8 +207,10 @@ class RaplBench(Bench):
 
     def sensor(self) -> rapl.Rapl:
         found = rapl.probe(self._tree.root, self._tree.clock)
-        assert found.sensor is not None, found.problem
-        return found.sensor
+        assert found.sensors, found.problem
+        (sensor,) = found.sensors
+        assert isinstance(sensor, rapl.Rapl)
+        return sensor
 
     def shown(self) -> float:
         raise NotImplementedError("what the sensor does is a plain difference already")
@@ -213,16 +235,16 @@ class Cell:
 
     @property
     def bias(self) -> float:
-        return fmean(self.errors)
+        return fmean(self.errors) if self.errors else math.nan
 
     @property
     def sd(self) -> float:
-        return pstdev(self.errors)
+        return pstdev(self.errors) if self.errors else math.nan
 
     @property
     def worst(self) -> float:
         """The error that is largest in size, with its sign."""
-        return max(self.errors, key=abs)
+        return max(self.errors, key=abs, default=math.nan)
 
 
 def measure(

@@ -6,7 +6,7 @@ import math
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from random import Random
 
@@ -65,19 +65,22 @@ class Pattern:
 class Load:
     """What a board does in a window.
 
-    pieces: repeated to the end of the window, and entered anywhere; empty for a ramp, which takes
-    the whole window. tail: whether the power falls exponentially after the work, with a time
+    pieces: repeated to the end of the window, and entered anywhere. whole: they are shares of the
+    whole window instead. tail: whether the power falls exponentially after the work, with a time
     constant between these seconds; otherwise it falls at once.
     """
 
     name: str
     pieces: tuple[Piece, ...]
     tail: tuple[float, float] = (0.0, 0.0)
+    whole: bool = False
 
     def pattern(self, seconds: float, rng: Random) -> Pattern:
-        if not self.pieces:
+        if self.whole:
             # A little longer than the window, so that rounding never begins it again.
-            return Pattern([Piece(seconds * (1 + 1e-9), *RAMP)], 0.0)
+            longer = seconds * (1 + 1e-9)
+            stretched = [replace(each, seconds=each.seconds * longer) for each in self.pieces]
+            return Pattern(stretched, 0.0)
         return Pattern(self.pieces, rng.uniform(0, sum(each.seconds for each in self.pieces)))
 
 
@@ -86,6 +89,7 @@ def _square(period: float) -> tuple[Piece, ...]:
 
 
 TAIL = (0.05, 0.5)
+_RAMP = (Piece(1.0, *RAMP),)
 _PREFILL_DECODE_GAP = (
     Piece(0.060, 350.0, 350.0),
     Piece(0.310, 220.0, 240.0),
@@ -93,14 +97,20 @@ _PREFILL_DECODE_GAP = (
 )
 LOADS = (
     Load("constant", (Piece(1.0, 300.0, 300.0),)),
-    Load("ramp", ()),
+    Load("ramp", _RAMP, whole=True),
     Load("square 52 ms", _square(0.052)),
     Load("square 100 ms", _square(0.100)),
     Load("prefill-decode", _PREFILL_DECODE_GAP),
     Load("decaying tail", (Piece(1.0, 300.0, 300.0),), TAIL),
 )
-#: Beyond the six: the power at the end of the work is not its mean, and falls slowly from there.
-RAMP_AND_TAIL = Load("ramp and tail", (), TAIL)
+FALL = (0.015, 0.3)
+#: Beyond the six: the power at the end of the work is not its mean, and falls from there.
+ENDINGS = (
+    Load("ramp, fall", _RAMP, FALL, whole=True),
+    Load("burst, fall", (Piece(0.8, 50.0, 50.0), Piece(0.2, 300.0, 300.0)), FALL, whole=True),
+    Load("prepare, fall", (Piece(2 / 3, 60.0, 60.0), Piece(1 / 3, 300.0, 300.0)), FALL, whole=True),
+    Load("prefill, fall", _PREFILL_DECODE_GAP, FALL),
+)
 
 
 class Trace:
@@ -130,6 +140,10 @@ class Trace:
             if start <= seconds:
                 return before + joules(seconds - start)
         raise LookupError("this part of the past is forgotten")
+
+    def watts(self, seconds: float) -> float:
+        """The power at that time, as good as it need be to be held against a counter."""
+        return (self.joules(seconds) - self.joules(seconds - 1e-4)) / 1e-4
 
     def _append(self, start: float, joules: Callable[[float], float]) -> None:
         self._spans.append((start, self.joules(start), joules))

@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 
 from instruments import Instrument
-from loads import IDLE_WATTS, LONGER, RAMP, Load
+from loads import IDLE_WATTS, LONGER, Load
 
 #: The mean of 1 / length over all windows, as a part of 1 / (their shortest length).
 MEAN_INVERSE = math.log1p(LONGER) / LONGER
@@ -62,8 +62,6 @@ def periods_needed(instrument: Instrument, watts: float, error: float) -> float:
 
 def extremes(load: Load) -> tuple[float, float, float]:
     """The highest, the lowest and the mean power."""
-    if not load.pieces:
-        return max(RAMP), min(RAMP), sum(RAMP) / 2
     ends = [watts for each in load.pieces for watts in (each.first_watts, each.last_watts)]
     joules = sum(each.joules(each.seconds) for each in load.pieces)
     return max(ends), min(ends), joules / sum(each.seconds for each in load.pieces)

@@ -16,8 +16,10 @@ from statistics import fmean, pstdev
 from typing import Any
 
 HERE = Path(__file__).parent
-FAKE_NVML = HERE.parent.parent / "tests" / "fake_nvml" / "fake_nvml.c"
+FAKE_NVML = HERE.parent.parent / "tests" / "fakes" / "fake_nvml" / "fake_nvml.c"
 SECONDS = (0.2, 1.0, 2.0)
+#: Of a burst at the end, what comes before.
+IDLE_SHARE = 0.8
 
 
 @dataclass(frozen=True)
@@ -60,21 +62,28 @@ class Result:
 
 def minutes(windows: int) -> float:
     """About how long it takes."""
-    return 3 * windows * sum(1.05 * each + 0.4 for each in SECONDS) / 60
+    return 2 * 3 * windows * sum(1.05 * each + 0.4 for each in SECONDS) / 60
 
 
-def run(windows: int, seed: int) -> Result:
-    """Raises RuntimeError where it can't be done, with what the process said."""
+def run(windows: int, seed: int, idle_share: float, fall_ms: float) -> Result:
+    """Work that begins with an idle part, and whose power falls with a time constant.
+
+    Raises RuntimeError where it can't be done, with what the process said.
+    """
     with tempfile.TemporaryDirectory() as text:
         folder = Path(text)
         compile_library(folder)
         job, result = folder / "job.json", folder / "result.json"
-        job.write_text(json.dumps({"seconds": SECONDS, "windows": windows, "seed": seed}))
+        job.write_text(
+            json.dumps(
+                {"seconds": SECONDS, "windows": windows, "seed": seed, "idle_share": idle_share}
+            )
+        )
         command = [sys.executable, str(HERE / "rivals.py"), str(job), str(result)]
         done = subprocess.run(
             command,
             cwd=folder,
-            env=environment(folder, _scenario(seed)),
+            env=environment(folder, _scenario(seed, fall_ms)),
             capture_output=True,
             text=True,
         )
@@ -91,11 +100,11 @@ def compile_library(folder: Path) -> None:
     subprocess.run(command, check=True)
 
 
-def _scenario(seed: int) -> str:
+def _scenario(seed: int, fall_ms: float) -> str:
     phase = Random(seed).uniform(0, 100)
     return (
         "gpu name=Fake-A100 watts=50 period_ms=100 jitter_ms=8 latency_us=200 "
-        f"phase_ms={phase:.3f} seed={seed}\n"
+        f"phase_ms={phase:.3f} seed={seed} decay_ms={fall_ms}\n"
     )
 
 

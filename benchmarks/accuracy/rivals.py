@@ -18,8 +18,10 @@ from typing import Any, Protocol
 
 from loads import LONGER
 
-from pytest_energy.sensors import gpu_energy
+from pytest_energy.measure.watcher import Glance, Lookout
+from pytest_energy.sensors import ticks
 from pytest_energy.sensors.base import Clock, SensorFault
+from pytest_energy.sensors.gpu_energy import GpuEnergy
 from pytest_energy.sensors.nvml import Nvml
 from pytest_energy.study.running.codecarbon_way import machine_tracker
 
@@ -39,13 +41,18 @@ class Ours:
     def __init__(self) -> None:
         clock = Clock(time.perf_counter, time.sleep)
         nvml = Nvml()
-        probed = gpu_energy.probe(nvml, clock, nvml.gpus)
-        self._sensor = gpu_energy.GpuEnergy(nvml, clock, probed.periods, probed.idle_watts)
+        probed = ticks.probe(nvml, clock, nvml.gpus)
+        self._sensor = GpuEnergy(nvml, clock, probed)
+        self._lookout = Lookout()
 
     def begin(self) -> None:
-        self._sensor.open(frozenset({"gpu:0"}))
+        names = frozenset({"gpu:0"})
+        self._sensor.open(names)
+        glance = Glance(self._sensor.glance, self._sensor.glance_seconds(names))
+        self._lookout.start([glance], lambda: None)
 
     def end(self, ended: float) -> float:
+        self._lookout.stop()
         reading = self._sensor.close(ended)["gpu:0"]
         if isinstance(reading, SensorFault):
             raise reading
@@ -96,29 +103,34 @@ class FakeBoard:
         self._library.fake_nvml_true_joules.restype = ctypes.c_double
         self._library.fake_nvml_set_watts.argtypes = [ctypes.c_uint, ctypes.c_double]
 
-    def work(self, seconds: float) -> tuple[float, float]:
+    def work(self, seconds: float, idle_share: float) -> tuple[float, float]:
         """Work as long as that: its true joules, and when it ended."""
         before = self._library.fake_nvml_true_joules(0)
+        time.sleep(idle_share * seconds)
         self._library.fake_nvml_set_watts(0, BUSY_WATTS)
-        time.sleep(seconds)
+        time.sleep((1 - idle_share) * seconds)
+        true = self._library.fake_nvml_true_joules(0)
         self._library.fake_nvml_set_watts(0, IDLE_WATTS)
         ended = time.perf_counter()
-        return self._library.fake_nvml_true_joules(0) - before, ended
+        return true - before, ended
 
 
-def window(tool: Tool, board: FakeBoard, seconds: float) -> dict[str, float]:
+def window(tool: Tool, board: FakeBoard, seconds: float, idle_share: float) -> dict[str, float]:
     tool.begin()
-    true, ended = board.work(seconds)
+    true, ended = board.work(seconds, idle_share)
     joules = tool.end(ended)
     return {"seconds": seconds, "true_joules": true, "joules": joules}
 
 
-def run(seconds: Sequence[float], windows: int, seed: int) -> dict[str, Any]:
-    """All windows of all tools; each tool is warmed up with one that is kept apart."""
+def run(seconds: Sequence[float], windows: int, seed: int, idle_share: float) -> dict[str, Any]:
+    """All windows of all tools; each tool is warmed up with one that is kept apart.
+
+    idle_share: of a window, before its work.
+    """
     rng = Random(seed)
     board = FakeBoard()
     tools = {name: make() for name, (make, _) in TOOLS.items()}
-    warm_up = {name: window(tool, board, 1.0) for name, tool in tools.items()}
+    warm_up = {name: window(tool, board, 1.0, idle_share) for name, tool in tools.items()}
     if not all(each["joules"] > 0 for each in warm_up.values()):
         raise RuntimeError(f"a tool saw nothing: {warm_up}")
     found = []
@@ -127,7 +139,7 @@ def run(seconds: Sequence[float], windows: int, seed: int) -> dict[str, Any]:
             length, pause = nominal * rng.uniform(1, 1 + LONGER), rng.uniform(*PAUSE_SECONDS)
             for name in rng.sample(sorted(tools), len(tools)):
                 time.sleep(pause)
-                measured = window(tools[name], board, length)
+                measured = window(tools[name], board, length, idle_share)
                 found.append({"tool": name, "window": nominal, **measured})
     versions = {package: version(package) for _, package in TOOLS.values()}
     return {"versions": versions, "warm_up": warm_up, "windows": found}

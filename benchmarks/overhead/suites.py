@@ -70,7 +70,7 @@ ZEUS = CODECARBON.replace("CodeCarbon", "Zeus")
 def _with_each_tool(test: str) -> tuple[Contestant, ...]:
     return (
         Contestant(ALONE, test),
-        Contestant(OURS, test, ["-ppytest_energy.plugin"]),
+        Contestant(OURS, test, ["-ppytest_energy.plugin.entry"]),
         Contestant("pytest-benchmark", test, ["-ppytest_benchmark.plugin"]),
         Contestant("pytest-memray", test, ["-ppytest_memray.plugin"]),
         Contestant("CodeCarbon's tracker", test, conftest=CODECARBON),
@@ -92,8 +92,10 @@ MARKED = Suite(
     "a marked empty test",
     (
         Contestant(ALONE, "def test_it(): pass\n"),
-        Contestant(f"{OURS}, one GPU", _MARKED, ["-ppytest_energy.plugin"]),
-        Contestant(f"{OURS}, CPU time", _MARKED, ["-ppytest_energy.plugin", "--energy-gpus=none"]),
+        Contestant(f"{OURS}, one GPU", _MARKED, ["-ppytest_energy.plugin.entry"]),
+        Contestant(
+            f"{OURS}, CPU time", _MARKED, ["-ppytest_energy.plugin.entry", "--energy-gpus=none"]
+        ),
         Contestant(
             "pytest-benchmark",
             "def test_it(benchmark): benchmark(lambda: None)\n",

@@ -12,7 +12,7 @@ import pairs
 import recorded
 from noise import Shape
 
-from pytest_energy.verdict import Verdict
+from pytest_energy.rules.verdict import Verdict
 
 
 def picture(

@@ -12,13 +12,13 @@ from statistics import fmean
 
 from limit import RED, judge
 from noise import Noise, Shape, generator
+from virtual import ConstantSensor, VirtualTime
 
 from pytest_energy.measure.meter import Meter
 from pytest_energy.measure.protocol import WARMUP_SECONDS, Limits, Round, run_rounds
+from pytest_energy.rules.verdict import MAX_ROUNDS, Verdict
 from pytest_energy.sensors.base import Channel, Kind
 from pytest_energy.sensors.cpu_time import CpuTime
-from pytest_energy.verdict import MAX_ROUNDS, Verdict
-from virtual import ConstantSensor, VirtualTime
 
 SESSIONS = 2000
 MAX_SECONDS = 60.0

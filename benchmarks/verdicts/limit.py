@@ -10,7 +10,7 @@ import other_rules
 from noise import Noise, Shape, generator
 from other_rules import Rounds
 
-from pytest_energy.verdict import MAX_ROUNDS, Verdict, look
+from pytest_energy.rules.verdict import MAX_ROUNDS, Verdict, look
 
 SESSIONS = 4000
 TOLERANCE = 0.03

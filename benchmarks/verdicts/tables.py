@@ -14,7 +14,7 @@ import recorded
 import sessions
 from noise import Noise
 
-from pytest_energy.verdict import MAX_INCREASE, MAX_RATIO_INCREASE, Verdict
+from pytest_energy.rules.verdict import MAX_INCREASE, MAX_RATIO_INCREASE, Verdict
 
 
 def noise_text(noise: Noise) -> str:

@@ -103,7 +103,8 @@ def explain(test: dict[str, Any]) -> None:
     say_row("test", RED)
     say_row("figure", f"{test['joules_per_unit'] * 1000:.3g} mJ / query")
     say_row("limit", f"{test['budget']['limit']}, set in {test['budget']['origin']}")
-    say_row("over by", f"{test['used'] - 1:.0%}, so it is {test['used']:.0f} times the limit")
+    fraction = test["fraction_of_limit"]
+    say_row("over by", f"{fraction - 1:.0%}, so it is {fraction:.0f} times the limit")
     if test["interval"] is not None:
         low, high = (f"{joules * 1000:.3g}" for joules in test["interval"])
         say_row("interval", f"{low} to {high} mJ: even its lower end is over the limit")

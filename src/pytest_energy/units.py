@@ -1,181 +1,16 @@
-"""Limits as people write them ("2.1 Wh / 1000 queries") as typed quantities; joules inside."""
+"""Every number, unit, percentage, interval and label is formatted here, once."""
 
 from __future__ import annotations
 
-import difflib
 import math
-import re
-from dataclasses import dataclass, field
-from enum import StrEnum
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 JOULES_PER_WH = 3600.0
 JOULES_PER_KWH = 3.6e6
-
-EXAMPLES = (
-    '"2.1 Wh / 1000 queries", "35 mJ / token", "0.5 gCO2e per 1k queries", "120 cpu-ms / query"'
-)
-
-
-class Quantity(StrEnum):
-    """What a limit counts; the value is the name people read."""
-
-    ENERGY = "energy"
-    CARBON = "carbon"
-    CPU_TIME = "CPU time"
-
-
-#: symbol -> (quantity, size in joules, grams of CO2e or CPU seconds)
-_SYMBOLS: dict[str, tuple[Quantity, float]] = {
-    "mJ": (Quantity.ENERGY, 1e-3),
-    "J": (Quantity.ENERGY, 1.0),
-    "kJ": (Quantity.ENERGY, 1e3),
-    "mWh": (Quantity.ENERGY, 3.6),
-    "Wh": (Quantity.ENERGY, JOULES_PER_WH),
-    "kWh": (Quantity.ENERGY, JOULES_PER_KWH),
-    "mgCO2e": (Quantity.CARBON, 1e-3),
-    "gCO2e": (Quantity.CARBON, 1.0),
-    "kgCO2e": (Quantity.CARBON, 1e3),
-    "cpu-ms": (Quantity.CPU_TIME, 1e-3),
-    "cpu-s": (Quantity.CPU_TIME, 1.0),
-}
-#: A capital M means mega in SI, and the two readings are a factor of 10^9 apart: ask, never guess.
-_AMBIGUOUS = {"mwh": "mWh or kWh?", "mj": "mJ or kJ?"}
-_MULTIPLES = {"": 1.0, "k": 1e3, "M": 1e6}
-
-_LIMIT = re.compile(
-    r"""\s*(?P<amount>[+-]?(?:nan\b|inf(?:inity)?\b|[\d.,_']+(?:[eE][+-]?\d+)?))\s*
-        (?P<symbol>[^\s/\d][^\s/]*)\s*
-        (?:/|(?<=\s)per\s)\s*(?P<per>.*?)\s*""",
-    re.VERBOSE | re.IGNORECASE | re.ASCII,
-)
-_PER = re.compile(
-    r"(?:(?P<number>[+-]?\d[\d.,]*)\s*(?:(?P<multiple>[kM])(?![\w-]))?)?\s*(?P<unit>[A-Za-z][\w-]*)",
-    re.ASCII,
-)
-_WHOLE = re.compile(r"\d{1,3}(?:,\d{3})+|\d+", re.ASCII)
-_DECIMAL = re.compile(r"\d+\.\d+", re.ASCII)
-
-
-class LimitError(ValueError):
-    """A limit that can't be read; the message names the value, why, and examples that work."""
-
-    def __init__(self, text: object, why: str) -> None:
-        self.why = why
-        super().__init__(f"limit {text!r}: {why}; valid limits look like {EXAMPLES}")
-
-
-@dataclass(frozen=True)
-class Limit:
-    """An upper limit of energy, carbon or CPU time for `per` units of work."""
-
-    amount: float
-    symbol: str
-    per: float
-    unit: str
-    text: str = field(compare=False)
-    """As its author wrote it."""
-
-    @property
-    def quantity(self) -> Quantity:
-        return _SYMBOLS[self.symbol][0]
-
-    @property
-    def size(self) -> float:
-        """One of the limit's symbol, in joules, grams of CO2e or CPU seconds."""
-        return _SYMBOLS[self.symbol][1]
-
-    @property
-    def base_per_unit(self) -> float:
-        """The limit for one unit, in joules, grams of CO2e or CPU seconds."""
-        return self.amount * self.size / self.per
-
-    def amount_of(self, base_per_unit: float) -> float:
-        """A figure in joules, grams or CPU seconds per unit as an amount on the limit's scale."""
-        return base_per_unit * self.per / self.size
-
-    def describe(self, base_per_unit: float) -> str:
-        """A figure per unit in the limit's own words, for example "3.42 Wh / 1000 queries"."""
-        return f"{figure(self.amount_of(base_per_unit))} {self.symbol} / {self.units}"
-
-    @property
-    def units(self) -> str:
-        """The units a limit stands for: "query", "1000 queries"."""
-        return self.unit if self.per == 1 else f"{self.per:.12g} {plural(self.unit)}"
-
-    def __str__(self) -> str:
-        return self.describe(self.base_per_unit)
-
-
-def parse_limit(text: object) -> Limit:
-    """Read a limit such as "2.1 Wh / 1000 queries".
-
-    Raises LimitError for anything but a string of an amount above zero, a symbol, "/" or "per",
-    an optional number of units ("1000", "1,000", "1k") and the unit's name.
-    """
-    if not isinstance(text, str):
-        raise LimitError(text, "a limit is a string that names its unit, not a bare number")
-    match = _LIMIT.fullmatch(text)
-    if match is None:
-        raise LimitError(text, _why_unreadable(text))
-    amount = _amount(text, match["amount"])
-    symbol = _symbol(text, match["symbol"])
-    per, unit = _per(text, match["per"])
-    limit = Limit(amount, symbol, per, unit, text.strip())
-    if not 0 < limit.base_per_unit < math.inf:
-        raise LimitError(text, "the amount for one unit is too small or too large to be a number")
-    return limit
-
-
-def _why_unreadable(text: str) -> str:
-    if re.fullmatch(r"\s*[+-]?[\d.,]+\s*", text):
-        return "a bare number has no unit"
-    if not re.search(r"/|\bper\b", text):
-        return 'it does not say for how many units of work ("/ 1000 queries")'
-    return "it is not an amount, a unit of measure, and a number of units of work"
-
-
-def _amount(text: str, amount: str) -> float:
-    if "," in amount:
-        raise LimitError(text, f"{amount!r} has a comma: write decimals with a point")
-    try:
-        value = float(amount.replace("_", "?"))
-    except ValueError:
-        raise LimitError(text, f"{amount!r} is not a number") from None
-    if not math.isfinite(value):
-        raise LimitError(text, f"{amount!r} is not a finite number")
-    if value <= 0:
-        raise LimitError(text, "a limit is above zero")
-    return value
-
-
-def _symbol(text: str, symbol: str) -> str:
-    if symbol in _SYMBOLS:
-        return symbol
-    if symbol.startswith("M") and (question := _AMBIGUOUS.get(symbol.lower())):
-        raise LimitError(text, f"{symbol!r} is not taken ({question})")
-    folded = {known.lower(): known for known in _SYMBOLS}
-    near = difflib.get_close_matches(symbol.lower(), folded, n=1, cutoff=0.85)
-    hint = f", did you mean {folded[near[0]]!r}?" if near else ""
-    raise LimitError(text, f"unknown unit {symbol!r}{hint} (known: {', '.join(_SYMBOLS)})")
-
-
-def _per(text: str, per: str) -> tuple[float, str]:
-    match = _PER.fullmatch(per)
-    if match is None:
-        raise LimitError(
-            text, f"{per!r} is not a number of units and the unit's name, such as '1000 queries'"
-        )
-    number = match["number"] or "1"
-    # "1.000" is a thousand to some and one to others; "1.5k" is clear.
-    if not (_WHOLE.fullmatch(number) or (match["multiple"] and _DECIMAL.fullmatch(number))):
-        raise LimitError(text, f"{number!r} is not a number of units ('1000', '1,000' or '1.5k')")
-    if match["unit"] in _MULTIPLES:
-        raise LimitError(text, f"{per!r} has no unit's name, such as '1k queries'")
-    count = float(number.replace(",", "")) * _MULTIPLES[match["multiple"] or ""]
-    if count <= 0:
-        raise LimitError(text, "the number of units is above zero")
-    return count, singular(match["unit"])
-
+DAYS_PER_YEAR = 365.0
+#: Characters of a text that holds a number and a unit.
+LONGEST_QUANTITY = 200
 
 _IRREGULAR = {"series": "series", "movies": "movie", "cookies": "cookie"}
 
@@ -226,3 +61,92 @@ def grouped(value: float) -> str:
     text = figure(value)
     whole, point, rest = text.partition(".")
     return f"{int(whole):,}{point}{rest}" if whole.isdigit() else text
+
+
+def time_and_power(units_per_second: float, watts: float, unit: str) -> str:
+    """What makes the energy of one unit: "41.0 ms a query at 300 W"."""
+    return f"{figure(1000 / units_per_second)} ms a {unit} at {figure(watts)} W"
+
+
+def percent(fraction: float, *, exact: bool = False) -> str:
+    """A share or a change without its sign: "182 %", "12 %", "3.1 %", "0.25 %".
+
+    exact: with the digits that a user wrote in a setting, "12.5 %".
+    """
+    size = abs(fraction) * 100
+    if exact:
+        return f"{size:.12g} %"
+    if 99 < size < 100:
+        return f"{min(size, 99.9):.1f} %"
+    if size >= 100:
+        return f"{size:,.0f} %"
+    if 0 < size < 0.01:
+        return "<0.01 %"
+    return f"{float(f'{size:.2g}'):g} %"
+
+
+def signed_percent(fraction: float) -> str:
+    """A change: "+12 %", "-3.1 %"."""
+    return ("-" if fraction < 0 else "+") + percent(fraction)
+
+
+@dataclass(frozen=True)
+class Scale:
+    """A unit to show figures in: its symbol, and its size in joules or CPU seconds."""
+
+    symbol: str
+    size: float
+
+    def show(self, value: float) -> str:
+        """The figure without its unit: "45.4"."""
+        return figure(value / self.size)
+
+
+_ENERGY = (
+    Scale("uJ", 1e-6),
+    Scale("mJ", 1e-3),
+    Scale("J", 1.0),
+    Scale("kJ", 1e3),
+    Scale("MJ", 1e6),
+)
+#: CPU time is shown on the scale of its limits.
+CPU_TIME = Scale("cpu-ms", 1e-3)
+
+
+def energy_scale(joules: Iterable[float]) -> Scale:
+    """The unit in which all of these are shown, one a column: the middle one fits it."""
+    amounts = sorted(abs(each) for each in joules if each)
+    middle = amounts[(len(amounts) - 1) // 2] if amounts else 1.0
+    fitting = [each for each in _ENERGY if each.size <= middle * 1.0005]
+    return fitting[-1] if fitting else _ENERGY[0]
+
+
+def energy(joules: float) -> str:
+    """An amount in the unit of its size: "45.4 mJ", "1.20 kJ"."""
+    scale = energy_scale([joules])
+    return f"{scale.show(joules)} {scale.symbol}"
+
+
+def cpu_time(seconds: float) -> str:
+    """CPU time: "23.1 cpu-ms"."""
+    return f"{CPU_TIME.show(seconds)} {CPU_TIME.symbol}"
+
+
+def per_unit(value: float, unit: str, *, is_cpu_time: bool = False) -> str:
+    """A figure for one unit of work: "45.4 mJ / query", "23.1 cpu-ms / query"."""
+    return f"{cpu_time(value) if is_cpu_time else energy(value)} / {unit}"
+
+
+def interval(low: float, high: float, scale: Scale) -> str:
+    """An interval in one unit, without it: "44.1 to 46.0"."""
+    return f"{scale.show(low)} to {scale.show(high)}"
+
+
+def label(test_id: str, name: str | None) -> str:
+    """A measurement: its test's id, and its name where the test has several."""
+    return f"{test_id} {name}" if name else test_id
+
+
+def short_label(test_id: str, name: str | None) -> str:
+    """The same without the test's file."""
+    return label(test_id.rpartition("::")[2], name)

@@ -2,22 +2,74 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
+from typing import Annotated, Any
+
 import typer
+from typer.core import TyperGroup
 
 from pytest_energy.cli.baseline import baseline
 from pytest_energy.cli.budgets import budgets
 from pytest_energy.cli.compare import compare
 from pytest_energy.cli.doctor import doctor
-from pytest_energy.cli.figures import carbon, scale, show
-from pytest_energy.cli.study import study
+from pytest_energy.cli.figures import carbon, report, show
+from pytest_energy.errors import EnergyError
+from pytest_energy.report.printable import printable
+from pytest_energy.study import commands as study_commands
+
+
+class Commands(TyperGroup):
+    """Ends with status 2 and the message where a command raises an error of this package."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that is named."""
+        words = [str(each) for each in (*ctx._protected_args, *ctx.args)]
+        try:
+            return super().invoke(ctx)
+        except EnergyError as error:
+            names = " ".join(("pytest-energy", *self._named_by(words)))
+            typer.echo(printable(f"{names}: {error}", lines=True), err=True)
+            raise typer.Exit(2) from None
+
+    def _named_by(self, words: list[str]) -> list[str]:
+        """The names of the group and the command that these words run."""
+        command: Any = self
+        names = []
+        for word in words:
+            inner = getattr(command, "commands", {}).get(word)
+            if inner is None:
+                break
+            command = inner
+            names.append(word)
+        default = getattr(command, "default_command", None)
+        return [*names, default] if default else names
+
 
 app = typer.Typer(
-    help="Energy records, budgets and instruments of pytest-energy.",
-    no_args_is_help=True,
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"]},
     add_completion=False,
 )
-for command in (show, carbon, doctor, compare, scale):
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"pytest-energy {version('pytest-energy')}")
+        raise typer.Exit
+
+
+@app.callback(no_args_is_help=True)
+def main(
+    version: Annotated[
+        bool,
+        typer.Option("--version", is_eager=True, callback=_show_version, help="print the version"),
+    ] = False,
+) -> None:
+    """Energy records, budgets and instruments of pytest-energy."""
+
+
+for command in (show, report, carbon, doctor, compare):
     app.command()(command)
 app.add_typer(budgets, name="budgets")
 app.add_typer(baseline, name="baseline")
-app.add_typer(study, name="study")
+study_commands.add_to(app)

@@ -8,9 +8,11 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from pytest_energy import record
-from pytest_energy.cli.shared import BaselinesPath, RecordPaths, stop
-from pytest_energy.options import BASELINES_FOLDER
+from pytest_energy.baselines import BASELINES_FOLDER
+from pytest_energy.cli.arguments import BaselinesPath, RecordPaths
+from pytest_energy.errors import InputError
+from pytest_energy.record import schema as record
+from pytest_energy.report.printable import all_printable, printable
 
 baseline = typer.Typer(
     help=f"Earlier sessions of the tests, in the folder {BASELINES_FOLDER}.", no_args_is_help=True
@@ -29,39 +31,29 @@ def baseline_update(
     ] = "new",
     folder: BaselinesPath = Path(BASELINES_FOLDER),
 ) -> None:
-    """Take the sessions of run records into the baselines, and print what they become."""
-    from pytest_energy.store.change import change_folder
-    from pytest_energy.store.file import BaselineError
-    from pytest_energy.store.update import Mode, update
+    """Add the sessions of run records to the baselines, and print the result."""
+    from pytest_energy.baselines.change import change_folder
+    from pytest_energy.baselines.update import Mode, update
 
-    command = "baseline update"
     if mode not in list(Mode):
-        stop(command, f"--mode {mode!r} is not known; choose from {', '.join(Mode)}")
-    try:
-        records = [record.read(each) for each in paths]
-        found, written = change_folder(
-            folder, str(folder), lambda lines: update(lines, records, Mode(mode))
-        )
-    except (BaselineError, record.RecordError) as error:
-        stop(command, error)
-    except OSError as error:
-        stop(command, f"{folder} can't be written: {error.strerror}")
-    for line in (*found.told, *(f"written: {folder / name}" for name in written)):
-        typer.echo(line)
+        raise InputError(f"--mode {mode!r} is not known; choose from {', '.join(Mode)}")
+    records = [record.read(each) for each in paths]
+    found, written = change_folder(
+        folder, str(folder), lambda lines: update(lines, records, Mode(mode))
+    )
+    for line in (*found.messages, *(f"written: {folder / name}" for name in written)):
+        typer.echo(printable(line))
     if not written:
         typer.echo("nothing written")
 
 
 @baseline.command("list")
 def baseline_list(folder: BaselinesPath = Path(BASELINES_FOLDER)) -> None:
-    """Print the tests, their sessions, and the increase from which each would fail."""
+    """Print the tests, their sessions, and the increase from which each test fails."""
+    from pytest_energy.baselines.file import read_folder
     from pytest_energy.report.baselines import render_baselines
-    from pytest_energy.store.file import BaselineError, read_folder
 
-    try:
-        lines = read_folder(folder, str(folder)).lines
-    except BaselineError as error:
-        stop("baseline list", error)
+    lines = all_printable(read_folder(folder, str(folder)).lines)
     if not lines:
         typer.echo(f"{folder}: no baselines; pytest --energy-update new makes them")
         return
@@ -76,15 +68,9 @@ def baseline_drop(
     folder: BaselinesPath = Path(BASELINES_FOLDER),
 ) -> None:
     """Remove all sessions of tests."""
-    from pytest_energy.store.change import change_folder
-    from pytest_energy.store.file import BaselineError
-    from pytest_energy.store.update import drop
+    from pytest_energy.baselines.change import change_folder
+    from pytest_energy.baselines.update import drop
 
-    try:
-        found, _ = change_folder(folder, str(folder), lambda lines: drop(lines, tests))
-    except (BaselineError, ValueError) as error:
-        stop("baseline drop", error)
-    except OSError as error:
-        stop("baseline drop", f"{folder} can't be written: {error.strerror}")
-    for line in found.told:
-        typer.echo(line)
+    found, _ = change_folder(folder, str(folder), lambda lines: drop(lines, tests))
+    for line in found.messages:
+        typer.echo(printable(line))

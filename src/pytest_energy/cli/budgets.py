@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from pytest_energy import record
-from pytest_energy.budgets.file import BudgetsFileError, read_budgets
-from pytest_energy.cli.shared import BaselinesPath, RecordPaths, stop
-from pytest_energy.options import BASELINES_FOLDER, BUDGETS_FILE
+from pytest_energy.baselines import BASELINES_FOLDER
+from pytest_energy.cli.arguments import BaselinesPath, BudgetsPath, RecordPaths
+from pytest_energy.errors import InputError
+from pytest_energy.limits import BUDGETS_FILE
+from pytest_energy.limits.file import BudgetsFileError, read_budgets
+from pytest_energy.limits.toml_file import LARGEST_BYTES
+from pytest_energy.record import schema as record
+from pytest_energy.record.project_files import read_file, writing
+from pytest_energy.report.printable import printable
 from pytest_energy.units import numbered
 
 budgets = typer.Typer(help=f"The limits in {BUDGETS_FILE}.", no_args_is_help=True)
-BudgetsPath = Annotated[
-    Path, typer.Option("--file", metavar="PATH", help="the file of limits", readable=False)
-]
 
 
 @budgets.command()
 def check(path: BudgetsPath = Path(BUDGETS_FILE)) -> None:
-    """Validate the file of limits, and tell all its mistakes."""
+    """Check the file of limits, and report all mistakes in it. Exit status 4: there are some."""
     try:
         found = read_budgets(path, str(path))
     except BudgetsFileError as error:
@@ -36,24 +39,19 @@ def suggest(
     paths: RecordPaths,
     path: BudgetsPath = Path(BUDGETS_FILE),
 ) -> None:
-    """Write a limit for each measured test without one, with headroom from the spread."""
-    from pytest_energy.budgets.suggest import SuggestionError
-    from pytest_energy.budgets.suggest import suggest as suggest_limits
+    """Write a limit for each measured test that has none, with headroom from the spread."""
+    from pytest_energy.limits.suggest import suggest as suggest_limits
 
-    try:
+    with writing(path):
         text = ""
-        if path.exists():
+        if os.path.lexists(path):
             read_budgets(path, str(path))
-            text = path.read_bytes().decode("utf-8")
+            text = read_file(path, LARGEST_BYTES).decode("utf-8")
         found = suggest_limits([record.read(each) for each in paths], text, str(path))
         if found.written:
             record.write_text(path, found.text)
-    except (BudgetsFileError, SuggestionError, record.RecordError) as error:
-        stop("budgets suggest", error)
-    except OSError as error:
-        stop("budgets suggest", f"{path} can't be written: {error.strerror}")
-    for line in found.told:
-        typer.echo(line)
+    for line in found.messages:
+        typer.echo(printable(line, lines=True))
     typer.echo(f"{path}: {numbered(found.written, 'budget')} written")
 
 
@@ -63,34 +61,32 @@ def tighten(
         list[Path] | None,
         typer.Argument(
             metavar="[RECORD...]",
-            help="files of --energy-json; without one, the baselines tell",
+            help="files of --energy-json; default: the baselines",
             readable=False,
         ),
     ] = None,
     path: BudgetsPath = Path(BUDGETS_FILE),
     folder: BaselinesPath = Path(BASELINES_FOLDER),
 ) -> None:
-    """Lower the limits that stand far above what is measured; none is ever raised."""
-    from pytest_energy.budgets.tighten import tighten_from_baselines, tighten_from_records
-    from pytest_energy.store.file import read_folder
+    """Lower the limits that are far above what is measured; no limit is raised."""
+    from pytest_energy.baselines.file import read_folder
+    from pytest_energy.baselines.tighten import tighten_from_baselines, tighten_from_records
 
-    command = "budgets tighten"
-    try:
+    with writing(path):
         read_budgets(path, str(path))
-        text = path.read_bytes().decode("utf-8")
+        text = read_file(path, LARGEST_BYTES).decode("utf-8")
         if paths:
             found = tighten_from_records([record.read(each) for each in paths], text, str(path))
         else:
             lines = read_folder(folder, str(folder)).lines
             if not lines:
-                stop(command, f"{folder} holds no baselines; give it run records, or make some")
+                raise InputError(
+                    f"{folder} holds no baselines; name run records, or make baselines with "
+                    "pytest --energy-update new"
+                )
             found = tighten_from_baselines(lines, text, str(path))
         if found.lowered:
             record.write_text(path, found.text)
-    except OSError as error:
-        stop(command, f"{path} can't be written: {error.strerror}")
-    except ValueError as error:  # of the file, a record, a baseline, or figures that don't compare
-        stop(command, error)
-    for line in found.told:
-        typer.echo(line)
+    for line in found.messages:
+        typer.echo(printable(line, lines=True))
     typer.echo(f"{path}: {numbered(found.lowered, 'limit')} lowered")

@@ -10,8 +10,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from pytest_energy import record
-from pytest_energy.cli.shared import stop
+from pytest_energy.errors import EnergyError, InputError
+from pytest_energy.record import schema as record
+from pytest_energy.record.project_files import writing
 
 #: As a path, the standard output.
 _STDOUT = Path("-")
@@ -22,33 +23,39 @@ def compare(
         list[str] | None,
         typer.Argument(
             metavar="RECORD RECORD | -- ARGUMENT",
-            help="two files of --energy-json, the reference first; or arguments of pytest",
+            help="two files of --energy-json, the reference first, or arguments for pytest",
         ),
     ] = None,
     variant: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME:VARIABLE=VALUE", help="two names; the first is the reference"),
+        typer.Option(
+            metavar="NAME:VARIABLE=VALUE", help="compare these two; the first is the reference"
+        ),
     ] = None,
     base: Annotated[
-        str | None, typer.Option(metavar="REF", help="the commit that your tree is compared with")
+        str | None, typer.Option(metavar="REF", help="compare your tree with this commit")
     ] = None,
     setup: Annotated[
-        str | None, typer.Option(metavar="COMMAND", help="run in each tree before its turns")
+        str | None, typer.Option(metavar="COMMAND", help="run COMMAND in each tree first")
     ] = None,
     pairs: Annotated[
-        int | None, typer.Option(metavar="N", help="exactly so many pairs; usually 5 to 20")
+        int | None, typer.Option(metavar="N", help="measure exactly N pairs (5 to 20)")
     ] = None,
     max_seconds: Annotated[
-        float | None, typer.Option(metavar="SECONDS", help="at most, but for three pairs")
+        float | None,
+        typer.Option(metavar="SECONDS", help="stop after SECONDS (three pairs always run)"),
     ] = None,
     max_increase: Annotated[
-        str | None, typer.Option(metavar="PERCENT", help="3% for pairs, 5% for records")
+        str | None,
+        typer.Option(metavar="PERCENT", help="allow this increase (3 %; records: 5 %)"),
     ] = None,
     to_json: Annotated[
-        Path | None, typer.Option("--json", metavar="PATH", help="write JSON; - is the output")
+        Path | None,
+        typer.Option("--json", metavar="PATH", help="write JSON (- is the output)"),
     ] = None,
     to_markdown: Annotated[
-        Path | None, typer.Option("--markdown", metavar="PATH", help="the same in Markdown")
+        Path | None,
+        typer.Option("--markdown", metavar="PATH", help="write Markdown (- is the output)"),
     ] = None,
 ) -> None:
     """Compare a candidate with its reference: two records, two variants, or a commit and your tree.
@@ -60,10 +67,10 @@ def compare(
     pytest-energy compare --variant old:MODEL=a --variant new:MODEL=b -- tests
     pytest-energy compare --base main --setup 'pip install -e .' -- tests
     """
-    from pytest_energy.comparing.answer import answer
-    from pytest_energy.comparing.outcome import NOT_COMPARED
-    from pytest_energy.comparing.question import Options, read_question
-    from pytest_energy.report.comparison import json_of, markdown_of, render_comparison
+    from pytest_energy.compare.answer import answer
+    from pytest_energy.compare.outcome import NOT_COMPARED
+    from pytest_energy.compare.question import Options, read_question
+    from pytest_energy.compare.report import json_of, markdown_of, render_comparison
 
     options = Options(
         tuple(arguments or ()),
@@ -76,12 +83,9 @@ def compare(
     )
     outputs = ((to_json, json_of), (to_markdown, markdown_of))
     to_stdout = [text_of for path, text_of in outputs if path == _STDOUT]
-    try:
-        if len(to_stdout) > 1:
-            raise ValueError("--json - and --markdown - both write to the output; give one a path")
-        question = read_question(options, Path.cwd())
-    except ValueError as error:
-        stop("compare", error)
+    if len(to_stdout) > 1:
+        raise InputError("--json - and --markdown - both write to the output; give one a path")
+    question = read_question(options, Path.cwd())
     try:
         found = answer(question, sys.stderr)
         console = Console(stderr=bool(to_stdout))
@@ -91,20 +95,14 @@ def compare(
             if path == _STDOUT:
                 typer.echo(text_of(found), nl=False)
             elif path is not None:
-                _write(path, text_of(found))
+                with writing(path):
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    record.write_text(path, text_of(found))
         status = found.exit_status
-    except typer.Exit:
+    except EnergyError:
         raise
     except (Exception, KeyboardInterrupt):
         # A mistake of ours must not look like a regression, whose status is 1.
         traceback.print_exc()
         status = NOT_COMPARED
     raise typer.Exit(status)
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        record.write_text(path, text)
-    except OSError as error:
-        stop("compare", f"{path} can't be written: {error.strerror}")

@@ -1,1 +1,4 @@
-"""From sensors to rounds: windows, the protocol, what a limit covers, one test's measurement."""
+"""From sensors to one test's measurement: windows, rounds, what a limit covers, the verdict.
+
+No instrument is named here (`sensors`), and no rule is decided here (`rules`).
+"""

@@ -5,23 +5,30 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from pytest_energy.budgets.budget import Budget, Scope
-from pytest_energy.measure.accelerators import DeviceUse, plain_uuid
-from pytest_energy.record import CPU_TIME_METHOD
+from pytest_energy.errors import Reason
+from pytest_energy.limits.budget import Budget, Scope
+from pytest_energy.record.schema import CPU_TIME_METHOD
+from pytest_energy.sensors.accelerators import DeviceUse, plain_uuid
 from pytest_energy.sensors.base import Channel, Kind, Provenance
 from pytest_energy.sensors.visible import Allotted
 
 _WORST_FIRST = (Provenance.ESTIMATED, Provenance.INTEGRATED, Provenance.MEASURED)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class GpuFacts:
-    """What is known about GPUs and processes when a test's warm-up has run.
+    """What is known about GPUs and processes when a test's warm-up has run, or at its end.
 
-    process_ids: by board index, the driver's process ids, or None where it won't tell.
+    process_ids: by board index, the driver's process ids, those seen in a window included, or None
+    where it won't tell.
     our_process_ids: this process and its descendants.
     ids_match: whether the driver and we number processes alike (no PID namespace between).
-    apple: the GPU of a Mac, where its energy can be read.
+    chip_gpu: the GPU of the chip, where its energy can be read.
+    boards: all of the machine. rises: watts by which boards rose with the work, by index.
+    of_others: indices of the boards on which the driver lists processes of others.
+    before: what libraries held when the measurement began. listed_before: our processes that the
+    driver listed then, by board index. flat: indices of the boards whose power never rose since.
+    order: why numbers in CUDA_VISIBLE_DEVICES may mean other boards, or "".
     """
 
     mode: str
@@ -31,17 +38,28 @@ class GpuFacts:
     process_ids: Mapping[int, frozenset[int] | None]
     our_process_ids: frozenset[int]
     ids_match: bool
-    apple: Allotted | None = None
+    chip_gpu: Allotted | None = None
+    boards: tuple[Allotted, ...] = ()
+    rises: Mapping[int, float] = field(default_factory=dict)
+    of_others: frozenset[int] = frozenset()
+    order: str = ""
+    before: DeviceUse = field(default_factory=DeviceUse)
+    listed_before: Mapping[int, frozenset[int]] = field(default_factory=dict)
+    flat: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True)
 class GpusInUse:
-    """The boards in use, and why they are taken to be; `note` is for the summary."""
+    """The boards in use, and why they are taken to be; `note` is for the summary.
+
+    is_guess: they are all that are allotted, because nothing tells which are in use.
+    """
 
     devices: tuple[Allotted, ...] = ()
     why: str = ""
     note: str = ""
     problem: str = ""
+    is_guess: bool = False
 
 
 def gpus_in_use(facts: GpuFacts) -> GpusInUse:
@@ -49,38 +67,71 @@ def gpus_in_use(facts: GpuFacts) -> GpusInUse:
     if facts.mode == "none":
         return GpusInUse(why="--energy-gpus none")
     found = list(facts.listed)
-    # macOS doesn't list who uses its GPU: torch and the user are all who tell.
-    if facts.apple is not None and (facts.held.mps or facts.mode == "all"):
-        found.append(facts.apple)
-    problem = ""
+    # The system does not list who uses the GPU of a chip: only torch and the user know.
+    if facts.chip_gpu is not None and (facts.held.chip_gpu or facts.mode == "all"):
+        found.append(facts.chip_gpu)
+    problem: str = ""
     for uuid in facts.held.cuda_uuids:
-        # Where torch doesn't tell the UUID, it may be any board of ours.
-        matching = [each for each in facts.allotted if not uuid or _is(each, uuid)]
+        # Where nobody tells the UUID, it may be any board of ours.
+        boards = (*facts.allotted, *facts.boards)
+        named = tuple(each for each in boards if _is(each, uuid))[:1]
+        matching = named if uuid else facts.allotted
+        if matching and _is_only_held(facts, uuid, matching):
+            continue
         if not matching:
-            problem = f"CUDA was used on a device that NVML does not list ({uuid or 'unknown'})"
+            problem = Reason(
+                "gpu-unlisted",
+                f"CUDA was used on a device that the driver does not list ({uuid or 'unknown'})",
+            )
         found += matching
     ours = _boards_of_ours(facts)
     found += [each for each in facts.allotted if each.board.index in ours]
+    sentence = all(facts.process_ids.get(each.board.index) is not None for each in facts.allotted)
+    is_trusted = sentence and facts.ids_match
+    # Where nothing else tells, all boards count below: more than one may work.
+    risen = _risen(facts, found) if found or is_trusted else []
+    found += risen
+    note = "; ".join(_rose(facts, each) for each in risen)
     if hidden := ours - {each.board.index for each in (*facts.allotted, *facts.listed)}:
-        problem = problem or (
+        problem = problem or Reason(
+            "gpu-hidden",
             f"gpu:{min(hidden)} was used, which CUDA_VISIBLE_DEVICES hides from this process; "
-            "name it with --energy-gpus"
+            "name it with --energy-gpus",
         )
     if facts.mode == "all":
         return GpusInUse(_once([*found, *facts.allotted]), "--energy-gpus all", problem=problem)
     if found or problem:
-        return GpusInUse(_once(found), "in use", problem=problem)
+        return GpusInUse(_once(found), "in use", note, problem)
     if not facts.allotted:
         return GpusInUse(why="no GPU is allotted to this process")
-    told = all(facts.process_ids.get(each.board.index) is not None for each in facts.allotted)
-    if told and facts.ids_match:
+    if is_trusted:
         return GpusInUse(why="the driver lists no process of this test on a GPU")
     names = ", ".join(f"gpu:{each.board.index}" for each in facts.allotted)
     return GpusInUse(
         facts.allotted,
         "process ids can't be matched",
         f"the driver's process ids can't be matched with ours here, so all allotted GPUs count "
-        f"({names}); name those in use with --energy-gpus",
+        f"({names}); {facts.order or 'name those in use with --energy-gpus'}",
+        is_guess=True,
+    )
+
+
+def _risen(facts: GpuFacts, found: Sequence[Allotted]) -> list[Allotted]:
+    """Boards whose power rose with the work, where no list tells that it was others'."""
+    return [
+        each
+        for each in facts.allotted
+        if each.board.index in facts.rises
+        and each not in found
+        and not (facts.ids_match and each.board.index in facts.of_others)
+    ]
+
+
+def _rose(facts: GpuFacts, device: Allotted) -> str:
+    index = device.board.index
+    listed = "no process is listed" if facts.ids_match else "process ids can't be matched with ours"
+    return (
+        f"gpu:{index} rose by {facts.rises[index]:.0f} W while the test ran, and {listed}: counted"
     )
 
 
@@ -91,7 +142,18 @@ def _boards_of_ours(facts: GpuFacts) -> frozenset[int]:
     return frozenset(
         index
         for index, pids in facts.process_ids.items()
-        if pids is not None and pids & facts.our_process_ids
+        if pids is not None
+        and (ours := pids & facts.our_process_ids)
+        and not (index in facts.flat and ours <= facts.listed_before.get(index, frozenset()))
+    )
+
+
+def _is_only_held(facts: GpuFacts, uuid: str, devices: Sequence[Allotted]) -> bool:
+    """Whether a context is left of what ran before, and these devices did nothing since."""
+    return (
+        uuid in facts.before.cuda_uuids
+        and facts.held.allocations.get(uuid) == facts.before.allocations.get(uuid)
+        and all(each.board.index in facts.flat for each in devices)
     )
 
 
@@ -108,7 +170,7 @@ def _once(devices: Sequence[Allotted]) -> tuple[Allotted, ...]:
 class Coverage:
     """What one test's limit covers.
 
-    scope: gpu, cpu or all; auto is resolved. gated: channels whose joules the limit covers.
+    scope: gpu, cpu, all or machine; auto is resolved. gated: channels that the limit covers.
     shown: channels that are measured beside them. method: the weakest provenance gated, or
     "cpu-time". problem: why the test can't be measured, or "". guessed: the gated GPUs are all that
     are allotted, because nothing tells which are in use.
@@ -142,18 +204,18 @@ class Coverage:
         return 0.03 if self.method in counted else 0.15
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Offer:
     """What can be read on this machine, and why other instruments can't be.
 
-    gpu_faults: by channel name. no_nvml, no_cpu, no_apple: "" where the instrument answers.
+    gpu_faults: by channel name. no_gpu, no_cpu, no_chip_gpu: "" where the instrument answers.
     """
 
     channels: tuple[Channel, ...]
     gpu_faults: Mapping[str, str] = field(default_factory=dict)
-    no_nvml: str = ""
+    no_gpu: str = ""
     no_cpu: str = ""
-    no_apple: str = ""
+    no_chip_gpu: str = ""
 
 
 def cover(
@@ -162,15 +224,22 @@ def cover(
     """Decide what a limit covers from the channels that can be read and the GPUs in use."""
     used = tuple(dict.fromkeys(f"gpu:{each.board.index}" for each in in_use.devices))
     gpu = tuple(channel for channel in offer.channels if channel.name in used)
-    cpu = tuple(channel for channel in offer.channels if channel.kind is not Kind.GPU)
+    machine = tuple(channel for channel in offer.channels if channel.kind is Kind.MACHINE)
+    others = (Kind.GPU, Kind.MACHINE)
+    cpu = tuple(channel for channel in offer.channels if channel.kind not in others)
     scope = budget.scope
     if scope is Scope.AUTO:
         scope = Scope.CPU if budget.counts_cpu_time or not used else Scope.GPU
     best_cpu = _best(budget, cpu)
-    gated = {Scope.GPU: gpu, Scope.CPU: best_cpu, Scope.ALL: (*gpu, *best_cpu)}[scope]
+    gated = {
+        Scope.GPU: gpu,
+        Scope.CPU: best_cpu,
+        Scope.ALL: (*gpu, *best_cpu),
+        Scope.MACHINE: machine,
+    }[scope]
     method = _method(budget, gated)
-    problem = ""
-    if not budget.covers_cpu_alone:
+    problem: str = ""
+    if not (budget.covers_cpu_alone or scope is Scope.MACHINE):  # its plug sees everything
         problem = _unseen(in_use, held, used, offer)
     if not problem:
         problem = _missing(scope, in_use, gated, offer)
@@ -178,8 +247,19 @@ def cover(
     if not problem and require_measured and budget.limit is not None and method not in enough:
         names = ", ".join(each.name for each in gated if str(each.provenance) == method)
         why = f" ({offer.no_cpu})" if offer.no_cpu and gated == best_cpu else ""
-        problem = f"--energy-require measured asks for a counter, and {names} is {method}{why}"
-    shown = tuple(channel for channel in (*gpu, *cpu) if channel not in gated)
+        problem = Reason(
+            "no-counter",
+            f"--energy-require measured asks for a counter, and {names} is {method}{why}",
+        )
+    if not problem and budget.limit is not None and budget.method not in (None, method):
+        why = f" ({offer.no_cpu})" if offer.no_cpu and gated == best_cpu else ""
+        names = ", ".join(each.name for each in gated)
+        problem = Reason(
+            "method-changed",
+            f"the limit of {budget.limit} ({budget.origin}) is for {budget.method} figures, and "
+            f"{names} is {method}{why}; set a limit for this method, or mend the instrument",
+        )
+    shown = tuple(channel for channel in (*gpu, *cpu, *machine) if channel not in gated)
     return Coverage(
         scope,
         gated,
@@ -187,7 +267,28 @@ def cover(
         method,
         problem,
         notes=(in_use.note,) if in_use.note else (),
-        guessed=bool(in_use.note) and scope is not Scope.CPU,
+        guessed=in_use.is_guess and scope not in (Scope.CPU, Scope.MACHINE),
+    )
+
+
+def found_late(coverage: Coverage, in_use: GpusInUse) -> str:
+    """Why rounds that covered less than what was in use by their end are no measurement; or ""."""
+    if coverage.scope is Scope.MACHINE:
+        return ""
+    if in_use.problem:
+        return in_use.problem
+    late = [
+        each.board.index
+        for each in in_use.devices
+        if f"gpu:{each.board.index}" not in coverage.gated_names
+    ]
+    if not late or in_use.is_guess:
+        return ""
+    why = f" ({in_use.note})" if in_use.note else ""
+    return Reason(
+        "gpu-late",
+        f"gpu:{late[0]} was used after warm-up, and its joules aren't in this figure{why}; use it "
+        f"from the first call on, or name it with --energy-gpus {late[0]}",
     )
 
 
@@ -213,34 +314,42 @@ def _unseen(
 ) -> str:
     """Work that happened where no sensor looks."""
     if held.elsewhere:
-        return f"{held.elsewhere[0]} was used, and no sensor reads it"
-    if held.mps and not used:
-        why = f": {offer.no_apple}" if offer.no_apple else ""
-        return f"an Apple GPU (MPS) was used, and no sensor reads it{why}"
-    if held.cuda_uuids and offer.no_nvml:
-        return f"CUDA was used, and its energy can't be read: {offer.no_nvml}"
+        return Reason("no-sensor", f"{held.elsewhere[0]} was used, and no sensor reads it")
+    if held.chip_gpu and not used:
+        why = f": {offer.no_chip_gpu}" if offer.no_chip_gpu else ""
+        return Reason("no-sensor", f"{held.chip_gpu} was used, and no sensor reads it{why}")
+    if held.cuda_uuids and offer.no_gpu:
+        return Reason("no-sensor", f"CUDA was used, and no sensor reads it: {offer.no_gpu}")
     if in_use.problem:
         return in_use.problem
     for device in in_use.devices:
-        if device.mig is not None and not device.mig.whole:
-            return (
+        if device.is_part:
+            return Reason(
+                "mig-slice",
                 f"a MIG slice of gpu:{device.board.index} was used, "
-                "and the counter holds the whole board's energy"
+                "and the counter holds the whole board's energy",
             )
     for name in used:
         if name in offer.gpu_faults:
-            return f"{name} can't be read: {offer.gpu_faults[name]}"
+            return Reason("gpu-unreadable", f"{name} can't be read: {offer.gpu_faults[name]}")
     return ""
 
 
 def _missing(scope: Scope, in_use: GpusInUse, gated: Sequence[Channel], offer: Offer) -> str:
     """A scope without the counters that it needs."""
     if scope is Scope.GPU and not gated:
-        return f'scope="gpu" and no GPU in use: {offer.no_nvml or in_use.why}'
+        why = offer.no_gpu or in_use.why
+        return Reason("no-gpu-in-use", f'scope="gpu" and no GPU in use: {why}')
+    if scope is Scope.MACHINE and not gated:
+        return Reason(
+            "no-sensor",
+            'scope="machine" and no sensor of the whole machine: install a plugin that has one',
+        )
     estimates = [each.name for each in gated if each.provenance is Provenance.ESTIMATED]
     if scope is Scope.ALL and estimates:
-        return (
+        return Reason(
+            "no-counter",
             f'scope="all" needs a counter for the CPU: {offer.no_cpu} ({estimates[0]} is an '
-            "estimate, which is never added to a measurement)"
+            "estimate, which is never added to a measurement)",
         )
     return ""

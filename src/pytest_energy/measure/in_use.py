@@ -2,50 +2,84 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import os
+import sys
 
-from pytest_energy.measure.accelerators import DeviceUse
 from pytest_energy.measure.coverage import GpuFacts, GpusInUse, Offer, gpus_in_use
-from pytest_energy.sensors.discover import APPLE_GPU, Instruments
+from pytest_energy.sensors.accelerators import DeviceUse
+from pytest_energy.sensors.discover import Instruments
+from pytest_energy.sensors.real import real
+from pytest_energy.sensors.visible import Allotted
+from pytest_energy.sensors.workers import VISIBLE
 
 #: The inode of the first PID namespace (PROC_PID_INIT_INO in the kernel): in any other one the
 #: driver's process ids are not ours.
 _FIRST_PID_NAMESPACE = "pid:[4026531836]"
 
 
-def find_gpus_in_use(instruments: Instruments, mode: str, held: DeviceUse) -> GpusInUse:
-    """The boards in use at this moment; `mode` is that of --energy-gpus."""
-    nvml = instruments.nvml
+def find_gpus_in_use(
+    instruments: Instruments, mode: str, held: DeviceUse, before: DeviceUse
+) -> GpusInUse:
+    """The boards in use since the measurement began, when libraries held `before`.
+
+    mode: that of --energy-gpus.
+    """
+    activity = instruments.activity
     return gpus_in_use(
         GpuFacts(
             mode=mode,
             allotted=instruments.allotted,
             listed=instruments.listed,
             held=held,
-            process_ids={gpu.board.index: nvml.process_ids(gpu) for gpu in nvml.gpus}
-            if nvml is not None
-            else {},
-            our_process_ids=instruments.tree.pids(),
+            process_ids=_process_ids(instruments),
+            our_process_ids=instruments.tree.pids()
+            | (activity.ours if activity is not None else frozenset()),
             ids_match=in_first_pid_namespace(),
-            apple=instruments.apple_gpu,
+            chip_gpu=instruments.chip_gpu,
+            boards=tuple(map(Allotted, instruments.boards)),
+            rises=activity.rises() if activity is not None else {},
+            of_others=activity.others if activity is not None else frozenset(),
+            order=_order(instruments),
+            before=before,
+            listed_before=activity.listed_before if activity is not None else {},
+            flat=activity.flat if activity is not None else frozenset(),
         )
+    )
+
+
+def _process_ids(instruments: Instruments) -> dict[int, frozenset[int] | None]:
+    """What the driver lists now, and what it listed in a window; of those that it lists at all."""
+    found = {each.index: each.process_ids() for each in instruments.devices}
+    seen = instruments.activity.process_ids if instruments.activity is not None else {}
+    return {
+        index: pids if pids is None else pids | seen.get(index, frozenset())
+        for index, pids in found.items()
+    }
+
+
+def _order(instruments: Instruments) -> str:
+    if not instruments.is_order_open:
+        return ""
+    return (
+        f"which GPU {VISIBLE}={os.environ.get(VISIBLE)} means depends on CUDA's order, because the "
+        "boards differ: set CUDA_DEVICE_ORDER=PCI_BUS_ID, or name it by UUID"
     )
 
 
 def offer_of(instruments: Instruments) -> Offer:
     """What can be read here."""
     return Offer(
-        instruments.channels,
-        instruments.gpu_faults,
-        instruments.no_nvml,
-        instruments.no_cpu,
-        instruments.apple.left_out.get(APPLE_GPU, instruments.apple.problem),
+        channels=instruments.channels,
+        gpu_faults=instruments.faults,
+        no_gpu=instruments.no_gpu,
+        no_cpu=instruments.no_cpu,
+        no_chip_gpu=instruments.no_chip_gpu,
     )
 
 
 def in_first_pid_namespace() -> bool:
     """Whether the driver numbers processes as we do."""
     try:
-        return str(Path("/proc/self/ns/pid").readlink()) == _FIRST_PID_NAMESPACE
+        return real.readlink("/proc/self/ns/pid") == _FIRST_PID_NAMESPACE
     except OSError:
-        return not Path("/proc/self").exists()  # only Linux has such namespaces
+        return sys.platform != "linux"  # only Linux has such namespaces

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
-from pytest_energy.budgets.budget import (
-    ESTIMATE_HEADROOM,
-    HEADROOM,
-    Budget,
-    Declaration,
-    limit_figure,
-    suggestion,
-)
-from pytest_energy.carbon import Intensity
-from pytest_energy.measure.accelerators import torch_threads
+from pytest_energy.carbon.intensity import Intensity
+from pytest_energy.errors import INPUTS_NOT_COVERED, Reason, code_of
+from pytest_energy.limits.budget import Budget, Declaration, Scope, limit_figure, suggestion
+from pytest_energy.limits.limit import Quantity
+from pytest_energy.limits.suggest import upper_end_of_one
 from pytest_energy.measure.coverage import Coverage
-from pytest_energy.measure.explain import Surroundings, explain, is_crowded, neighbour_cores
-from pytest_energy.measure.protocol import Round
-from pytest_energy.record import (
+from pytest_energy.measure.explanation import Surroundings, explain, is_crowded, other_cores
+from pytest_energy.measure.protocol import WARMUP_SHARE, Round
+from pytest_energy.record.schema import (
     CPU_TIME_METHOD,
     BudgetRecord,
     ChannelRecord,
@@ -26,19 +22,31 @@ from pytest_energy.record import (
     RoundRecord,
     TestRecord,
 )
-from pytest_energy.report.details import made_of
+from pytest_energy.rules.verdict import LOOKS, MIN_ROUNDS, Estimate, Verdict, estimate, look
+from pytest_energy.sensors.accelerators import torch_threads
 from pytest_energy.sensors.base import Channel, Kind, Provenance, SensorFault
-from pytest_energy.units import figure, plural, watt_hours_per_1000
-from pytest_energy.verdict import LOOKS, MIN_ROUNDS, Estimate, Verdict, estimate, look
+from pytest_energy.units import (
+    CPU_TIME,
+    Scale,
+    energy_scale,
+    interval,
+    per_unit,
+    percent,
+    time_and_power,
+)
 
 #: A process tree that uses less than this share of one core did no inference here.
 IDLE_SHARE = 0.05
-#: Apple's; work there leaves the CPU idle.
+#: Part of some chips; work there leaves the CPU idle.
 NEURAL_ENGINE = "ane:0"
 #: Without a limit, measure until the interval is this narrow.
 NARROW = 0.03
-#: Over few rounds, so that the same figure passes (0.85) with a little to spare.
-FEW_ROUNDS_HEADROOM = 0.20
+#: Reason codes of verdicts that a figure within its interval comes to.
+CODES = {
+    Verdict.FAIL: "over-limit",
+    Verdict.CLOSE: "close-to-limit",
+    Verdict.NO_BUDGET: "no-limit",
+}
 #: Others on the machine are worth a word when they use more than this beside the test.
 NEIGHBOUR_SHARE = 0.10
 NEIGHBOUR_CORES = 0.05
@@ -51,7 +59,7 @@ class Job:
     budgets: at least one, without a limit where none stands. units: what is counted; the first is
     the unit of a test without a limit. cycle: how many calls see each input once; rounds of whole
     cycles do the same work. notices: what the summary says of its limits. is_compared: with another
-    work, so that it needs no limit.
+    work, so that it needs no limit. empty_call_seconds: how long a call of nothing takes here.
     """
 
     test_id: str
@@ -63,6 +71,7 @@ class Job:
     cycle: int = 1
     notices: tuple[str, ...] = ()
     is_compared: bool = False
+    empty_call_seconds: Callable[[], float] = float
 
     def unit_of(self, budget: Budget) -> str:
         return budget.unit if budget.limit is not None else self.units[0]
@@ -76,6 +85,8 @@ class Judgement:
     unit: str
     coverage: Coverage
     limit: float | None
+    cycle: int = 1
+    """How many calls see each input once."""
     verdict: Verdict | None = None
     measured: tuple[Round, ...] = ()
     """The rounds that the verdict was reached on."""
@@ -120,13 +131,13 @@ def judge(judgement: Judgement, final: bool) -> Verdict | None:
     """
     if problem_of(judgement, final):
         return Verdict.UNMEASURED
-    values = values_of(judgement)
+    values, units = values_of(judgement), units_of(judgement)
     if judgement.limit is not None:
-        return look(values, judgement.limit, judgement.tolerance, final=final)
+        return look(values, judgement.limit, judgement.tolerance, final=final, units=units)
     if final:
         return Verdict.NO_BUDGET
     if len(values) in LOOKS:
-        found = estimate(values)
+        found = estimate(values, units)
         if found.interval is not None and found.interval[1] <= found.centre * (1 + NARROW):
             return Verdict.NO_BUDGET
     return None
@@ -139,40 +150,59 @@ def problem_of(judgement: Judgement, final: bool) -> str:
         return coverage.problem
     for each in measured:
         if each.units.get(judgement.unit, 0.0) <= 0:
-            return "no units were counted: the count of the work's results was 0"
+            return Reason(
+                "no-units", "no units were counted: the count of the work's results was 0"
+            )
         for channel in coverage.gated:
             if each.window.seconds < channel.shortest_seconds:
-                return (
+                return Reason(
+                    "window-too-short",
                     f"{channel.name} needs a window of {channel.shortest_seconds:.3g} s "
-                    f"({channel.source}), and the work took {each.window.seconds:.2f} s"
+                    f"({channel.source}), and the work took {each.window.seconds:.2f} s",
                 )
         try:
             if each.window.joules(coverage.gated_names) <= 0:
                 names = ", ".join(coverage.gated_names)
-                return f"{names} did not move: 0 J in {each.window.seconds:.2f} s"
+                return Reason(
+                    "zero-joules", f"{names} did not move: 0 J in {each.window.seconds:.2f} s"
+                )
         except SensorFault as fault:
-            return str(fault)
+            return fault.reason
     return _idle(measured, coverage) if final or len(measured) >= MIN_ROUNDS else ""
 
 
+def _is_gpu_busy(judgement: Judgement) -> bool:
+    seconds = sum(each.window.seconds for each in judgement.measured)
+    return any(
+        each.kind is Kind.GPU
+        and each.is_busy_at(sum(_joules(one, each.name) for one in judgement.measured) / seconds)
+        for each in (judgement.coverage.gated if seconds else ())
+    )
+
+
 def _idle(measured: Sequence[Round], coverage: Coverage) -> str:
-    """Work that happened somewhere else: the processes were idle and no GPU in use moved."""
+    """Work that happened somewhere else: the processes were idle and no GPU rose above idle."""
     seconds = sum(each.window.seconds for each in measured)
     cpu_seconds = sum(each.window.cpu_seconds for each in measured)
     devices = [each.name for each in coverage.channels if each.kind is Kind.GPU]
     devices += [each.name for each in coverage.channels if each.name == NEURAL_ENGINE]
-    moved = any(_joules(each, name) for each in measured for name in devices)
+    watts = {name: sum(_joules(each, name) for each in measured) / seconds for name in devices}
+    moved = any(
+        each.is_busy_at(watts[each.name]) for each in coverage.channels if each.name in watts
+    )
     if cpu_seconds >= IDLE_SHARE * seconds or (moved and not coverage.guessed):
         return ""
     if coverage.guessed:
-        return (
-            f"the test's processes used {cpu_seconds / seconds:.1%} of one core, and nothing tells "
-            "which GPU they used, if any; name those in use with --energy-gpus"
+        return Reason(
+            "gpu-unknown",
+            f"the test's processes used {percent(cpu_seconds / seconds)} of one core, and nothing "
+            "tells which GPU they used, if any; name those in use with --energy-gpus",
         )
-    return (
-        f"the test's processes used {cpu_seconds / seconds:.1%} of one core and no GPU in use "
-        "moved, so the work happened where no sensor looks (a server, another machine), "
-        "or there was none"
+    return Reason(
+        "no-work-seen",
+        f"the test's processes used {percent(cpu_seconds / seconds)} of one core and no GPU in use "
+        "rose above its idle power, so the work happened where no sensor looks (a server, "
+        "another machine), or there was none",
     )
 
 
@@ -187,6 +217,11 @@ def values_of(judgement: Judgement) -> list[float]:
     if coverage.method == CPU_TIME_METHOD:
         return [each.window.cpu_seconds / each.units[unit] for each in judgement.measured]
     return _joules_per_unit(judgement, coverage.gated)
+
+
+def units_of(judgement: Judgement) -> list[float]:
+    """How many units lie behind each of the values."""
+    return [each.units[judgement.unit] for each in judgement.measured]
 
 
 def _joules_per_unit(judgement: Judgement, channels: Sequence[Channel]) -> list[float]:
@@ -207,19 +242,27 @@ def test_record(
     """
     declaration, budget, coverage = job.declaration, judgement.budget, judgement.coverage
     measured, unit, limit = judgement.measured, judgement.unit, judgement.limit
-    problem = problem_of(judgement, True)
+    problem = problem_of(judgement, True) or around.problem
+    # The figure of a GPU that worked holds this test's work, and the whole machine all of its own
+    # servers; a sensor may be read over a socket too.
+    if not (_is_gpu_busy(judgement) or coverage.scope is Scope.MACHINE):
+        problem = problem or around.elsewhere
+    if code_of(problem) == "no-work-seen":
+        problem = around.elsewhere or problem
     verdict = Verdict.UNMEASURED if problem else judgement.verdict or Verdict.UNMEASURED
-    strangers = around.strangers_on(coverage.gated_names)
-    crowded = _counts_cpu_time(coverage) and is_crowded(measured)
-    doubt, explanation, joules, compared = "", None, None, None
+    other_processes = around.strangers_on(coverage.gated_names)
+    contention = _counts_cpu_time(coverage) and is_crowded(measured)
+    doubt, unseen, explanation, joules, compared = "", "", None, None, None
     if not problem:
         values = values_of(judgement)
-        compared = estimate(values)
-        joules = estimate(_joules_per_unit(judgement, coverage.gated))
+        units = units_of(judgement)
+        compared = estimate(values, units)
+        joules = estimate(_joules_per_unit(judgement, coverage.gated), units)
         explanation = explain(measured, unit, values, coverage.gated, around)
-        doubt = _doubt(judgement, values, strangers, crowded=crowded)
-    if verdict is Verdict.FAIL and doubt:
-        verdict = Verdict.INCONCLUSIVE
+        doubt = _doubt(judgement, values, other_processes, contention=contention)
+        unseen = _unseen_inputs(judgement)
+    if unseen or (verdict is Verdict.FAIL and doubt):
+        verdict, doubt = Verdict.INCONCLUSIVE, unseen or doubt
     return TestRecord(
         id=job.test_id,
         name=job.name,
@@ -238,22 +281,23 @@ def test_record(
         rounds=tuple(_round(each, coverage, unit) for each in (*warmup, *measured)),
         budget=_budget(judgement),
         limit_joules_per_unit=None if budget.counts_cpu_time else limit,
-        used=compared.centre / limit if compared and limit else None,
+        fraction_of_limit=compared.centre / limit if compared and limit else None,
         verdict=str(verdict),
         reason=problem or _reason(verdict, judgement, compared, explanation, doubt, intensity),
         method=coverage.method,
         attempt=job.attempt,
-        neighbour_cores=neighbour_cores(measured),
-        strangers=strangers,
-        crowded=crowded,
+        other_cores=other_cores(measured),
+        other_processes=other_processes,
+        contention=contention,
+        code=code_of(problem, "unmeasured") if problem else _code(verdict, doubt, compared),
         explanation=explanation,
         notes=(
             *job.notices,
             *coverage.notes,
             *_neighbours(measured, coverage),
-            *(f"{each} added its joules to this figure" for each in strangers),
+            *(f"{each} added its joules to this figure" for each in other_processes),
             *around.unknown_on(coverage.gated_names),
-            *(_crowd() if crowded else ()),
+            *(_crowd() if contention else ()),
             *_drift(explanation),
             *(() if job.is_compared else _suggested(declaration, judgement, joules)),
         ),
@@ -261,20 +305,43 @@ def test_record(
 
 
 def _doubt(
-    judgement: Judgement, values: Sequence[float], strangers: Sequence[str], *, crowded: bool
+    judgement: Judgement,
+    values: Sequence[float],
+    other_processes: Sequence[str],
+    *,
+    contention: bool,
 ) -> str:
     """Why a figure may be larger than the work's own, or ""."""
-    if strangers:
-        return (
-            f"{strangers[0]} added joules, so it can't be told whose they are: measure without it"
+    if other_processes:
+        return Reason(
+            "other-process",
+            f"{other_processes[0]} added joules, so it is unknown whose they are: "
+            "measure without it",
         )
     # CPU time grows in a crowd, most of all that of threads which spin while they wait.
-    if judgement.limit is None or not crowded:
+    if judgement.limit is None or not contention:
         return ""
     least = min(values) / judgement.limit
     if least > 1 + judgement.tolerance:
         return ""
-    return f"the machine was crowded, and its least round is at {least:.0%} of the limit"
+    return Reason(
+        "contention",
+        f"there was CPU contention, and the lowest round is at {percent(least)} of the limit",
+    )
+
+
+def _unseen_inputs(judgement: Judgement) -> str:
+    """That some inputs were never called, and may cost more than the others; or ""."""
+    calls = sum(each.calls for each in judgement.measured)
+    if calls >= judgement.cycle:
+        return ""
+    pace = sum(each.window.seconds for each in judgement.measured) / calls
+    enough = pace * judgement.cycle * (MIN_ROUNDS + 1) / (1 - WARMUP_SHARE)
+    return Reason(
+        INPUTS_NOT_COVERED,
+        f"{calls:,} of {judgement.cycle:,} inputs were called, and the others may cost more or "
+        f"less: pass fewer inputs, or --energy-max-seconds {math.ceil(enough / 10) * 10}",
+    )
 
 
 def _counts_cpu_time(coverage: Coverage) -> bool:
@@ -282,26 +349,25 @@ def _counts_cpu_time(coverage: Coverage) -> bool:
 
 
 def _crowd() -> tuple[str, ...]:
-    """What helps on a crowded machine."""
+    """What helps against CPU contention."""
     threads = torch_threads()
-    remedy = "run it beside less"
+    remedy = "run it on a quieter machine"
     if threads > 1:
         remedy = (
             f"torch uses {threads} threads: torch.set_num_threads(1), or OMP_WAIT_POLICY=PASSIVE "
             "in the environment before torch is imported, keeps its CPU time steady"
         )
-    return (f"the machine is crowded, which makes CPU time grow; {remedy}",)
+    return (f"CPU contention makes CPU time grow here; {remedy}",)
 
 
 def _drift(explanation: Explanation | None) -> tuple[str, ...]:
     slope = explanation.drift_per_round if explanation is not None else None
     if slope is None:
         return ()
-    way = "rises" if slope > 0 else "falls"
-    return (
-        f"the figure {way} by {abs(slope):.1%} from round to round: the machine warms up, or "
-        "memory grows",
-    )
+    way, why = "rises", "the machine warms up, or memory grows"
+    if slope < 0:
+        way, why = "falls", "the work isn't warm yet, or other processes ended"
+    return (f"the figure {way} by {percent(slope)} from round to round: {why}",)
 
 
 def _budget(judgement: Judgement) -> BudgetRecord | None:
@@ -309,7 +375,14 @@ def _budget(judgement: Judgement) -> BudgetRecord | None:
     if budget.limit is None:
         return None
     tolerance = judgement.tolerance if judgement.coverage.method else None
-    return BudgetRecord(budget.limit.text, budget.origin, budget.message, tolerance)
+    method = str(budget.method or "")
+    return BudgetRecord(
+        limit=budget.limit.text,
+        origin=budget.origin,
+        message=budget.message,
+        tolerance=tolerance,
+        method=method,
+    )
 
 
 def _cpu_seconds(judgement: Judgement) -> float | None:
@@ -320,7 +393,7 @@ def _cpu_seconds(judgement: Judgement) -> float | None:
 
 def _neighbours(measured: Sequence[Round], coverage: Coverage) -> tuple[str, ...]:
     """Others whose energy the CPU's counters hold too."""
-    cores = neighbour_cores(measured)
+    cores = other_cores(measured)
     kinds = {each.kind for each in coverage.gated if each.provenance is Provenance.MEASURED}
     if cores is None or not kinds & {Kind.CPU, Kind.DRAM}:
         return ()
@@ -337,7 +410,7 @@ def _neighbours(measured: Sequence[Round], coverage: Coverage) -> tuple[str, ...
 def _channel(judgement: Judgement, channel: Channel, gated: bool) -> ChannelRecord:
     try:
         values = _joules_per_unit(judgement, [channel])
-        joules = estimate(values).centre if values else None
+        joules = estimate(values, units_of(judgement)).centre if values else None
     except (SensorFault, KeyError, ValueError, ZeroDivisionError):
         joules = None  # a fault, 0 J or no units: no figure
     return ChannelRecord(
@@ -363,7 +436,7 @@ def _round(each: Round, coverage: Coverage, unit: str) -> RoundRecord:
         warmup=each.warmup,
         cpu_seconds=each.window.cpu_seconds,
         calls=each.calls,
-        neighbour_cpu_seconds=each.window.neighbour_cpu_seconds,
+        other_cpu_seconds=each.window.other_cpu_seconds,
     )
 
 
@@ -371,15 +444,27 @@ def _suggested(
     declaration: Declaration, judgement: Judgement, joules: Estimate | None
 ) -> tuple[str, ...]:
     budget = judgement.budget
-    if budget.limit is not None or budget.max_increase is not None or joules is None:
+    is_new = budget.limit is None and budget.max_increase is None
+    if not is_new or joules is None or _unseen_inputs(judgement):
         return ()
-    upper = joules.interval[1] if joules.interval else joules.centre
-    estimated = judgement.coverage.method == Provenance.ESTIMATED
-    headroom = ESTIMATE_HEADROOM if estimated else HEADROOM
-    if joules.interval is None:  # so few rounds pass only far from their limit
-        headroom = max(headroom, FEW_ROUNDS_HEADROOM)
-    line = suggestion(declaration, judgement.unit, upper, headroom)
-    return (f"no limit yet; the line to paste, with {headroom:.0%} headroom:\n    {line}",)
+    upper, why = upper_end_of_one(joules, len(judgement.measured), judgement.coverage.method)
+    headroom = upper / joules.centre - 1
+    gated = judgement.coverage.gated
+    if judgement.coverage.method == Provenance.MEASURED and all(
+        each.kind is not Kind.GPU for each in gated
+    ):  # another day the same test may be estimated, fifty times lower
+        declaration = replace(declaration, method=Provenance.MEASURED)
+    line = suggestion(declaration, judgement.unit, upper)
+    sentence = f"{percent(headroom)} headroom{why}"
+    return (f"no limit yet; the line to paste, with {sentence}:\n    {line}",)
+
+
+def _code(verdict: Verdict, doubt: str, compared: Estimate | None) -> str:
+    """The reason code of a verdict on a figure; "" for a pass."""
+    if verdict is Verdict.INCONCLUSIVE:
+        few = compared is not None and compared.interval is None
+        return code_of(doubt) or ("few-rounds" if few else "too-noisy")
+    return CODES.get(verdict, "")
 
 
 def _reason(
@@ -394,30 +479,36 @@ def _reason(
     budget, coverage, limit = judgement.budget, judgement.coverage, judgement.limit
     evidence = f"{', '.join(coverage.gated_names)}, {coverage.method}"
     if coverage.guessed:
-        evidence += ", all allotted GPUs counted because none could be told to be in use"
+        evidence += ", all allotted GPUs counted because it is unknown which are in use"
     if budget.limit is None or limit is None:
-        watt_hours = figure(watt_hours_per_1000(compared.centre))
         return (
-            f"{watt_hours} Wh / 1000 {plural(judgement.unit)}, no limit to compare with, {evidence}"
+            f"{per_unit(compared.centre, judgement.unit)}, no limit to compare with, {evidence}"
+            + (f"; but {doubt}" if doubt else "")
         )
     chosen = budget.limit
-
-    def amount(value: float) -> float:
-        return chosen.amount_of(limit_figure(chosen, value, intensity))
-
-    shown = f"{figure(amount(compared.centre))} {chosen.symbol} / {chosen.units}"
+    shown = chosen.describe(limit_figure(chosen, compared.centre, intensity))
+    scale = Scale(chosen.symbol, chosen.size)
+    if chosen.per != 1 or chosen.quantity is Quantity.CARBON:
+        shown = f"{per_unit(compared.centre, judgement.unit)} ({shown})"
+        scale = energy_scale([compared.centre])
+    if chosen.quantity is Quantity.CPU_TIME:
+        shown = per_unit(compared.centre, judgement.unit, is_cpu_time=True)
+        scale = CPU_TIME
     against = f"the limit of {chosen} ({budget.origin})"
     if intensity is not None and limit_figure(chosen, 1.0, intensity) != 1.0:
         evidence += f", at {intensity}"
     if compared.interval:
-        low, high = (figure(amount(value)) for value in compared.interval)
-        spread = f"(interval {low}..{high})"
+        spread = f"(interval {interval(*compared.interval, scale)} {scale.symbol})"
     else:
         spread = f"(fewer than {MIN_ROUNDS} rounds, so no interval)"
     over = compared.centre / limit - 1
-    by = f"{abs(over):.0%}".replace("%", " %")
+    by = percent(over)
     side = "over" if over > 0 else "under"
-    made = f"; {made_of(explanation, judgement.unit)}" if explanation is not None else ""
+    made = (
+        f"; {time_and_power(explanation.units_per_second, explanation.mean_watts, judgement.unit)}"
+        if explanation is not None
+        else ""
+    )
     match verdict:
         case Verdict.FAIL:
             return f"{shown} is over {against} by {by} {spread}, {evidence}{made}"
@@ -425,17 +516,18 @@ def _reason(
             return f"{shown} is under {against} by {by} {spread}, {evidence}"
         case Verdict.CLOSE:
             return f"{shown} is close to {against}: {side} by {by} {spread}, {evidence}"
-        case _ if doubt and over > 0:
-            return f"{shown} is over {against} by {by} {spread}, {evidence}; but {doubt}"
+        case _ if doubt:
+            return f"{shown} is {side} {against} by {by} {spread}, {evidence}; but {doubt}"
         case _ if compared.interval and compared.interval[0] > limit:
             return (
                 f"{shown} is over {against} by {by} {spread}, {evidence}: within the tolerance of "
-                f"{judgement.tolerance:.0%} that another session could explain, and more than the "
-                "10 % that is close; a counter instead of an estimate, or more room in the limit, "
-                "would tell"
+                f"{percent(judgement.tolerance)} that another session could explain, and more than "
+                "the 10 % that is close; a counter instead of an estimate, or more room in the "
+                "limit, would tell"
             )
         case _:
             return (
-                f"{shown} can't be told from {against}: {side} by {by} {spread}, {evidence}; "
-                "a quieter machine, more --energy-max-seconds or more room in the limit would tell"
+                f"{shown} cannot be distinguished from {against}: {side} by {by} {spread}, "
+                f"{evidence}; a quieter machine, more --energy-max-seconds or more room in the "
+                "limit would tell"
             )

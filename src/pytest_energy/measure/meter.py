@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
-from pytest_energy.measure.accelerators import synchronise
+from pytest_energy.measure.watcher import Glance, Lookout
+from pytest_energy.sensors.accelerators import synchronise
 from pytest_energy.sensors.base import Clock, Reading, Sensor, SensorFault
 from pytest_energy.sensors.cpu_time import CpuTime
 
@@ -15,14 +18,14 @@ class Window:
     """The interval between two readings.
 
     seconds: of the work alone. readings: joules, or why there is no number, by channel name.
-    cpu_seconds: of the process tree. neighbour_cpu_seconds: of all other processes on the machine,
+    cpu_seconds: of the process tree. other_cpu_seconds: of all other processes on the machine,
     or None where nothing tells. involuntary_switches: how often this process had to leave a core.
     """
 
     seconds: float
     readings: Mapping[str, Reading]
     cpu_seconds: float
-    neighbour_cpu_seconds: float | None = None
+    other_cpu_seconds: float | None = None
     involuntary_switches: int | None = None
 
     def joules(self, names: Sequence[str]) -> float:
@@ -31,7 +34,7 @@ class Window:
         for name in names:
             reading = self.readings[name]
             if isinstance(reading, SensorFault):
-                raise SensorFault(f"{name}: {reading}")
+                raise SensorFault(f"{name}: {reading}", reading.code)
             total += reading
         return total
 
@@ -40,7 +43,8 @@ class Meter:
     """Opens and closes windows on all sensors together, each with its own edges.
 
     counters: opened in this order and closed in the reverse, so those that wait for a tick come
-    first. machine_busy: CPU seconds of all processes, or None where nothing tells.
+    first. machine_busy: CPU seconds of all processes, or None where nothing tells. lookout: glances
+    at all of them in a window; None where time is virtual.
     """
 
     def __init__(
@@ -49,7 +53,9 @@ class Meter:
         cpu_time: CpuTime,
         machine_busy: Callable[[], float | None],
         clock: Clock,
+        lookout: Lookout | None = None,
     ) -> None:
+        self._lookout = lookout
         self._counters = tuple(counters)
         self._cpu_time = cpu_time
         self._machine_busy = machine_busy
@@ -57,6 +63,7 @@ class Meter:
         self._names: frozenset[str] = frozenset()
         self._busy: float | None = None
         self._started = 0.0
+        self._is_open = False
 
     def open(self, names: Sequence[str]) -> None:
         """Begin a window on these channels; CPU time is always counted."""
@@ -65,7 +72,10 @@ class Meter:
         for sensor in self._counters:
             sensor.open(self._names)
         self._busy = self._machine_busy()
+        if self._lookout is not None:
+            self._lookout.start(self._glances(), self._cpu_time.forks)
         self._cpu_time.open(self._names)
+        self._is_open = True
         self._started = self._clock.now()
 
     def elapsed(self) -> float:
@@ -77,6 +87,7 @@ class Meter:
         """End the window at this moment, once devices have finished what they were given."""
         synchronise()
         ended = self._clock.now()
+        self._stop_looking()
         readings: dict[str, Reading] = dict(self._cpu_time.close(ended))
         busy = self._machine_busy()
         for sensor in reversed(self._counters):
@@ -91,5 +102,24 @@ class Meter:
 
     def abandon(self) -> None:
         """End a window whose work raised."""
+        self._stop_looking()
         for sensor in self._counters:
             sensor.abandon()
+
+    def _glances(self) -> list[Glance]:
+        sensors = (*self._counters, self._cpu_time)
+        return [
+            Glance(partial(self._glance, each), seconds)
+            for each in sensors
+            if (seconds := each.glance_seconds(self._names)) < math.inf
+        ]
+
+    def _glance(self, sensor: Sensor) -> None:
+        if self._is_open:
+            sensor.glance()
+
+    def _stop_looking(self) -> None:
+        self._is_open = False
+        if self._lookout is not None:
+            self._lookout.stop()
+            self._cpu_time.discount(self._lookout.cpu_seconds, self._lookout.wakeups)

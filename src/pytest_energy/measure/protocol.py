@@ -70,11 +70,18 @@ class Limits:
 
 
 def whole_cycles(calls: int, cycle: int) -> int:
-    """Calls rounded up to whole cycles of the inputs, unless that would take far longer.
+    """Calls rounded up to whole cycles of the inputs.
 
-    Rounds of whole cycles do the same work, so inputs of different cost add no noise.
+    Rounds of whole cycles do the same work: every input counts, and none adds noise.
     """
-    return math.ceil(calls / cycle) * cycle if cycle <= 2 * calls else calls
+    return math.ceil(calls / cycle) * cycle
+
+
+def feasible_cycle(warm: Sequence[Round], cycle: int, seconds: float) -> int:
+    """The cycle, or 1 where going through all inputs once takes longer than `seconds`."""
+    settled = warm[1:] or warm  # the first call may compile
+    pace = sum(each.window.seconds for each in settled) / sum(each.calls for each in settled)
+    return cycle if cycle * pace <= seconds else 1
 
 
 def run_rounds(
@@ -91,26 +98,37 @@ def run_rounds(
 
     candidates: names of the channels that may turn out to be in use. cycle: how many calls see
     each input once. appoint: called once, after warm-up, when the devices that the work uses have
-    been seen. progress: told of all rounds so far after each one.
+    been seen. progress: called with all rounds so far after each one.
     """
     started = clock.now()
-    rounds = yield from warm_up(meter, clock, limits, candidates, warmup_seconds, progress)
+    rounds = yield from warm_up(meter, clock, limits, candidates, warmup_seconds, cycle, progress)
     judge = appoint()
     measured: list[Round] = []
     if judge.is_done(measured, final=False):
         return tuple(rounds), judge
     names = [channel.name for channel in judge.channels]
     calls = calls_for(rounds[-1], judge.window_seconds * MARGIN)
+    ends = started + limits.max_seconds
+    cycle = feasible_cycle(rounds, cycle, ends - clock.now())
     while True:
         before = clock.now()
-        calls = whole_cycles(calls, cycle)
-        latest = yield from one_round(meter, names, calls, judge.window_seconds, warmup=False)
+        latest = yield from one_round(
+            meter,
+            names,
+            calls,
+            judge.window_seconds,
+            warmup=False,
+            cycle=cycle,
+            at_most_seconds=ends - before,
+        )
         took = clock.now() - before
-        measured.append(latest)
+        is_whole = latest.calls % cycle == 0
+        if is_whole or not measured:
+            measured.append(latest)
         progress([*rounds, *measured])
         calls = max(calls, calls_for(latest, judge.window_seconds * MARGIN))
-        out_of_time = clock.now() - started + took > limits.max_seconds
-        final = len(measured) >= limits.max_rounds or out_of_time
+        out_of_time = clock.now() + took > ends
+        final = len(measured) >= limits.max_rounds or out_of_time or not is_whole
         if judge.is_done(measured, final=final) or final:
             return (*rounds, *measured), judge
 
@@ -131,29 +149,38 @@ def warm_up(
     limits: Limits,
     candidates: Sequence[str],
     warmup_seconds: float,
+    cycle: int,
     progress: Callable[[Sequence[Round]], None],
     work: int = 0,
 ) -> Generator[int, Units, list[Round]]:
-    """Rounds until two of them agree: at least two, and `warmup_seconds`."""
+    """Rounds until two of them agree: at least two, `warmup_seconds`, and a call of each input."""
     started = clock.now()
     rounds: list[Round] = []
     window_seconds = min(warmup_seconds, limits.max_seconds * WARMUP_SHARE) / WARMUP_ROUNDS
-    calls, aim = 1, 0.0
-    while not _warm(rounds, clock.now() - started, warmup_seconds, limits):
-        latest = yield from one_round(meter, candidates, calls, aim, warmup=True, work=work)
+    calls, aim, whole = 1, 0.0, 1
+    while not _warm(rounds, clock.now() - started, warmup_seconds, whole, limits):
+        latest = yield from one_round(
+            meter, candidates, calls, aim, warmup=True, work=work, cycle=whole
+        )
         rounds.append(latest)
+        whole = feasible_cycle(rounds, cycle, limits.max_seconds * WARMUP_SHARE)
         progress(rounds)
         aim = window_seconds
-        calls = calls_for(latest, aim)
+        # The first inputs say little of a whole cycle, so that is what is looked at first.
+        calls = calls_for(latest, aim) if whole == 1 else 1
     return rounds
 
 
-def _warm(rounds: Sequence[Round], seconds: float, needed: float, limits: Limits) -> bool:
+def _warm(
+    rounds: Sequence[Round], seconds: float, needed: float, cycle: int, limits: Limits
+) -> bool:
     if not rounds:
         return False
     if seconds >= limits.max_seconds * WARMUP_SHARE:
         return True
-    return len(rounds) >= WARMUP_ROUNDS and seconds >= needed and _has_settled(rounds)
+    if len(rounds) < WARMUP_ROUNDS or seconds < needed:
+        return False
+    return sum(each.calls for each in rounds) >= cycle and _has_settled(rounds)
 
 
 def _has_settled(rounds: Sequence[Round]) -> bool:
@@ -171,19 +198,30 @@ def one_round(
     *,
     warmup: bool,
     work: int = 0,
+    cycle: int = 1,
+    at_most_seconds: float = math.inf,
 ) -> Generator[int, Units, Round]:
-    """One window of `calls` calls, and more where these took less than `at_least_seconds`."""
+    """One window of `calls` calls, and more where these took less than `at_least_seconds`.
+
+    They are rounded up to whole cycles of the inputs, and looked at after every `calls` of them: no
+    more are made once they took `at_most_seconds`, and the window is as long as it must be.
+    """
     units: dict[str, float] = {}
-    done = 0
+    done, wanted = 0, whole_cycles(calls, cycle)
     meter.open(names)
     try:
-        while calls:
+        while done < wanted:
+            calls = min(calls, wanted - done)
             for _ in range(calls):
                 for unit, number in (yield work).items():
                     units[unit] = units.get(unit, 0.0) + number
             done += calls
             seconds = meter.elapsed()
-            calls = _calls_in(at_least_seconds - seconds, seconds / done)
+            if seconds >= max(at_most_seconds, at_least_seconds):
+                break
+            if done == wanted:
+                calls = _calls_in(at_least_seconds - seconds, seconds / done)
+                wanted += whole_cycles(calls, cycle)
     except BaseException:
         meter.abandon()
         raise

@@ -8,13 +8,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from itertools import pairwise
 
-from pytest_energy.record import SelfCheckRecord
-from pytest_energy.sensors.base import Clock, Provenance, SensorFault
+from pytest_energy.errors import Reason
+from pytest_energy.record.schema import SelfCheckRecord
+from pytest_energy.sensors.base import Clock, SensorFault
 from pytest_energy.sensors.discover import Instruments
 from pytest_energy.sensors.gpu_power import SAMPLE_SECONDS, integrate
+from pytest_energy.units import signed_percent
 
 #: A shorter comparison says more about when the two are refreshed than about either.
 SHORTEST_SECONDS = 2.0
@@ -22,6 +23,8 @@ SHORTEST_SECONDS = 2.0
 LONGEST_GAP_SECONDS = 3 * SAMPLE_SECONDS
 #: Further apart than this, one of the two is wrong; boards' own gains differ by about 5 %.
 APART = 0.15
+#: And so far that no figure by either of them is a measurement.
+HALF = 1 / 3
 
 
 @dataclass(frozen=True)
@@ -62,9 +65,23 @@ def warning(found: SelfCheckRecord) -> str:
     return (
         f"{found.channel}: its energy counter and its power don't agree: "
         f"{found.counter_joules:.1f} J counted and {found.power_joules:.1f} J of power integrated "
-        f"over the same {found.seconds:.1f} s ({apart:+.0%}); one of them is wrong, and verdicts "
-        "go by the counter"
+        f"over the same {found.seconds:.1f} s ({signed_percent(apart)}); one of them is wrong, and "
+        "verdicts go by the counter"
     )
+
+
+def disagreement(found: Sequence[SelfCheckRecord], channels: Sequence[str]) -> str:
+    """Why one of the channels can't be believed, or ""."""
+    for each in found:
+        ratio = each.counter_joules / each.power_joules
+        if each.channel in channels and not 1 - HALF <= ratio <= 1 / (1 - HALF):
+            return Reason(
+                "counter-disagrees",
+                f"{each.channel}: its energy counter and its power don't agree: "
+                f"{each.counter_joules:.1f} J counted and {each.power_joules:.1f} J of power "
+                f"integrated over the same {each.seconds:.1f} s, so one of them is wrong",
+            )
+    return ""
 
 
 class SelfCheck:
@@ -116,18 +133,8 @@ _Reading = Callable[[], float]
 
 def _readers(instruments: Instruments) -> dict[str, tuple[_Reading, _Reading]]:
     """How counter and power are read, by channel."""
-    nvml = instruments.nvml
-    if nvml is None:
-        return {}
-    counted = {each.name for each in instruments.channels if each.provenance is Provenance.MEASURED}
-    found: dict[str, tuple[_Reading, _Reading]] = {}
-    for gpu in nvml.gpus:
-        if gpu.channel not in counted:
-            continue
-        try:
-            watts, instant = nvml.power_reader(gpu)
-        except SensorFault:
-            continue
-        if instant:
-            found[gpu.channel] = (partial(nvml.joules, gpu), watts)
-    return found
+    return {
+        each.channel: (each.joules, each.watts)
+        for each in instruments.devices
+        if each.joules is not None and each.watts is not None
+    }

@@ -1,1 +1,4 @@
-"""Reports: each a function from a run record to text; no I/O, no measuring."""
+"""Reports: each a function from a run record to text.
+
+No I/O and no measuring; reports of a comparison and of the study lie with them.
+"""

@@ -10,16 +10,16 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pytest_energy.record import CPU_TIME_METHOD
-from pytest_energy.store.baseline import Key, Line, by_key, measured_as, shown_percent
-from pytest_energy.store.regression import threshold_of
-from pytest_energy.store.update import mean
-from pytest_energy.units import figure, watt_hours_per_1000
+from pytest_energy.baselines.baseline import Key, Line, by_key
+from pytest_energy.baselines.regression import threshold_of
+from pytest_energy.baselines.update import mean
+from pytest_energy.record.schema import CPU_TIME_METHOD
+from pytest_energy.units import cpu_time, energy, label, signed_percent
 
 
 def render_baselines(lines: Sequence[Line], width: int) -> str:
     """A table for each kind of hardware, ending in a newline."""
-    console = Console(file=io.StringIO(), width=width, highlight=False)
+    console = Console(file=io.StringIO(), width=width, highlight=False, markup=False, emoji=False)
     stored = by_key(lines)
     for hardware in sorted({key.hardware for key in stored}):
         console.print(Text(hardware))
@@ -36,7 +36,7 @@ def _table(stored: dict[Key, tuple[Line, ...]]) -> Table:
     table.add_column("test", overflow="fold")
     table.add_column("sessions", justify="right", no_wrap=True)
     table.add_column("last", no_wrap=True)
-    table.add_column("mean of 1000", justify="right", no_wrap=True)
+    table.add_column("mean per unit", justify="right", no_wrap=True)
     table.add_column("fails from", justify="right", no_wrap=True)
     for key, sessions in stored.items():
         table.add_row(
@@ -44,7 +44,7 @@ def _table(stored: dict[Key, tuple[Line, ...]]) -> Table:
             str(len(sessions)),
             sessions[-1].day,
             _figure(key, mean(sessions)),
-            shown_percent(threshold_of(sessions)),
+            signed_percent(threshold_of(sessions)),
         )
     return table
 
@@ -53,10 +53,8 @@ def _named(key: Key) -> str:
     about = [f"per {key.unit}"] if key.unit != "query" else []
     about += [f"scope {key.scope}", key.method]
     about += [each for each in (key.estimate, key.labels) if each]
-    return f"{measured_as(key.test, key.name)} ({', '.join(about)})"
+    return f"{label(key.test, key.name)} ({', '.join(about)})"
 
 
 def _figure(key: Key, value: float) -> str:
-    if key.method == CPU_TIME_METHOD:
-        return f"{figure(value * 1000)} cpu-s"
-    return f"{figure(watt_hours_per_1000(value))} Wh"
+    return cpu_time(value) if key.method == CPU_TIME_METHOD else energy(value)

@@ -6,8 +6,8 @@ import json
 import textwrap
 from collections.abc import Iterable, Sequence
 
-from pytest_energy.carbon import PHONE_CHARGE, Basis, Intensity, equivalent
-from pytest_energy.grid import Place
+from pytest_energy.carbon.intensity import PHONE_CHARGE, Basis, Intensity, equivalent
+from pytest_energy.carbon.regions import Place
 from pytest_energy.units import JOULES_PER_KWH, JOULES_PER_WH, figure
 
 _WIDEST = 80  # columns; longer lines are hard to read
@@ -61,8 +61,8 @@ def _regions(place: Place, regions: Sequence[Place], width: int) -> list[str]:
         return _wrapped(f"CodeCarbon has no regions of {place.country_name}.", width)
     head = _wrapped(f"Regions of {place.country_name} with a figure of their own:", width)
     if any(each.about for each in regions):
-        told = (f"{each.label}: {each.about}" if each.about else each.label for each in regions)
-        return head + [f"  {line}" for each in told for line in _wrapped(each, width - 2, 5)]
+        sentence = (f"{each.label}: {each.about}" if each.about else each.label for each in regions)
+        return head + [f"  {line}" for each in sentence for line in _wrapped(each, width - 2, 5)]
     names = ", ".join(each.label.replace(" ", _GLUE) for each in regions)
     return head + [f"  {line}" for line in _wrapped(names, width - 2)]
 

@@ -5,8 +5,16 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator
 
-from pytest_energy.record import Explanation, GpuStateRecord, RunRecord, TestRecord
-from pytest_energy.units import figure, plural, watt_hours_per_1000
+from pytest_energy.record.schema import Explanation, GpuStateRecord, RunRecord, TestRecord
+from pytest_energy.units import (
+    energy,
+    energy_scale,
+    figure,
+    interval,
+    label,
+    plural,
+    time_and_power,
+)
 
 #: The gain of a board's counter differs from board to board by about this much, and is the same in
 #: every run on one board.
@@ -20,7 +28,7 @@ def details(record: RunRecord, width: int) -> list[str]:
     for test in record.tests:
         if test.explanation is None:
             continue
-        lines.append(test.id + (f" {test.name}" if test.name else "") + f" (per {test.unit})")
+        lines.append(label(test.id, test.name) + f" (per {test.unit})")
         for line in _lines(test, test.explanation):
             lines += textwrap.wrap(
                 line, width, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False
@@ -29,17 +37,19 @@ def details(record: RunRecord, width: int) -> list[str]:
 
 
 def _lines(test: TestRecord, found: Explanation) -> Iterator[str]:
-    yield f"made of: {made_of(found, test.unit)}"
+    yield f"made of: {time_and_power(found.units_per_second, found.mean_watts, test.unit)}"
     if test.interval is not None:
-        low, high = (figure(watt_hours_per_1000(each)) for each in test.interval)
-        yield f"repeatability: {low}..{high} Wh/1000, in which the centre of these rounds lies"
+        scale = energy_scale(test.interval)
+        yield (
+            f"repeatability: {interval(*test.interval, scale)} {scale.symbol}, the interval of the "
+            "centre of these rounds"
+        )
     yield f"absolute accuracy: {GAIN if test.method == 'measured' else ESTIMATE}"
     if found.net_joules_per_unit is not None and test.joules_per_unit is not None:
-        gross, net = (
-            figure(watt_hours_per_1000(each))
-            for each in (test.joules_per_unit, found.net_joules_per_unit)
+        yield (
+            f"gross: {energy(test.joules_per_unit)} (judged); net of idle power: "
+            f"{energy(found.net_joules_per_unit)}"
         )
-        yield f"gross {gross} Wh/1000, which is judged; {net} net of what is drawn when idle"
     counted = ", ".join(f"{number:,.0f} {plural(unit)}" for unit, number in found.units.items())
     yield f"counted: {counted} in {found.seconds:.2f} s"
     for before, after in zip(found.gpus_before, found.gpus_after, strict=False):
@@ -51,17 +61,11 @@ def _lines(test: TestRecord, found: Explanation) -> Iterator[str]:
         yield f"involuntary context switches: {each} a {test.unit}"
 
 
-def made_of(found: Explanation, unit: str) -> str:
-    """Time and power of one unit: "41.0 ms a query at 300 W"."""
-    milliseconds = 1000 / found.units_per_second
-    return f"{figure(milliseconds)} ms a {unit} at {figure(found.mean_watts)} W"
-
-
 def _work(flops_per_unit: float, test: TestRecord) -> str:
-    told = f"work: {_with_prefix(flops_per_unit)}FLOP a {test.unit}, as torch counts them"
+    sentence = f"work: {_with_prefix(flops_per_unit)}FLOP a {test.unit}, as torch counts them"
     if not test.joules_per_unit:
-        return told
-    return f"{told}; {_with_prefix(flops_per_unit / test.joules_per_unit)}FLOP a joule"
+        return sentence
+    return f"{sentence}; {_with_prefix(flops_per_unit / test.joules_per_unit)}FLOP a joule"
 
 
 def _with_prefix(value: float) -> str:

@@ -6,8 +6,10 @@ import textwrap
 from collections.abc import Iterator
 from itertools import groupby
 
-from pytest_energy.doctor import Diagnosis, Gated, Missing, Reading
-from pytest_energy.units import figure
+from pytest_energy.measure.doctor import Diagnosis, Gated, Reading
+from pytest_energy.report.printable import printable
+from pytest_energy.sensors.base import Missing
+from pytest_energy.units import figure, percent
 
 _NARROWEST = 40
 
@@ -15,7 +17,7 @@ _NARROWEST = 40
 def render_diagnosis(found: Diagnosis, width: int) -> str:
     """All that was found, for a terminal of this width; commands to paste are never wrapped."""
     width = max(width, _NARROWEST)
-    return "\n".join(line.rstrip() for line in _lines(found, width)) + "\n"
+    return "\n".join(printable(line.rstrip()) for line in _lines(found, width)) + "\n"
 
 
 def _lines(found: Diagnosis, width: int) -> Iterator[str]:
@@ -24,14 +26,16 @@ def _lines(found: Diagnosis, width: int) -> Iterator[str]:
         watts = board.power_limit_watts
         limit = f", power limit {watts:g} W" if watts is not None else ""
         yield f"{board.channel} {board.name}{limit}"
-    yield from _wrapped(", ".join(f"{name} {told}" for name, told in found.versions.items()), width)
+    yield from _wrapped(
+        ", ".join(f"{name} {version}" for name, version in found.versions.items()), width
+    )
     yield ""
     yield f"Instruments, read for {found.seconds:.1f} s with one core kept busy:"
     for each in found.readings:
         yield from _reading(each, width)
-    if found.neighbour_cores is not None:
+    if found.other_cores is not None:
         yield from _wrapped(
-            f"Other processes kept {found.neighbour_cores:.2f} cores busy meanwhile.", width
+            f"Other processes kept {found.other_cores:.2f} cores busy meanwhile.", width
         )
     yield ""
     used = ", ".join(found.gpus_in_use) or "none"
@@ -72,7 +76,7 @@ def _gated(gated: Gated) -> str:
         return f"{gated.case}: unmeasured, because {gated.problem}"
     return (
         f"{gated.case}: {', '.join(gated.channels)} (scope {gated.scope}, {gated.evidence}, "
-        f"tolerance {gated.tolerance:.0%})"
+        f"tolerance {percent(gated.tolerance)})"
     )
 
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import textwrap
 
-from pytest_energy.carbon import PHONE_CHARGE, in_words, readable_units
-from pytest_energy.record import RunRecord, TestRecord
-from pytest_energy.traffic import DAYS_PER_YEAR
-from pytest_energy.units import JOULES_PER_KWH, grouped, plural
+from pytest_energy.carbon.intensity import PHONE_CHARGE, in_words, readable_units
+from pytest_energy.record.schema import RunRecord, TestRecord
+from pytest_energy.units import DAYS_PER_YEAR, JOULES_PER_KWH, grouped, plural, short_label
 
 #: Units a day for which the summary tells what a figure adds up to.
 _A_MILLION = 1_000_000
@@ -25,7 +24,7 @@ def adds_up(record: RunRecord, width: int) -> list[str]:
 
 def _line(test: TestRecord) -> str:
     assert test.joules_per_unit is not None
-    label = test.id.rpartition("::")[2] + (f" {test.name}" if test.name else "")
+    label = short_label(test.id, test.name)
     limit = test.limit_joules_per_unit
     # One scale for both, or a figure far under its limit would look larger.
     least = test.joules_per_unit if limit is None else min(test.joules_per_unit, limit)

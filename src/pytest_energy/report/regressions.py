@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pytest_energy.record import BaselineRecord, RunRecord, TestRecord
-from pytest_energy.store.baseline import shown_percent, shown_sessions
-from pytest_energy.store.regression import MAKE
-from pytest_energy.verdict import Verdict
+from pytest_energy.baselines.baseline import shown_sessions
+from pytest_energy.baselines.regression import MAKE
+from pytest_energy.record.schema import BaselineRecord, RunRecord, TestRecord
+from pytest_energy.rules.verdict import Verdict
+from pytest_energy.units import percent, short_label, signed_percent
 
 #: More sessions are worth advice where ten of them would lower the noise to this share of it.
 WORTH = 0.9
@@ -21,8 +22,8 @@ def beside(test: TestRecord) -> str:
     if found is None or found.increase is None or found.threshold is None:
         return ""
     return (
-        f"{shown_percent(found.increase)} beside {shown_sessions(found.sessions)}, "
-        f"fails from {shown_percent(found.threshold)}"
+        f"{signed_percent(found.increase)} beside {shown_sessions(found.sessions)}, "
+        f"fails from {signed_percent(found.threshold)}"
     )
 
 
@@ -49,11 +50,11 @@ def _missing(tests: Sequence[TestRecord]) -> list[str]:
 def _noisy(tests: Sequence[TestRecord]) -> list[str]:
     """What could have been detected, where that is more than what was asked for."""
     noisy = [
-        (each.baseline.noise, each, each.baseline)
+        (each.baseline.detectable_increase, each, each.baseline)
         for each in tests
         if each.baseline is not None
-        and each.baseline.noise is not None
-        and each.baseline.noise > each.baseline.max_increase
+        and each.baseline.detectable_increase is not None
+        and each.baseline.detectable_increase > each.baseline.max_increase
     ]
     if not noisy:
         return []
@@ -61,23 +62,23 @@ def _noisy(tests: Sequence[TestRecord]) -> list[str]:
     number = len({_named(each) for _, each, _ in noisy})  # a test may have several limits
     which = _named(test) + (f", the most of {number} tests" if number > 1 else "")
     return [
-        f"this machine can see {shown_percent(noise)} today ({which}), and "
-        f"{found.max_increase * 100:g} % was asked for: {_advice(noise, found)}"
+        f"smallest detectable increase here: {percent(noise)} ({which}); allowed: "
+        f"{percent(found.max_increase, exact=True)}. {_advice(noise, found)}"
     ]
 
 
 def _advice(noise: float, found: BaselineRecord) -> str:
-    ten = found.noise_of_ten
+    ten = found.detectable_increase_at_ten_sessions
     if ten is None or ten > WORTH * noise:
-        return "a quieter machine or longer rounds would lower it, more sessions would not"
+        return "A quieter machine or longer rounds would lower it; more sessions would not"
     return (
-        f"10 sessions instead of {found.sessions} would lower it to {shown_percent(ten)} "
+        f"10 sessions instead of {found.sessions} would lower it to {percent(ten)} "
         "(pytest --energy-update add, on another day or board)"
     )
 
 
 def _named(test: TestRecord) -> str:
-    return test.id.rpartition("::")[2] + (f" {test.name}" if test.name else "")
+    return short_label(test.id, test.name)
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
-import io
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Literal
+import math
+from collections.abc import Callable
+from functools import partial
 
-from rich import box
-from rich.console import Console, RenderableType
-from rich.measure import Measurement
-from rich.table import Table
 from rich.text import Text
 
-from pytest_energy.record import ChannelRecord, ReferenceRecord, RunRecord, TestRecord
+from pytest_energy.limits.limit import LimitError, parse_limit
+from pytest_energy.record.schema import (
+    CPU_TIME_METHOD,
+    ChannelRecord,
+    ReferenceRecord,
+    RunRecord,
+    TestRecord,
+)
+from pytest_energy.report.printable import all_printable
 from pytest_energy.report.regressions import beside, regression_notes
-from pytest_energy.units import LimitError, figure, parse_limit, watt_hours_per_1000
+from pytest_energy.report.table import Column, Row, console_of, print_table, printed
+from pytest_energy.units import (
+    CPU_TIME,
+    Scale,
+    cpu_time,
+    energy_scale,
+    figure,
+    interval,
+    short_label,
+    signed_percent,
+)
 
-UNBOUNDED = 10_000  # characters, to learn how wide a table would like to be
+#: Columns of words; all others are figures.
+_WORDS = ("method", "verdict")
 
 _STYLES = {
     "pass": "green",
@@ -30,102 +44,57 @@ _STYLES = {
 
 def render(record: RunRecord, width: int, *, colour: bool) -> str:
     """The table and its notes for a terminal of this width, ending in a newline."""
-    console = Console(
-        file=io.StringIO(),
-        width=width,
-        force_terminal=colour,
-        color_system="standard" if colour else None,
-        highlight=False,
+    console = console_of(width, colour=colour)
+    record = all_printable(record)
+    scale = _scale(record)
+    columns = _columns(record, scale)
+    print_table(
+        console,
+        [Column(head, "left" if head in _WORDS else "right") for head in columns],
+        [
+            Row(
+                _name(test),
+                [cell(test) for cell in columns.values()],
+                (test.task or "", _origin(test)),
+                (_channels(test, scale), beside(test)),
+            )
+            for test in record.tests
+        ],
+        ("task", "limit from"),
+        ("channels", "beside its baseline"),
     )
-    table = _table(record)
-    needed = Measurement.get(console, console.options.update(width=UNBOUNDED), table).maximum
-    if needed <= width:
-        console.print(table)
-    else:
-        for part in _narrow_table(record, width):
-            console.print(part)
     for note in _notes(record):
         # Indented lines are to be pasted, so they are never wrapped.
         for line in note.splitlines():
             console.print(Text(line), soft_wrap=line.startswith("    "))
-    output = console.file
-    assert isinstance(output, io.StringIO)
-    return "\n".join(line.rstrip() for line in output.getvalue().splitlines()) + "\n"
+    return printed(console)
 
 
-def _table(record: RunRecord) -> Table:
-    """Everything of a test in one line, where the terminal is wide enough."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for head in ("test", "task"):
-        table.add_column(head, no_wrap=True)
-    for column in _columns(record):
-        table.add_column(column.head, justify=column.justify, no_wrap=True)
-    table.add_column("limit from", no_wrap=True)
-    several = any(_channels(test) for test in record.tests)
-    if several:
-        table.add_column("channels, Wh/1000", no_wrap=True)
-    compared = any(beside(test) for test in record.tests)
-    if compared:
-        table.add_column("beside its baseline", no_wrap=True)
-    for test in record.tests:
-        figures = [column.cell(test) for column in _columns(record)]
-        channels = [_channels(test) or "-"] if several else []
-        baseline = [beside(test) or "-"] if compared else []
-        table.add_row(
-            _name(test), test.task or "-", *figures, _origin(test) or "-", *channels, *baseline
-        )
-    return table
+def _scale(record: RunRecord) -> Scale:
+    """One unit of energy for all figures and limits."""
+    return energy_scale(
+        joules
+        for test in record.tests
+        for joules in (test.joules_per_unit, test.limit_joules_per_unit)
+        if joules is not None
+    )
 
 
-def _narrow_table(record: RunRecord, width: int) -> Iterator[RenderableType]:
-    """Each test's name on a line of its own, its figures below it."""
-    columns = _columns(record)
-    rows: list[list[str | Text]] = [
-        [column.cell(test) for column in columns] for test in record.tests
-    ]
-    heads: list[str | Text] = [column.head for column in columns]
-    widths = [max(len(cell) for cell in cells) for cells in zip(heads, *rows, strict=True)]
-
-    def line(cells: Sequence[str | Text]) -> Table:
-        grid = Table.grid(padding=(0, 1))
-        for column, column_width in zip(columns, widths, strict=True):
-            grid.add_column(justify=column.justify, width=column_width, overflow="fold")
-        grid.add_row(*cells)
-        return grid
-
-    yield line(heads)
-    yield Text("-" * min(width, sum(widths) + len(widths) - 1), "dim")
-    for test, cells in zip(record.tests, rows, strict=True):
-        name = _name(test)
-        for more in filter(None, (test.task, _origin(test))):
-            name.append(f"  {more}", "dim")
-        yield name
-        yield line(cells)
-        if channels := _channels(test):
-            yield Text(f"  {channels}", "dim")
-        if baseline := beside(test):
-            yield Text(f"  {baseline}", "dim")
-
-
-@dataclass(frozen=True)
-class _Column:
-    head: str
-    justify: Literal["left", "right"]
-    cell: Callable[[TestRecord], str | Text]
-
-
-def _columns(record: RunRecord) -> list[_Column]:
-    carbon = [_Column("gCO2e/1000", "right", _grams)] if record.carbon is not None else []
-    return [
-        _Column("Wh/1000", "right", _energy),
-        *carbon,
-        _Column("interval", "right", _interval),
-        _Column("limit", "right", _limit),
-        _Column("used", "right", _used),
-        _Column("calls", "right", lambda test: str(sum(each.calls for each in test.rounds))),
-        _Column("method", "left", lambda test: test.method or "-"),
-        _Column("verdict", "left", _verdict),
-    ]
+def _columns(record: RunRecord, scale: Scale) -> dict[str, Callable[[TestRecord], str | Text]]:
+    """The cell of each column, by its head."""
+    columns: dict[str, Callable[[TestRecord], str | Text]] = {
+        f"{scale.symbol}/unit": partial(_figure, scale=scale)
+    }
+    if record.carbon is not None:
+        columns["gCO2e/1000"] = _grams
+    return columns | {
+        "interval": partial(_interval, scale=scale),
+        "limit": partial(_limit, scale=scale),
+        "vs limit": _beyond,
+        "calls": lambda test: str(sum(each.calls for each in test.rounds)),
+        "method": lambda test: test.method or "-",
+        "verdict": _verdict,
+    }
 
 
 def _name(test: TestRecord) -> Text:
@@ -144,27 +113,24 @@ def _origin(test: TestRecord) -> str:
     return f"against {test.reference.name}" if test.reference is not None else ""
 
 
-def _channels(test: TestRecord) -> str:
+def _channels(test: TestRecord, scale: Scale) -> str:
     """Every channel with its figure and provenance, where there is more than one."""
     if len(test.channels) < 2:
         return ""
-    gated = ", ".join(_channel(each) for each in test.channels if each.gated)
-    others = ", ".join(_channel(each) for each in test.channels if not each.gated)
+    gated = ", ".join(_channel(each, scale) for each in test.channels if each.gated)
+    others = ", ".join(_channel(each, scale) for each in test.channels if not each.gated)
     return "; ".join(filter(None, (gated, others and f"not gated: {others}")))
 
 
-def _channel(each: ChannelRecord) -> str:
+def _channel(each: ChannelRecord, scale: Scale) -> str:
     joules = each.joules_per_unit
-    shown = "-" if joules is None else figure(watt_hours_per_1000(joules))
+    shown = "-" if joules is None else f"{scale.show(joules)} {scale.symbol}"
     return f"{each.name} {shown} {each.provenance}"
 
 
-def _used(test: TestRecord) -> str:
-    if test.used is None:
-        return "-"
-    if test.used < 0.001:
-        return "<0.1%"
-    return f"{test.used:.0%}" if test.used >= 0.1 else f"{test.used:.1%}"
+def _beyond(test: TestRecord) -> str:
+    """By how much a figure is over or under its limit."""
+    return "-" if test.fraction_of_limit is None else signed_percent(test.fraction_of_limit - 1)
 
 
 def _grams(test: TestRecord) -> str:
@@ -175,39 +141,46 @@ def _verdict(test: TestRecord) -> Text:
     return Text(test.verdict, _STYLES.get(test.verdict, ""))
 
 
-def _energy(test: TestRecord) -> str:
-    if test.joules_per_unit is None:
-        return "-"
-    return figure(watt_hours_per_1000(test.joules_per_unit))
+def _is_cpu_time(test: TestRecord) -> bool:
+    return test.method == CPU_TIME_METHOD and test.cpu_seconds_per_unit is not None
 
 
-def _interval(test: TestRecord) -> str:
+def _figure(test: TestRecord, scale: Scale) -> str:
+    """What was compared: energy, or CPU time with its unit."""
+    if _is_cpu_time(test):
+        return cpu_time(test.cpu_seconds_per_unit or 0.0)
+    return "-" if test.joules_per_unit is None else scale.show(test.joules_per_unit)
+
+
+def _interval(test: TestRecord, scale: Scale) -> str:
     if test.interval is None:
         return "-"
-    low, high = (figure(watt_hours_per_1000(joules)) for joules in test.interval)
-    return f"{low}..{high}"
+    if _is_cpu_time(test):
+        # The joules of an estimate are CPU seconds times watts, so both have the same spread.
+        per_joule = (test.cpu_seconds_per_unit or 0.0) / (test.joules_per_unit or math.inf)
+        return interval(test.interval[0] * per_joule, test.interval[1] * per_joule, CPU_TIME)
+    return interval(*test.interval, scale)
 
 
-def _limit(test: TestRecord) -> str:
+def _limit(test: TestRecord, scale: Scale) -> str:
     if test.budget is None:
-        return _allowed(test.reference)
+        return _allowed(test.reference, scale)
     if test.limit_joules_per_unit is not None:
-        return figure(watt_hours_per_1000(test.limit_joules_per_unit))
+        return scale.show(test.limit_joules_per_unit)
     try:
-        return f"{figure(parse_limit(test.budget.limit).base_per_unit * 1000)} cpu-ms"
+        return cpu_time(parse_limit(test.budget.limit).base_per_unit)
     except LimitError:  # a record from elsewhere
         return test.budget.limit
 
 
-def _allowed(reference: ReferenceRecord | None) -> str:
+def _allowed(reference: ReferenceRecord | None, scale: Scale) -> str:
     """What a candidate may use beside its reference."""
     if reference is None or reference.joules_per_unit is None:
         return "-"
-    joules = reference.joules_per_unit * (1 + reference.max_increase)
-    return figure(watt_hours_per_1000(joules))
+    return scale.show(reference.joules_per_unit * (1 + reference.max_increase))
 
 
-def told_of_lost(test_id: str) -> str:
+def lost_test(test_id: str) -> str:
     """What is said of a test whose worker process died."""
     return f"{test_id}: its worker process was lost while it ran, and with it what was measured"
 
@@ -215,13 +188,18 @@ def told_of_lost(test_id: str) -> str:
 def _notes(record: RunRecord) -> list[str]:
     lines = []
     if record.carbon is not None:
-        lines.append(f"carbon: {record.carbon.told}")
+        lines.append(f"carbon: {record.carbon.description}")
+    by_note: dict[str, list[str]] = {}
     for test in record.tests:
-        label = test.id.rpartition("::")[2] + (f" {test.name}" if test.name else "")
-        if test.verdict in ("unmeasured", "inconclusive", "no-baseline"):
-            lines.append(f"{label}: {test.reason}")
-        lines += [f"{label}: {note}" for note in test.notes]
+        label = short_label(test.id, test.name)
+        without_figure = test.verdict in ("unmeasured", "inconclusive", "no-baseline")
+        for note in ([test.reason] if without_figure else []) + list(test.notes):
+            by_note.setdefault(note, []).append(label)
+    for note, labels in by_note.items():
+        different = list(dict.fromkeys(labels))
+        shown = different[0] if len(different) == 1 else f"{len(different)} tests"
+        lines.append(f"{shown}: {note}")
     lines += regression_notes(record)
     lines += [*record.machine.notes, *record.unused_budgets, *record.unused_baselines]
-    lines += [told_of_lost(each) for each in record.lost_tests]
+    lines += [lost_test(each) for each in record.lost_tests]
     return list(dict.fromkeys(lines))

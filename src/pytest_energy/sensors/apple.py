@@ -16,21 +16,23 @@ import platform
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median
 from typing import Any
 
 from pytest_energy.sensors.base import (
+    Access,
     Channel,
     Clock,
     Kind,
+    Missing,
+    Probe,
     Provenance,
     Reading,
     Sensor,
     SensorFault,
 )
-from pytest_energy.sensors.powercap import Access
 from pytest_energy.sensors.standstill import STILL_PERIODS, beyond, stood_still, stopped_after
 
 SOURCE = "Apple IOReport energy counter (experimental)"
@@ -52,51 +54,42 @@ CEILING_WATTS = 1000.0
 TRIAL_SECONDS = 30.0
 
 
-@dataclass(frozen=True)
-class AppleProbe:
-    """What this machine offers.
-
-    sensor: present where a counter can be trusted. problem: one sentence why there is none.
-    remedy: shell commands with comments that mend it; empty where none would.
-    left_out: why a channel, or a part of one, isn't counted. is_mac: whether macOS runs here.
-    """
-
-    access: Access
-    sensor: AppleSilicon | None = None
-    problem: str = ""
-    remedy: str = ""
-    left_out: Mapping[str, str] = field(default_factory=dict)
-    is_mac: bool = True
-
-    @property
-    def no_cpu(self) -> str:
-        """Why the CPU isn't measured; empty where it is."""
-        return self.problem or self.left_out.get(CPU, "")
-
-
-def probe(clock: Clock, library: Any = None) -> AppleProbe:
+def probe(clock: Clock, library: Any = None) -> Probe:
     """Read the counters, and watch them for up to a second.
 
     library: in place of the module zeus_apple_silicon, which is imported on a Mac only.
     """
     if library is None:
         library = _library()
-    if isinstance(library, AppleProbe):
+    if isinstance(library, Probe):
         return library
     try:
         monitor = library.AppleEnergyMonitor()
     except Exception as error:  # what the library raises is its own affair
-        return AppleProbe(Access.DENIED, None, f"macOS refuses its energy counters: {error}")
+        return _refused(Access.DENIED, f"macOS refuses its energy counters: {error}")
     left_out: dict[str, str] = {}
     try:
         counters = _counters(_read(monitor), left_out)
         channels = _channels(_watch(monitor, counters, clock), left_out)
     except SensorFault as fault:
-        return AppleProbe(Access.FAULTY, None, str(fault))
+        return _refused(Access.FAULTY, str(fault))
     if not channels:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in left_out.items())
-        return AppleProbe(Access.FAULTY, None, reasons, left_out=left_out)
-    return AppleProbe(Access.READABLE, AppleSilicon(monitor, channels, clock), left_out=left_out)
+        return _refused(Access.FAULTY, reasons, left_out=left_out)
+    sensor = AppleSilicon(monitor, channels, clock)
+    return Probe(access=Access.READABLE, sensors=(sensor,), left_out=left_out)
+
+
+def _refused(
+    access: Access, problem: str, remedy: str = "", left_out: Mapping[str, str] | None = None
+) -> Probe:
+    return Probe(
+        access=access,
+        problem=problem,
+        remedy=remedy,
+        left_out=left_out or {},
+        missing=(Missing("Apple's energy counters", problem, remedy),),
+    )
 
 
 class AppleSilicon(Sensor):
@@ -246,13 +239,12 @@ def _joules(counter: _Counter, period: float, opening: _Snapshot, closing: _Snap
 
 
 def _library() -> Any:
-    """The module, or the AppleProbe that says why it can't be used."""
+    """The module, or the Probe that says why it can't be used."""
     if platform.system() != "Darwin":
-        return AppleProbe(Access.ABSENT, None, "this is no Mac", is_mac=False)
+        return Probe(access=Access.ABSENT, problem="this is no Mac", applies=False)
     if platform.machine() != "arm64":
-        return AppleProbe(
+        return _refused(
             Access.ABSENT,
-            None,
             "this Mac, or the Python on it, is not for Apple silicon",
             "# On a Mac with Apple silicon, take a Python for it. It answers arm64 to:\n"
             'python -c "import platform; print(platform.machine())"',
@@ -260,12 +252,12 @@ def _library() -> Any:
     try:
         library = importlib.import_module("zeus_apple_silicon")
     except ModuleNotFoundError:
-        return AppleProbe(Access.ABSENT, None, "zeus-apple-silicon isn't installed", INSTALL)
+        return _refused(Access.ABSENT, "zeus-apple-silicon isn't installed", INSTALL)
     except ImportError:  # its text holds paths
         remedy = f"{INSTALL} --force-reinstall"
-        return AppleProbe(Access.FAULTY, None, "zeus-apple-silicon can't be loaded", remedy)
+        return _refused(Access.FAULTY, "zeus-apple-silicon can't be loaded", remedy)
     if crash := _crash():
-        return AppleProbe(Access.DENIED, None, crash)
+        return _refused(Access.DENIED, crash)
     return library
 
 

@@ -1,11 +1,14 @@
-"""The shape of every sensor: it owns channels, and measures them between open and close."""
+"""The shape of every instrument: a Probe finds Devices and Sensors, a Sensor reads Channels."""
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
+
+from pytest_energy.errors import EnergyError, Reason
 
 
 class Kind(StrEnum):
@@ -14,6 +17,8 @@ class Kind(StrEnum):
     GPU = "gpu"
     CPU = "cpu"
     DRAM = "dram"
+    MACHINE = "machine"
+    """All of the machine, as a meter at its plug sees it; it contains the others."""
 
 
 class Provenance(StrEnum):
@@ -22,6 +27,11 @@ class Provenance(StrEnum):
     MEASURED = "measured"
     INTEGRATED = "integrated"
     ESTIMATED = "estimated"
+
+
+#: A device that does nothing is seen within this factor and these watts of its idle power.
+IDLE_NOISE = 1.1
+IDLE_NOISE_WATTS = 2.0
 
 
 @dataclass(frozen=True)
@@ -45,9 +55,23 @@ class Channel:
     shortest_seconds: float = 0.0
     idle_watts: float | None = None
 
+    def is_busy_at(self, watts: float) -> bool:
+        """Whether this mean power says of itself that there was work: above idle beyond noise."""
+        if self.idle_watts is None:
+            return watts > 0
+        return watts > IDLE_NOISE * self.idle_watts + IDLE_NOISE_WATTS
 
-class SensorFault(Exception):
-    """A reading that can't be trusted; the message says what was seen."""
+
+class SensorFault(EnergyError):
+    """A reading that can't be trusted; the message says what was seen, the code is its kind."""
+
+    def __init__(self, message: str, code: str = "sensor-fault") -> None:
+        super().__init__(message)
+        self.code = code
+
+    @property
+    def reason(self) -> Reason:
+        return Reason(self.code, str(self))
 
 
 #: Joules of one channel in one window, or the reason why there is no number.
@@ -70,6 +94,16 @@ class Sensor(ABC):
     def open(self, names: frozenset[str]) -> None:
         """Begin a window on these channels; returns when the work may start."""
 
+    def glance_seconds(self, names: frozenset[str]) -> float:
+        """How often a window on these channels wants a `glance`; infinity for never."""
+        return math.inf
+
+    def glance(self) -> None:  # noqa: B027  (most have nothing to look at)
+        """Look at the instrument inside an open window, from another thread; takes microseconds.
+
+        The work goes on meanwhile. Never called while the window is opened or closed.
+        """
+
     @abstractmethod
     def close(self, ended: float) -> Mapping[str, Reading]:
         """End the window whose work ended at clock time `ended`: joules for each channel."""
@@ -77,6 +111,113 @@ class Sensor(ABC):
     @abstractmethod
     def abandon(self) -> None:
         """End a window whose work raised: nothing is read."""
+
+    def release(self) -> None:  # noqa: B027  (most hold nothing)
+        """Give back what the sensor holds; nothing is measured after it."""
+
+
+class Access(StrEnum):
+    """Whether this user can read an instrument."""
+
+    READABLE = "readable"
+    ABSENT = "absent"
+    MASKED = "masked"
+    DENIED = "denied"
+    FAULTY = "faulty"
+
+
+@dataclass(frozen=True)
+class DeviceState:
+    """A device at one moment; None for what is unknown. throttled: reasons in words."""
+
+    celsius: int | None = None
+    megahertz: int | None = None
+    power_limit_watts: float | None = None
+    throttled: tuple[str, ...] = ()
+
+
+def _unknown_state() -> DeviceState:
+    return DeviceState()
+
+
+def _no_list() -> frozenset[int] | None:
+    return None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Device:
+    """What channels belong to: a GPU board, the GPU of a chip.
+
+    channel: "gpu:0", which holds its joules. id: the same at each start of the machine; "" where
+    there is none. partition: how the device is divided among users, in the vendor's words.
+    state: reads temperature, clock and throttling. process_ids: reads the processes with work on
+    it, by the driver's numbers; None where the driver does not list them. compute_process_ids: the
+    same without those that only draw. joules, watts: read the energy counter, and the power of that
+    instant; None where the device lacks one of them, so that they cannot be compared.
+    """
+
+    channel: str
+    name: str
+    id: str = ""
+    power_limit_watts: float | None = None
+    partition: str = ""
+    state: Callable[[], DeviceState] = _unknown_state
+    process_ids: Callable[[], frozenset[int] | None] = _no_list
+    compute_process_ids: Callable[[], frozenset[int]] = frozenset
+    joules: Callable[[], float] | None = None
+    watts: Callable[[], float] | None = None
+
+    @property
+    def index(self) -> int:
+        """Its number among devices of its kind."""
+        return int(self.channel.partition(":")[2])
+
+
+@dataclass(frozen=True)
+class Missing:
+    """An instrument that is missing or not used, why, and what to do about it.
+
+    remedy: shell commands with comments; empty where nothing helps.
+    """
+
+    what: str
+    why: str
+    remedy: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Probe:
+    """What an instrument offers on this machine.
+
+    access: READABLE where there is a sensor. sensors: those that answered, in the order in which
+    their windows open. problem: one sentence why there is none. remedy: commands that help.
+    left_out: why a channel, or a part of one, is not counted. faults: why a device has no channel,
+    by the channel's name. notes: what a user should know, in sentences that start with the channel.
+    missing: what `pytest-energy doctor` lists. versions: of the driver, for the record.
+    applies: False where this kind of machine never has the instrument. close: gives back what the
+    probe holds, after the last measurement.
+    """
+
+    access: Access
+    sensors: tuple[Sensor, ...] = ()
+    devices: tuple[Device, ...] = ()
+    problem: str = ""
+    remedy: str = ""
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    faults: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    missing: tuple[Missing, ...] = ()
+    versions: Mapping[str, str] = field(default_factory=dict)
+    applies: bool = True
+    close: Callable[[], None] = lambda: None
+
+    @property
+    def channels(self) -> tuple[Channel, ...]:
+        return tuple(channel for sensor in self.sensors for channel in sensor.channels)
+
+    def why_not(self, channel: str) -> str:
+        """Why this channel is not measured; "" where it is."""
+        return self.problem or self.left_out.get(channel, "")
 
 
 @dataclass(frozen=True)

@@ -3,16 +3,16 @@
 CPU time is counted by the kernel; only the watts are an estimate. Own clock, reaped children and
 live descendants are summed so that the sum never falls when a child is reaped: its past moves from
 one part of the sum to another, and a difference between two sums holds only what ran between them.
+Where nobody waits for a child, its time is in no part of the sum; looks during the window see that.
 """
 
 from __future__ import annotations
 
-import os
-import time
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping
 
 from pytest_energy.sensors.base import Channel, Kind, Provenance, Reading, Sensor, SensorFault
+from pytest_energy.sensors.process_tree import Lost, ProcessTree, Snapshot
+from pytest_energy.sensors.real import real
 
 try:
     import resource
@@ -21,6 +21,10 @@ except ImportError:  # Windows
 
 CHANNEL = "cpu:process"
 WINDOW_SECONDS = 0.2
+#: Short enough that what a lost process does unseen is little, and seldom enough to cost nothing.
+GLANCE_SECONDS = 0.08
+#: Of a window's CPU time; more than this must not be missing from it.
+MAX_UNSEEN = 0.02
 
 
 class CpuTime(Sensor):
@@ -31,6 +35,11 @@ class CpuTime(Sensor):
         self._tree = tree or ProcessTree()
         self._opened = 0.0
         self._switches: int | None = None
+        self._began = self._latest = Snapshot()
+        self._lost = Lost()
+        self._forked = False
+        self._discount = (0.0, 0)
+        self._fault: SensorFault | None = None
         self.cpu_seconds = 0.0
         """CPU seconds of the process tree in the window closed last."""
         self.involuntary_switches: int | None = None
@@ -51,83 +60,92 @@ class CpuTime(Sensor):
     def channels(self) -> tuple[Channel, ...]:
         return (self._channel,)
 
+    def glance_seconds(self, names: frozenset[str]) -> float:
+        return GLANCE_SECONDS
+
     def open(self, names: frozenset[str]) -> None:
         # The reading's own cost stays outside: our clock is read last here and first in close.
         self._switches = _switches()
-        self._opened = self._tree.others_seconds() + time.process_time()
+        self._lost, self._forked, self._fault = Lost(), False, None
+        self._discount = (0.0, 0)
+        try:
+            self._latest = self._tree.look()
+        except SensorFault as fault:
+            self._fault = fault
+        self._began = self._latest
+        self._opened = self._latest.seconds + real.process_time()
+
+    def glance(self) -> None:
+        try:
+            self._see(self._tree.look_again())
+        except SensorFault as fault:
+            self._fault = fault
+
+    def discount(self, seconds: float, switches: int) -> None:
+        """Leave out what measuring itself used and caused in the window that is about to close."""
+        self._discount = (seconds, switches)
+
+    def forks(self) -> None:
+        """Remember that this process is about to fork."""
+        self._forked = True
 
     def close(self, ended: float) -> Mapping[str, Reading]:
-        own = time.process_time()
-        self.cpu_seconds = own + self._tree.others_seconds() - self._opened
+        seconds, switches = self._discount
+        own = real.process_time() - seconds
+        reading: Reading
+        try:
+            self._see(self._tree.look())
+            self.cpu_seconds = own + self._latest.seconds + self._lost.seconds - self._opened
+            reading = self._reading()
+        except SensorFault as fault:
+            self.cpu_seconds = max(own + self._latest.seconds - self._opened, 0.0)
+            reading = fault
         now = _switches()
         self.involuntary_switches = None
         if now is not None and self._switches is not None:
-            self.involuntary_switches = now - self._switches
-        if ended_ones := self._tree.ended():
-            names = ", ".join(map(str, ended_ones))
-            return {CHANNEL: SensorFault(f"process {names} of --energy-pids has ended")}
-        if self.cpu_seconds < 0:
-            return {CHANNEL: SensorFault("a process ended without its CPU time being counted")}
-        return {CHANNEL: self.cpu_seconds * self._watts_per_core}
+            self.involuntary_switches = max(now - self._switches - switches, 0)
+        return {CHANNEL: reading}
 
     def abandon(self) -> None:
         pass  # nothing is running between two readings
 
+    def _see(self, now: Snapshot) -> None:
+        self._lost += self._tree.lost(self._latest, now)
+        self._latest = now
 
-class ProcessTree:
-    """This process, the processes that a user lists, and the descendants of all these."""
-
-    def __init__(self, listed: Sequence[int] = ()) -> None:
-        """Raises ValueError for a listed process that isn't there."""
-        self.listed = tuple(listed)
-        self._listed = {pid: _started(pid) for pid in listed}
-        if gone := [pid for pid, started in self._listed.items() if not started]:
-            raise ValueError(
-                f"--energy-pids: there is no process {', '.join(map(str, gone))} on this machine; "
-                "give the ids of running processes, for example --energy-pids 4711"
+    def _reading(self) -> Reading:
+        if self._fault is not None:
+            return self._fault
+        if ended := self._tree.ended():
+            names = ", ".join(map(str, ended))
+            return SensorFault(f"process {names} of --energy-pids has ended", "process-ended")
+        lost = self._lost
+        if lost.unseen_seconds > MAX_UNSEEN * self.cpu_seconds:
+            which = f"{len(lost.pids)} processes" if len(lost.pids) > 1 else "a process"
+            why = (
+                "because SIGCHLD is ignored; restore it: signal.signal(signal.SIGCHLD, "
+                "signal.SIG_DFL)"
+                if self._tree.ignores_children()
+                else "because nobody waited for it; wait for every process that the test starts, "
+                "and for those that they start"
             )
-        self._adopted: dict[int, str] = {}
-        """Descendants seen so far by start time: one stays ours after its parent has ended."""
-        self.visible = Path(f"/proc/self/task/{os.getpid()}/children").exists()
-        """Whether this system lists live descendants (Linux)."""
-
-    def pids(self) -> frozenset[int]:
-        """This process, the listed ones, and their live descendants."""
-        return frozenset({os.getpid(), *self._listed, *self._descendants()})
-
-    def ended(self) -> tuple[int, ...]:
-        """Listed processes that are gone, and their CPU time with them."""
-        return tuple(pid for pid, started in self._listed.items() if _started(pid) != started)
-
-    def others_seconds(self) -> float:
-        """CPU seconds of reaped children and live descendants, without our own."""
-        while True:
-            reaped = _reaped_seconds()
-            others = {*self._listed, *self._descendants()} - {os.getpid()}
-            live = sum(_live_seconds(pid) for pid in others)
-            # A child reaped between the two would be counted twice or not at all: read again.
-            if _reaped_seconds() == reaped:
-                return reaped + live
-
-    def _descendants(self) -> dict[int, str]:
-        if not self.visible:
-            return {}
-        found = {pid: start for pid, start in self._adopted.items() if _started(pid) == start}
-        waiting = [os.getpid(), *self._listed, *found]
-        while waiting:
-            for child in _children(waiting.pop()):
-                if child not in found and (started := _started(child)):
-                    found[child] = started
-                    waiting.append(child)
-        self._adopted = found
-        return found
-
-
-def _reaped_seconds() -> float:
-    if resource is None:
-        return 0.0
-    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return usage.ru_utime + usage.ru_stime
+            return SensorFault(
+                f"{which} of the test (process {lost.pids[0]}) ended in the window, and the CPU "
+                f"time after it was seen last is lost, {why}",
+                "children-unseen",
+            )
+        waited = self._latest.reaped > self._began.reaped
+        if self._forked and not waited and self._tree.ignores_children():
+            return SensorFault(
+                "the test forked while SIGCHLD is ignored, so the CPU time of its children is "
+                "lost; restore it: signal.signal(signal.SIGCHLD, signal.SIG_DFL)",
+                "children-unseen",
+            )
+        if self.cpu_seconds < 0:
+            return SensorFault(
+                "a process ended without its CPU time being counted", "children-unseen"
+            )
+        return self.cpu_seconds * self._watts_per_core
 
 
 def _switches() -> int | None:
@@ -136,53 +154,3 @@ def _switches() -> int | None:
         return None
     everyone = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
     return sum(resource.getrusage(who).ru_nivcsw for who in everyone)
-
-
-def _children(pid: int) -> list[int]:
-    try:
-        tasks = os.listdir(f"/proc/{pid}/task")  # noqa: PTH208 (as in _read)
-    except OSError:
-        return []
-    lists = (_read(f"/proc/{pid}/task/{task}/children") for task in tasks)
-    return [int(child) for each in lists for child in each.split()]
-
-
-def _read(path: str) -> bytes:
-    """A file of /proc; empty where it is gone.
-
-    Without Path, which takes longer than the kernel, because every window reads some.
-    """
-    try:
-        file = os.open(path, os.O_RDONLY)
-    except OSError:
-        return b""
-    try:
-        return b"".join(iter(lambda: os.read(file, 65536), b""))
-    except OSError:
-        return b""
-    finally:
-        os.close(file)
-
-
-def _stat(pid: int) -> list[bytes]:
-    """The fields of /proc/PID/stat from the third on; empty where the process is gone."""
-    return _read(f"/proc/{pid}/stat").rpartition(b")")[2].split()
-
-
-def _started(pid: int) -> str:
-    fields = _stat(pid)
-    return fields[19].decode() if len(fields) > 19 else ""
-
-
-def _live_seconds(pid: int) -> float:
-    """CPU seconds of a live or unreaped process, with the children that it has reaped itself."""
-    try:
-        # The clock of another process, in nanoseconds (/proc counts ticks of 10 ms):
-        # see clock_getcpuclockid(3) for the number.
-        own = time.clock_gettime((~pid << 3) | 2)
-    except OSError:
-        return 0.0
-    fields = _stat(pid)
-    if len(fields) < 15:
-        return own
-    return own + (int(fields[13]) + int(fields[14])) / os.sysconf("SC_CLK_TCK")

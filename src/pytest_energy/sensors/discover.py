@@ -3,26 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from pytest_energy.pinning import PER_WORKER
-from pytest_energy.sensors.apple import AppleProbe
+from pytest_energy.errors import InputError
+from pytest_energy.sensors import CPU_COUNTER_FOLDER
 from pytest_energy.sensors.apple import probe as probe_apple
-from pytest_energy.sensors.base import Channel, Clock, Kind, Sensor, SensorFault
-from pytest_energy.sensors.cpu_time import CpuTime, ProcessTree
-from pytest_energy.sensors.powercap import DEFAULT_ROOT, Access
-from pytest_energy.sensors.rapl import RaplProbe
+from pytest_energy.sensors.base import (
+    Access,
+    Channel,
+    Clock,
+    Device,
+    Kind,
+    Missing,
+    Probe,
+    Sensor,
+)
+from pytest_energy.sensors.cpu_time import CpuTime
+from pytest_energy.sensors.process_tree import ProcessTree
 from pytest_energy.sensors.rapl import probe as probe_rapl
-from pytest_energy.sensors.visible import Allotted, Board, GpuChoice, allotted, listed
+from pytest_energy.sensors.visible import Allotted, Board, GpuChoice
+from pytest_energy.sensors.workers import PER_WORKER
 
 if TYPE_CHECKING:
-    from pytest_energy.sensors.gpu_power import PowerReader
-    from pytest_energy.sensors.nvml import Gpu, Nvml
+    from pytest_energy.sensors.gpu_activity import GpuActivity
 
-
-APPLE_GPU = "gpu:0"
+#: Channels of a chip with CPU and GPU in one.
+CHIP_GPU = "gpu:0"
+CHIP_CPU = "cpu:package-0"
+NO_GPUS = "--energy-gpus none leaves all GPUs out"
 
 
 @dataclass(frozen=True)
@@ -30,67 +41,64 @@ class Choice:
     """What a user chose.
 
     gpus: those that count. cpu_watts_per_core: of a busy core, for the estimate.
-    powercap_root: where RAPL is looked for.
+    cpu_counter_folder: where the energy counters of the CPU are.
     pids: processes whose CPU time counts beside the test's own.
     """
 
     gpus: GpuChoice
     cpu_watts_per_core: float | Literal["tdp"]
-    powercap_root: Path
+    cpu_counter_folder: Path
     pids: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Instruments:
     """The sensors that answered, and what is known about the others.
 
-    tree: the processes whose CPU time counts, and whose GPUs.
-    rapl: what the powercap tree offers. apple: what a Mac with Apple silicon offers.
-    nvml: the library, or None where it was not asked for or does not answer; `no_nvml` says why.
-    allotted: the boards that CUDA_VISIBLE_DEVICES leaves to this process.
-    listed: the boards that --energy-gpus names.
-    gpu_faults: why a board has no sensor, by channel name.
-    gpu_notes: what a user should know about the boards, in sentences.
-    rapl_was_asked_for: whether the user named the place of the tree.
-    gpus_left_out: whether the user wants no GPU.
+    tree: the processes whose CPU time counts, and whose GPUs. probes: what was found, in the order
+    in which windows open. added: sensors of other plugins. activity: watches who uses the boards.
+    boards: all of the machine. allotted: those that CUDA_VISIBLE_DEVICES leaves to this process.
+    listed: those that --energy-gpus names. chip_gpu: the GPU of the chip, where its energy can be
+    read; the system does not list who uses it. is_order_open: whether CUDA may number the boards
+    otherwise. gpus_left_out: whether the user wants no GPU.
+    no_gpu, no_chip_gpu, no_cpu: why they are not measured; "" where they are.
     """
 
     cpu_time: CpuTime
     tree: ProcessTree
-    rapl: RaplProbe
-    apple: AppleProbe
-    gpu_sensors: tuple[Sensor, ...] = ()
-    nvml: Nvml | None = None
-    no_nvml: str = ""
+    probes: tuple[Probe, ...]
+    added: tuple[Sensor, ...] = ()
+    activity: GpuActivity | None = None
+    boards: tuple[Board, ...] = ()
     allotted: tuple[Allotted, ...] = ()
     listed: tuple[Allotted, ...] = ()
-    gpu_faults: Mapping[str, str] = field(default_factory=dict)
-    gpu_notes: tuple[str, ...] = ()
-    rapl_was_asked_for: bool = False
+    chip_gpu: Allotted | None = None
+    is_order_open: bool = False
     gpus_left_out: bool = False
+    no_gpu: str = ""
+    no_chip_gpu: str = ""
+    no_cpu: str = ""
+    notes: tuple[str, ...] = ()
+    missing: tuple[Missing, ...] = ()
 
     @property
     def counters(self) -> tuple[Sensor, ...]:
         """All but CPU time; those that wait for a tick come first."""
-        on_cpu = (self.rapl.sensor, self.apple.sensor)
-        return (*self.gpu_sensors, *(each for each in on_cpu if each is not None))
+        found = (*self.added, *chain.from_iterable(each.sensors for each in self.probes))
+        return found if self.activity is None else (*found, self.activity)
 
     @property
     def channels(self) -> tuple[Channel, ...]:
-        sensors = (*self.counters, self.cpu_time)
         return tuple(
             channel
-            for sensor in sensors
+            for sensor in (*self.counters, self.cpu_time)
             for channel in sensor.channels
             if not (self.gpus_left_out and channel.kind is Kind.GPU)
         )
 
     @property
-    def apple_gpu(self) -> Allotted | None:
-        """The GPU of a Mac, where its energy can be read; which GPU that is, NVML doesn't know."""
-        sensor = self.apple.sensor
-        names = [each.name for each in sensor.channels] if sensor is not None else []
-        return Allotted(Board(0, "")) if APPLE_GPU in names and not self.gpus_left_out else None
+    def devices(self) -> tuple[Device, ...]:
+        return tuple(chain.from_iterable(each.devices for each in self.probes))
 
     @property
     def candidates(self) -> tuple[Allotted, ...]:
@@ -98,95 +106,95 @@ class Instruments:
         return tuple(dict.fromkeys((*self.allotted, *self.listed)))
 
     @property
-    def no_cpu(self) -> str:
-        """Why the CPU has no counter; "" where it has one."""
-        return self.apple.no_cpu if self.apple.is_mac else self.rapl.problem
+    def faults(self) -> Mapping[str, str]:
+        """Why devices have no channel, by the channel's name."""
+        return dict(chain.from_iterable(each.faults.items() for each in self.probes))
 
     @property
-    def notes(self) -> tuple[str, ...]:
-        """That the counter is not there is usual, unless its place was named."""
-        unusual = {Access.DENIED, Access.FAULTY}
-        if self.rapl_was_asked_for:
-            unusual |= {Access.ABSENT, Access.MASKED}
-        access = self.apple.access if self.apple.is_mac else self.rapl.access
-        if access in unusual:
-            told = f"the CPU's energy is estimated: {self.no_cpu}; pytest-energy doctor says more"
-            return (*self.gpu_notes, told)
-        return self.gpu_notes
+    def left_out(self) -> Mapping[str, str]:
+        """Why channels, or parts of them, are not counted."""
+        return dict(chain.from_iterable(each.left_out.items() for each in self.probes))
+
+    @property
+    def versions(self) -> Mapping[str, str]:
+        """Of the drivers."""
+        return dict(chain.from_iterable(each.versions.items() for each in self.probes))
 
     def close(self) -> None:
-        if self.rapl.sensor is not None:
-            self.rapl.sensor.release()
-        if self.nvml is not None:
-            self.nvml.close()
+        for sensor in self.added:
+            sensor.release()
+        for each in reversed(self.probes):
+            each.close()
 
 
-def discover(choice: Choice, cuda_visible_devices: str | None, clock: Clock) -> Instruments:
-    """Probe this machine.
+def discover(
+    choice: Choice,
+    cuda_visible_devices: str | None,
+    clock: Clock,
+    added: Sequence[Sensor] = (),
+) -> Instruments:
+    """Probe this machine; `added` are sensors that other plugins have probed.
 
-    Raises ValueError for a GPU or a process that a user names and that isn't there, and for a
-    thermal design power that is asked for and isn't known.
+    Raises InputError for a GPU or a process that a user names and that is not there, and for a
+    thermal design power that is asked for and unknown.
     """
     tree = ProcessTree(choice.pids)
     cpu_time = CpuTime(_watts_per_core(choice), tree)
-    rapl = probe_rapl(choice.powercap_root, clock)
-    without_gpus = Instruments(
-        cpu_time,
-        tree,
-        rapl,
-        probe_apple(clock),
-        rapl_was_asked_for=choice.powercap_root != DEFAULT_ROOT,
+    package = probe_rapl(choice.cpu_counter_folder, clock)
+    chip = probe_apple(clock)
+    cpu = chip if chip.applies else package
+    no_cpu = cpu.why_not(CHIP_CPU)
+    found = Instruments(
+        cpu_time=cpu_time,
+        tree=tree,
+        probes=(package, chip),
+        added=tuple(added),
+        no_cpu=no_cpu,
+        no_chip_gpu=chip.left_out.get(CHIP_GPU, chip.problem),
+        notes=_estimated(cpu, no_cpu, choice),
+        missing=cpu.missing,
     )
     if choice.gpus.mode == "none":
+        missing = () if chip.applies else (Missing("GPUs", NO_GPUS),)
         return replace(
-            without_gpus, no_nvml="--energy-gpus none leaves all GPUs out", gpus_left_out=True
+            found, no_gpu=NO_GPUS, gpus_left_out=True, missing=(*missing, *found.missing)
         )
-    # pynvml is imported here, where a marked test runs, and not when pytest starts.
-    from pytest_energy.sensors import gpu_energy
-    from pytest_energy.sensors.gpu_power import GpuPower
-    from pytest_energy.sensors.nvml import Nvml
+    if CHIP_GPU in [each.name for each in chip.channels]:
+        found = replace(found, chip_gpu=Allotted(Board(0, "")))
+    # Its library is imported where a marked test runs, and not when pytest starts.
+    from pytest_energy.sensors.nvidia import probe as probe_gpus
 
-    try:
-        nvml = Nvml()
-    except SensorFault as fault:
-        apple = without_gpus.apple_gpu
-        if apple is not None and choice.gpus.listed in ((), ("0",)):
-            chosen = (apple,) if choice.gpus.listed else ()
-            return replace(without_gpus, no_nvml=str(fault), listed=chosen)
-        if choice.gpus.listed or choice.gpus.mode == PER_WORKER:
-            asked = ",".join(choice.gpus.listed) or PER_WORKER
-            raise ValueError(f"--energy-gpus {asked}: {fault}") from None
-        return replace(without_gpus, no_nvml=str(fault))
-    boards = nvml.boards
-    mine = allotted(cuda_visible_devices, boards)
-    named = listed(choice.gpus.listed, boards)
-    watched = {each.board.index for each in (*mine, *named)}
-    candidates = [gpu for gpu in nvml.gpus if gpu.board.index in watched]
-    probed = gpu_energy.probe(nvml, clock, candidates)
-    periods, no_counter = probed.periods, probed.faults
-    readers, no_power = _power_readers(nvml, [gpu for gpu in candidates if gpu not in periods])
-    sensors: list[Sensor] = []
-    if periods:
-        sensors.append(gpu_energy.GpuEnergy(nvml, clock, periods, probed.idle_watts))
-    if readers:
-        sensors.append(GpuPower(readers, clock))
-    faults = {gpu.channel: f"{no_counter[gpu]}; {no_power[gpu]}" for gpu in no_power}
-    faults |= {f"gpu:{index}": fault for index, fault in nvml.faults.items()}
-    return replace(
-        without_gpus,
-        gpu_sensors=tuple(sensors),
-        nvml=nvml,
-        allotted=mine,
-        listed=named,
-        gpu_faults=faults,
-        gpu_notes=(
-            *probed.notes,
-            *(
-                f"{reader.gpu.channel}: power is integrated, because {no_counter[reader.gpu]}"
-                for reader in readers
-            ),
-        ),
+    gpus = probe_gpus(choice.gpus, cuda_visible_devices, clock, tree)
+    found = replace(
+        found,
+        probes=(gpus, *found.probes),
+        activity=gpus.activity,
+        boards=gpus.boards,
+        allotted=gpus.allotted,
+        listed=gpus.listed,
+        is_order_open=gpus.is_order_open,
+        no_gpu=gpus.problem,
+        notes=(*gpus.notes, *found.notes),
+        missing=(*(() if chip.applies and gpus.problem else gpus.missing), *found.missing),
     )
+    if not gpus.problem:
+        return found
+    if found.chip_gpu is not None and choice.gpus.listed in ((), ("0",)):
+        return replace(found, listed=(found.chip_gpu,) if choice.gpus.listed else ())
+    if choice.gpus.listed or choice.gpus.mode == PER_WORKER:
+        asked = ",".join(choice.gpus.listed) or PER_WORKER
+        raise InputError(f"--energy-gpus {asked}: {gpus.problem}")
+    return found
+
+
+def _estimated(cpu: Probe, no_cpu: str, choice: Choice) -> tuple[str, ...]:
+    """A note where it is unusual that there is no counter, or where its folder was named."""
+    unusual = {Access.DENIED, Access.FAULTY}
+    if choice.cpu_counter_folder != CPU_COUNTER_FOLDER:
+        unusual |= {Access.ABSENT, Access.MASKED}
+    if cpu.access not in unusual:
+        return ()
+    return (f"the CPU's energy is estimated: {no_cpu}; pytest-energy doctor says more",)
 
 
 def _watts_per_core(choice: Choice) -> float:
@@ -195,18 +203,3 @@ def _watts_per_core(choice: Choice) -> float:
     from pytest_energy.sensors.tdp import watts_per_core
 
     return watts_per_core()
-
-
-def _power_readers(nvml: Nvml, gpus: Sequence[Gpu]) -> tuple[list[PowerReader], dict[Gpu, str]]:
-    from pytest_energy.sensors.gpu_power import PowerReader
-
-    readers: list[PowerReader] = []
-    faults: dict[Gpu, str] = {}
-    for gpu in gpus:
-        try:
-            watts, instant = nvml.power_reader(gpu)
-        except SensorFault as fault:
-            faults[gpu] = str(fault)
-        else:
-            readers.append(PowerReader(gpu, watts, instant))
-    return readers, faults

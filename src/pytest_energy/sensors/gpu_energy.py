@@ -9,10 +9,11 @@ its power in the two tick intervals right after (see `tail`).
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from itertools import pairwise
-from statistics import median
+from statistics import fmean
 
 from pytest_energy.sensors.base import (
     Channel,
@@ -23,47 +24,54 @@ from pytest_energy.sensors.base import (
     Sensor,
     SensorFault,
 )
+from pytest_energy.sensors.lag import lag_seconds
 from pytest_energy.sensors.nvml import Gpu, Nvml
-from pytest_energy.sensors.tail import Interval, tail_joules
+from pytest_energy.sensors.tail import Ending, Interval, Stretch, tail_joules
+from pytest_energy.sensors.ticks import Probed, Sight, Tick, sight, watch
+from pytest_energy.sensors.trail import Trail
 
-POLL_SECONDS = 0.0005
-#: Of a period, this much is slept through before a counter is polled again.
-SLEEP_SHARE = 0.85
-#: A refresh counts where it is known to this part of a period: on a busy machine polls come late.
-PRECISION = 0.1
 AFTER_TICKS = 3
-PROBE_TICKS = 5
-#: Intervals that differ more than this make a counter erratic: its longest is its period then.
-ERRATIC = 2.5
-PROBE_SECONDS = 1.5
+#: Of a period: a few intervals don't show all of a counter's jitter.
+LEAST_SLACK = 0.05
+#: Of a period: with more slack, the interval in which the work ended tells nothing.
+MOST_SLACK = 0.25
 WINDOW_PERIODS = 10
 MIN_WINDOW_SECONDS = 1.0
-QUICK_SECONDS = 0.005
+#: A window that opens and closes on refreshes is true after three of them; ten only steady it.
+SLOW_WINDOW_SECONDS = 3.0
+#: Of a period: often enough to see each value.
+GLANCE_SHARE = 0.5
+GLANCE_SECONDS = 0.04
 
 
-@dataclass(frozen=True)
-class Tick:
-    """One refresh of a counter: when it was seen, and the joules since the driver was loaded."""
-
-    seconds: float
-    joules: float
+#: Between two readings of the power, which are held against the counter.
+POWER_SECONDS = 0.02
+POWERS_KEPT = 500
 
 
 class GpuEnergy(Sensor):
-    """`gpu:N` for every board whose energy counter moves."""
+    """`gpu:N` for every board whose energy counter moves.
+
+    powers: how a board's watts are read, where it tells them as they are at an instant.
+    """
 
     def __init__(
         self,
         nvml: Nvml,
         clock: Clock,
-        periods: Mapping[Gpu, float],
-        idle_watts: Mapping[Gpu, float],
+        probed: Probed,
+        powers: Mapping[Gpu, Callable[[], float]] | None = None,
     ) -> None:
         self._nvml = nvml
         self._clock = clock
-        self._periods = dict(periods)
-        self._idle_watts = dict(idle_watts)
+        self._periods = probed.periods
+        self._jitter = dict(probed.jitter)
+        self._idle_watts = probed.idle_watts
         self._opening: dict[Gpu, Tick | SensorFault] = {}
+        self._powers = powers or {}
+        self._trails: dict[Gpu, Trail] = {}
+        self._drawn: dict[Gpu, deque[tuple[float, float]]] = {}
+        """Seconds and watts."""
         self._latest: dict[Gpu, float] = {}
         """When each counter was last seen to be refreshed."""
         self._started = 0.0
@@ -77,7 +85,7 @@ class GpuEnergy(Sensor):
                 source=f"NVML energy counter of {gpu.name}",
                 provenance=Provenance.MEASURED,
                 update_seconds=period,
-                window_seconds=max(WINDOW_PERIODS * period, MIN_WINDOW_SECONDS),
+                window_seconds=_window_seconds(period),
                 idle_watts=self._idle_watts.get(gpu),
             )
             for gpu, period in self._periods.items()
@@ -85,9 +93,28 @@ class GpuEnergy(Sensor):
 
     def open(self, names: frozenset[str]) -> None:
         wanted = [gpu for gpu in self._periods if gpu.channel in names]
+        self._trails = {gpu: Trail(self._periods[gpu], gpu.ceiling_watts) for gpu in wanted}
+        self._drawn = {gpu: deque(maxlen=POWERS_KEPT) for gpu in wanted if gpu in self._powers}
         seen = self._next_ticks(wanted, 1)
         self._opening = {gpu: _first(each) for gpu, each in seen.items()}
         self._started = self._clock.now()
+
+    def glance_seconds(self, names: frozenset[str]) -> float:
+        mine = [period for gpu, period in self._periods.items() if gpu.channel in names]
+        return max(GLANCE_SHARE * min(mine), GLANCE_SECONDS) if mine else math.inf
+
+    def glance(self) -> None:
+        for gpu in self._trails:
+            # A fault of reading is met again when the window closes.
+            with suppress(SensorFault):
+                self._see(gpu, sight(self._nvml, self._clock, gpu))
+
+    def _see(self, gpu: Gpu, seen: Sight) -> SensorFault | None:
+        drawn = self._drawn.get(gpu)
+        if drawn is not None and not (drawn and seen.latest < drawn[-1][0] + POWER_SECONDS):
+            with suppress(SensorFault):  # the counter says itself what is wrong
+                drawn.append((seen.latest, self._powers[gpu]()))
+        return self._trails[gpu].see(seen)
 
     def close(self, ended: float) -> Mapping[str, Reading]:
         ticked = [gpu for gpu, each in self._opening.items() if isinstance(each, Tick)]
@@ -95,48 +122,86 @@ class GpuEnergy(Sensor):
         return {
             gpu.channel: opening
             if isinstance(opening, SensorFault)
-            else self._between(opening, after[gpu], ended)
+            else self._between(gpu, opening, after[gpu], ended)
             for gpu, opening in self._opening.items()
         }
 
     def abandon(self) -> None:
-        pass  # nothing is running between two readings
+        self._trails = {}
 
-    def _between(self, opening: Tick, after: list[Tick] | SensorFault, ended: float) -> Reading:
+    def _between(
+        self, gpu: Gpu, opening: Tick, after: list[Tick] | SensorFault, ended: float
+    ) -> Reading:
         if isinstance(after, SensorFault):
             return after
-        for earlier, later in pairwise([opening, *after]):
-            if later.joules < earlier.joules:
-                return SensorFault(
-                    f"the energy counter went back from {earlier.joules:.3f} J to "
-                    f"{later.joules:.3f} J: it was reset in the window"
-                )
+        if lag := lag_seconds(self._trails[gpu].values(), self._drawn.get(gpu, ())):
+            return SensorFault(
+                f"the energy counter shows what was used {lag:.2f} s ago, going by the board's "
+                "power, so that a window doesn't hold its work",
+                "counter-lags",
+            )
         intervals = [
-            Interval(later.seconds - earlier.seconds, later.joules - earlier.joules)
+            Interval(
+                later.seconds - earlier.seconds,
+                later.joules - earlier.joules,
+                later.slack + earlier.slack,
+            )
             for earlier, later in pairwise(after)
         ]
         first, second = intervals
         # With several boards, the work begins when the last of them has ticked.
         head = max(self._started - opening.seconds, 0.0)
         joules = after[0].joules - opening.joules - second.watts * head
-        tail = max(after[0].seconds - ended, 0.0)
-        return joules - tail_joules(joules, ended - self._started, tail, first, second)
+        worked, tail = ended - self._started, max(after[0].seconds - ended, 0.0)
+        window = Stretch(worked, joules)
+        lengths = [first.seconds, second.seconds, self._periods[gpu]]
+        jitter = max(self._jitter.get(gpu, 0.0), max(lengths) - min(lengths))
+        slack = max(jitter, LEAST_SLACK * self._periods[gpu]) + after[0].slack
+        last = self._trails[gpu].last_interval(opening, after[0], fmean(lengths), slack)
+        most = MOST_SLACK * self._periods[gpu]
+        if last is None or last.slack > most or last.began - last.slack >= ended:
+            return joules - tail_joules(
+                Ending(window=window, last=window, tail=tail), first, second
+            )
+        # That refresh came before the end of the work, and the work may have begun after it.
+        earliest, latest = last.began - last.slack, min(last.began + last.slack, ended)
+        before = second.watts * max(self._started - last.began, 0.0)
+        end = Ending(
+            window=window,
+            last=Stretch(
+                ended - max((earliest + latest) / 2, self._started),
+                after[0].joules - last.joules - before,
+            ),
+            slack=(latest - earliest) / 2,
+            tail=tail,
+            last_watts=last.watts,
+            doubt=last.doubt,
+        )
+        return joules - tail_joules(end, first, second)
 
     def _next_ticks(self, gpus: Sequence[Gpu], count: int) -> dict[Gpu, list[Tick] | SensorFault]:
         """The next refreshes of each counter, all watched together."""
         patience = {gpu: (3 * count + 6) * self._periods[gpu] + 0.05 for gpu in gpus}
         found: dict[Gpu, list[Tick] | SensorFault] = {}
-        watched = _watch(
-            self._nvml, self._clock, gpus, count, patience, self._periods, self._latest
+        watched = watch(
+            self._nvml,
+            self._clock,
+            gpus,
+            count,
+            patience,
+            self._periods,
+            self._latest,
+            self._see,
         )
         for gpu, seen in watched.items():
             if isinstance(seen, list) and seen:
                 self._latest[gpu] = seen[-1].seconds
             if isinstance(seen, list) and len(seen) < count:
                 found[gpu] = SensorFault(
-                    f"the energy counter stood still for {patience[gpu]:.2f} s, or the machine was "
-                    "too busy to see it move, though it is refreshed every "
-                    f"{self._periods[gpu] * 1000:.0f} ms"
+                    f"the energy counter could not be followed for {patience[gpu]:.2f} s: the "
+                    "machine is too busy to see when it is refreshed, which happens every "
+                    f"{self._periods[gpu] * 1000:.0f} ms",
+                    "counter-unseen",
                 )
             else:
                 found[gpu] = seen
@@ -147,95 +212,5 @@ def _first(seen: list[Tick] | SensorFault) -> Tick | SensorFault:
     return seen if isinstance(seen, SensorFault) else seen[0]
 
 
-@dataclass(frozen=True)
-class Probed:
-    """Counters that move, with their refresh period in seconds; and why others can't be used.
-
-    idle_watts: of the boards meanwhile. notes: sentences about counters that are refreshed
-    erratically.
-    """
-
-    periods: Mapping[Gpu, float]
-    idle_watts: Mapping[Gpu, float]
-    faults: Mapping[Gpu, str]
-    notes: tuple[str, ...]
-
-
-def probe(nvml: Nvml, clock: Clock, gpus: Sequence[Gpu]) -> Probed:
-    """Watch all counters for a few refreshes."""
-    periods: dict[Gpu, float] = {}
-    faults: dict[Gpu, str] = {}
-    idle_watts: dict[Gpu, float] = {}
-    notes: list[str] = []
-    patience = dict.fromkeys(gpus, PROBE_SECONDS)
-    for gpu, seen in _watch(nvml, clock, gpus, PROBE_TICKS, patience, {}, {}).items():
-        if isinstance(seen, SensorFault):
-            faults[gpu] = str(seen)
-            continue
-        intervals = [later.seconds - earlier.seconds for earlier, later in pairwise(seen)]
-        if not intervals:
-            faults[gpu] = f"the energy counter did not move in {PROBE_SECONDS:g} s"
-            continue
-        idle_watts[gpu] = (seen[-1].joules - seen[0].joules) / sum(intervals)
-        periods[gpu] = median(intervals)
-        longest = max(intervals)
-        if longest > ERRATIC * min(intervals) and longest > QUICK_SECONDS:
-            notes.append(
-                f"{gpu.channel}: the energy counter is refreshed erratically, every "
-                f"{min(intervals) * 1000:.0f} to {longest * 1000:.0f} ms; windows are as long as "
-                "the longest needs"
-            )
-            periods[gpu] = longest
-    return Probed(periods, idle_watts, faults, tuple(notes))
-
-
-def _watch(
-    nvml: Nvml,
-    clock: Clock,
-    gpus: Sequence[Gpu],
-    ticks: int,
-    patience: Mapping[Gpu, float],
-    periods: Mapping[Gpu, float],
-    latest: Mapping[Gpu, float],
-) -> dict[Gpu, list[Tick] | SensorFault]:
-    """Watch counters until each has been refreshed `ticks` times, or its patience is over.
-
-    Where the period and the latest refresh are known, most of the time until the next one is slept
-    through: reading takes processor time, and reading all the time disturbs some counters.
-    """
-    seen: dict[Gpu, list[Tick] | SensorFault] = {}
-    last: dict[Gpu, tuple[float, float]] = {}
-    nap = {gpu: SLEEP_SHARE * periods.get(gpu, 0.0) for gpu in gpus}
-    due = {gpu: latest.get(gpu, -math.inf) + nap[gpu] for gpu in gpus}
-    late = {gpu: max(PRECISION * periods.get(gpu, math.inf), QUICK_SECONDS) for gpu in gpus}
-    asleep: set[Gpu] = set()
-    started = clock.now()
-    waiting = list(gpus)
-    while waiting:
-        for gpu in tuple(waiting):
-            found = seen.setdefault(gpu, [])
-            assert isinstance(found, list)
-            before = clock.now()
-            if gpu in last and before < due[gpu]:
-                asleep.add(gpu)
-                continue
-            try:
-                joules = nvml.joules(gpu)
-            except SensorFault as fault:
-                seen[gpu] = fault
-                waiting.remove(gpu)
-                continue
-            # When a refresh came that was slept through, or polled late, isn't known; the next one
-            # is waited for.
-            polled, shown = last.get(gpu, (before, joules))
-            if joules != shown and gpu not in asleep and before - polled <= late[gpu]:
-                # The refresh lies between two readings: halfway is off by half a poll at most.
-                found.append(Tick((polled + before) / 2, joules))
-                due[gpu] = before + nap[gpu]
-            asleep.discard(gpu)
-            last[gpu] = (before, joules)
-            if len(found) >= ticks or before - started > patience[gpu]:
-                waiting.remove(gpu)
-        if waiting:
-            clock.sleep(max(min(due[gpu] for gpu in waiting) - clock.now(), POLL_SECONDS))
-    return seen
+def _window_seconds(period: float) -> float:
+    return max(min(WINDOW_PERIODS * period, SLOW_WINDOW_SECONDS), MIN_WINDOW_SECONDS)

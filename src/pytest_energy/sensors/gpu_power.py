@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +18,8 @@ from pytest_energy.sensors.base import (
     SensorFault,
 )
 from pytest_energy.sensors.nvml import Gpu
+from pytest_energy.sensors.trail import implausible
+from pytest_energy.units import percent
 
 SAMPLE_SECONDS = 0.02
 #: A gap of more than three periods between samples is a hole in the evidence. The period that
@@ -26,15 +29,28 @@ MAX_GAP_SECONDS = 3 * UPDATE_SECONDS
 WINDOW_SECONDS = 1.0
 #: Where only the 1 s average exists, a 1 s window is wrong by up to 44 %.
 AVERAGED_WINDOW_SECONDS = 10.0
+AVERAGE_SECONDS = 1.0
+#: An error of this part of the figure, from when the power changed between two readings, is too
+#: much.
+UNRESOLVED = 0.05
 
 
 @dataclass(frozen=True)
 class PowerReader:
-    """Reads one board's watts, and whether as they are at that instant or as a 1 s average."""
+    """Reads one board's watts, and whether as they are at that instant or as a 1 s average.
+
+    idle_watts: before anything was measured.
+    """
 
     gpu: Gpu
     watts: Callable[[], float]
     instant: bool
+    idle_watts: float | None = None
+
+    @property
+    def stale_seconds(self) -> float:
+        """How old what it shows may be."""
+        return UPDATE_SECONDS + SAMPLE_SECONDS + (0.0 if self.instant else AVERAGE_SECONDS)
 
 
 @dataclass
@@ -65,6 +81,7 @@ class GpuPower(Sensor):
                 update_seconds=UPDATE_SECONDS,
                 window_seconds=seconds,
                 shortest_seconds=seconds,
+                idle_watts=reader.idle_watts,
             )
             for reader in self._readers
             for seconds in (WINDOW_SECONDS if reader.instant else AVERAGED_WINDOW_SECONDS,)
@@ -85,9 +102,19 @@ class GpuPower(Sensor):
         self.abandon()
         self._sample()
         return {
-            reader.gpu.channel: trace.fault or integrate(trace.samples, self._started, ended)
+            reader.gpu.channel: trace.fault or self._joules(reader, trace.samples, ended)
             for reader, trace in self._traces.items()
         }
+
+    def _joules(
+        self, reader: PowerReader, samples: Sequence[tuple[float, float]], ended: float
+    ) -> Reading:
+        fresh = self._started + reader.stale_seconds
+        joules = integrate(samples, self._started, ended, reader.stale_seconds)
+        if isinstance(joules, SensorFault) or not reader.instant:
+            return joules
+        inside = [each for each in samples if fresh <= each[0] < ended]
+        return unresolved(inside, joules) or joules
 
     def abandon(self) -> None:
         self._stop.set()
@@ -106,21 +133,56 @@ class GpuPower(Sensor):
             except SensorFault as fault:
                 trace.fault = fault
                 continue
+            if watts > reader.gpu.ceiling_watts:
+                trace.fault = implausible(
+                    f"the power reads {watts:,.0f} W", reader.gpu.ceiling_watts
+                )
             trace.samples.append((self._clock.now(), watts))
 
 
-def integrate(samples: Sequence[tuple[float, float]], started: float, ended: float) -> Reading:
+def integrate(
+    samples: Sequence[tuple[float, float]],
+    started: float,
+    ended: float,
+    stale_seconds: float = 0.0,
+) -> Reading:
     """Joules between two times from samples of (seconds, watts), by the trapezoidal rule.
 
-    The first and last sample stand for the moments before and after them.
+    stale_seconds: a sample that was taken sooner after `started` may show what was before; the
+    first one that can't stands for all this time, as the last one does for the end.
     """
-    if not samples:
-        return SensorFault("there was no power reading in the window")
-    points = [(started, samples[0][1])]
-    points += [each for each in samples if started < each[0] < ended]
-    last = next((watts for seconds, watts in samples if seconds >= ended), samples[-1][1])
-    points.append((ended, last))
-    gap = max(b[0] - a[0] for a, b in pairwise(points))
+    inside = [each for each in samples if started < each[0] < ended]
+    if not inside:
+        return SensorFault("there was no power reading in the window", "power-gap")
+    times = [started, *(seconds for seconds, _ in inside), ended]
+    gap = max(later - earlier for earlier, later in pairwise(times))
     if gap > MAX_GAP_SECONDS:
-        return SensorFault(f"the power readings have a gap of {gap:.2f} s")
+        return SensorFault(f"the power readings have a gap of {gap:.2f} s", "power-gap")
+    fresh = [each for each in inside if each[0] >= started + stale_seconds] or inside[-1:]
+    points = [(started, fresh[0][1]), *fresh, (ended, fresh[-1][1])]
     return sum((b[0] - a[0]) * (a[1] + b[1]) / 2 for a, b in pairwise(points))
+
+
+def unresolved(samples: Sequence[tuple[float, float]], joules: float) -> SensorFault | None:
+    """Why these samples are too few: the power changed more quickly than it is refreshed.
+
+    When it changed between two refreshes isn't known, so each change is an error of its own.
+    """
+    changes = [
+        (later[0], later[1] - earlier[1])
+        for earlier, later in pairwise(samples)
+        if later[1] != earlier[1]
+    ]
+    apart = [later[0] - earlier[0] for earlier, later in pairwise(changes)]
+    period = min([*apart, UPDATE_SECONDS])
+    error = period * math.sqrt(sum(watts**2 for _, watts in changes) / 12)
+    if error <= UNRESOLVED * joules:
+        return None
+    most = max(abs(watts) for _, watts in changes)
+    return SensorFault(
+        f"the power changed by up to {most:.0f} W from one reading to the next, which lie "
+        f"{period * 1000:.0f} ms apart, so that what it did in between isn't seen (about "
+        f"{percent(error / joules)} of the figure): measure longer calls, or on a board "
+        "with an energy counter",
+        "power-unresolved",
+    )

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import pynvml
 
-from pytest_energy.sensors.base import SensorFault
+from pytest_energy.sensors.base import DeviceState, SensorFault
 from pytest_energy.sensors.visible import Board, MigDevice
 
 #: NVMLLibraryMismatchError, which says that an old driver lacks a function, is no NVMLError.
@@ -16,6 +17,10 @@ _ERRORS = (
     pynvml.NVMLError,
     getattr(pynvml, "NVMLLibraryMismatchError", pynvml.NVMLError),
 )
+SHADOWED = "pynvml-shadowed"
+UNINSTALL = "pip uninstall pynvml"
+#: More than any board draws whose limit isn't known.
+UNLIMITED_WATTS = 3000.0
 _AMPERE = 7  # NVML_DEVICE_ARCH_AMPERE: from here on GetPowerUsage is an average over 1 s
 
 
@@ -27,16 +32,6 @@ _THROTTLED = {
     0x40: "temperature (hardware)",
     0x80: "power brake",
 }
-
-
-@dataclass(frozen=True)
-class GpuState:
-    """A board at one moment; None for what the driver doesn't tell. throttled: reasons in words."""
-
-    celsius: int | None
-    megahertz: int | None
-    power_limit_watts: float | None
-    throttled: tuple[str, ...]
 
 
 @dataclass(frozen=True, eq=False)  # a key by identity: hashing all fields takes time in a window
@@ -52,12 +47,30 @@ class Gpu:
     def channel(self) -> str:
         return f"gpu:{self.board.index}"
 
+    @property
+    def ceiling_watts(self) -> float:
+        """Twice its limit, since a limit holds on average only."""
+        return 2 * self.power_limit_watts if self.power_limit_watts else UNLIMITED_WATTS
+
+
+def shadowed_by() -> str:
+    """What is imported instead of nvidia-ml-py's module `pynvml`, and what to do, or ""."""
+    if not hasattr(pynvml, "__path__"):  # theirs is a package
+        return ""
+    try:
+        name = f"pynvml {version('pynvml')}"
+    except PackageNotFoundError:
+        name = "pynvml"
+    return f"the package {name} is imported instead of nvidia-ml-py: {UNINSTALL}"
+
 
 class Nvml:
     """The loaded library. Every method turns NVML's errors into SensorFault."""
 
     def __init__(self) -> None:
-        """Load and initialise. Raises SensorFault where there is no driver."""
+        """Load and initialise. Raises SensorFault without a driver, or with another pynvml."""
+        if shadow := shadowed_by():
+            raise SensorFault(shadow, SHADOWED)
         try:
             pynvml.nvmlInit()
         except pynvml.NVMLError as error:
@@ -90,7 +103,7 @@ class Nvml:
             milliwatts = _optional(pynvml.nvmlDeviceGetEnforcedPowerLimit, handle)
             found.append(
                 Gpu(
-                    board=Board(index, uuid, _mig_devices(handle)),
+                    board=Board(index, uuid, _mig_devices(handle), _is_divided(handle)),
                     handle=handle,
                     name=_optional(pynvml.nvmlDeviceGetName, handle) or "unknown",
                     power_limit_watts=milliwatts / 1000 if milliwatts else None,
@@ -127,11 +140,11 @@ class Nvml:
             return usual, architecture is not None and architecture < _AMPERE
         return instant, True
 
-    def state(self, gpu: Gpu) -> GpuState:
+    def state(self, gpu: Gpu) -> DeviceState:
         """How the board is at this moment."""
         milliwatts = _optional(pynvml.nvmlDeviceGetEnforcedPowerLimit, gpu.handle)
         reasons = _optional(pynvml.nvmlDeviceGetCurrentClocksThrottleReasons, gpu.handle) or 0
-        return GpuState(
+        return DeviceState(
             celsius=_optional(
                 pynvml.nvmlDeviceGetTemperature, gpu.handle, pynvml.NVML_TEMPERATURE_GPU
             ),
@@ -159,9 +172,13 @@ class Nvml:
         return frozenset(process.pid for each in lists for process in each or ())
 
 
-def _mig_devices(handle: Any) -> tuple[MigDevice, ...]:
+def _is_divided(handle: Any) -> bool:
     mode = _optional(pynvml.nvmlDeviceGetMigMode, handle)
-    if not mode or mode[0] != pynvml.NVML_DEVICE_MIG_ENABLE:
+    return bool(mode) and mode[0] == pynvml.NVML_DEVICE_MIG_ENABLE
+
+
+def _mig_devices(handle: Any) -> tuple[MigDevice, ...]:
+    if not _is_divided(handle):
         return ()
     slices = _optional(pynvml.nvmlDeviceGetMaxMigDeviceCount, handle) or 0
     found = []
@@ -190,3 +207,5 @@ def _optional(function: Callable[..., Any], *arguments: Any) -> Any:
         return function(*arguments)
     except _ERRORS:
         return None
+    except UnicodeDecodeError as error:  # pynvml takes all texts for UTF-8
+        return error.object.decode(errors="backslashreplace")

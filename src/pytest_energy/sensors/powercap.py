@@ -1,6 +1,6 @@
 """The powercap tree of Linux: which zones count energy, which are left out, what hides others.
 
-Zones are the packages of a processor and their parts. No text here names a path but DEFAULT_ROOT,
+Zones are the packages of a processor and their parts. No text here names a path but the usual one,
 so that all can be shown in public.
 """
 
@@ -12,15 +12,14 @@ import re
 import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from io import FileIO
 from pathlib import Path
 
-from pytest_energy.sensors.base import Kind
+from pytest_energy.sensors import CPU_COUNTER_FOLDER
+from pytest_energy.sensors.base import Access, Kind
 
-DEFAULT_ROOT = Path("/sys/class/powercap")
 DEVICES = Path("/sys/devices/virtual/powercap")
-"""Where the links in DEFAULT_ROOT lead, and what container runtimes mount something over."""
+"""Where the links in CPU_COUNTER_FOLDER lead, and what container runtimes mount something over."""
 
 CONTROL_TYPE = re.compile(r"[\w-]*rapl[\w-]*")
 ZONE = re.compile(r"[\w-]*rapl[\w-]*(:\d+)+")
@@ -30,16 +29,6 @@ FOLDER_LEVELS = 4
 """The root, a control type in it, a package in that and its parts."""
 
 GROUP = "energy"
-
-
-class Access(StrEnum):
-    """What this user can have of a powercap tree."""
-
-    READABLE = "readable"
-    ABSENT = "absent"
-    MASKED = "masked"
-    DENIED = "denied"
-    FAULTY = "faulty"
 
 
 @dataclass(frozen=True)
@@ -199,7 +188,7 @@ def _zone(zone: str, folder: Path, name: str, above: str) -> Zone:
 
 
 def _with_unique_labels(zones: Sequence[Zone]) -> list[Zone]:
-    """Zones of one name are told apart by their ids."""
+    """Zones of one name are distinguished by their ids."""
     labels = [zone.label for zone in zones]
     return [
         zone if labels.count(zone.label) == 1 else replace(zone, label=f"{zone.label} ({zone.id})")
@@ -210,7 +199,7 @@ def _with_unique_labels(zones: Sequence[Zone]) -> list[Zone]:
 def _covered(root: Path, bare: Sequence[Path]) -> bool:
     """Whether a mount at or below the root explains why a folder is empty."""
     mounts = _mounts()
-    if root == DEFAULT_ROOT and DEVICES in mounts:
+    if root == CPU_COUNTER_FOLDER and DEVICES in mounts:
         return True
     top = root.resolve()
     return any(
@@ -293,8 +282,8 @@ def cannot_read(zone: Zone, file: str, error: OSError) -> str:
 
 
 def _place(root: Path) -> str:
-    named = "the folder that energy_powercap_root names"
-    return str(DEFAULT_ROOT) if root == DEFAULT_ROOT else named
+    named = "the folder that energy_cpu_counter_folder names"
+    return str(CPU_COUNTER_FOLDER) if root == CPU_COUNTER_FOLDER else named
 
 
 def remedy_for(refusal: Refusal, root: Path, counted: Sequence[Zone]) -> str:
@@ -313,8 +302,10 @@ def remedy_for(refusal: Refusal, root: Path, counted: Sequence[Zone]) -> str:
 
 
 def _load_the_module(root: Path) -> str:
-    check = "# Check that energy_powercap_root names the folder intel-rapl or the one above it.\n"
-    return ("" if root == DEFAULT_ROOT else check) + (
+    check = (
+        "# Check that energy_cpu_counter_folder names the folder intel-rapl or the one above it.\n"
+    )
+    return ("" if root == CPU_COUNTER_FOLDER else check) + (
         "# Virtual machines and ARM processors have no such counters.\n"
         "# An Intel or AMD machine of your own may lack only the module that shows them:\n"
         "sudo modprobe intel_rapl_msr"
@@ -328,26 +319,26 @@ def _show_to_the_container() -> str:
         "# on the machine by its power (CVE-2020-8694). Run the tests on the host, or show the\n"
         "# counters to a container that you trust, under another path (podman: the same):\n"
         "docker run -v /sys/devices/virtual/powercap:/powercap:ro IMAGE "
-        "pytest -o energy_powercap_root=/powercap"
+        "pytest -o energy_cpu_counter_folder=/powercap"
     )
 
 
 def _let_a_group_read(root: Path, counted: Sequence[Zone]) -> str:
-    custom = root != DEFAULT_ROOT
+    custom = root != CPU_COUNTER_FOLDER
     if not counted and not custom:
         return _show_to_the_container()
     if not counted:
         return (
             f"# Let the group {GROUP!r} look into the folder, join it, and log in again.\n"
-            "# POWERCAP_ROOT stands for the folder that energy_powercap_root names.\n"
+            "# POWERCAP_ROOT stands for the folder that energy_cpu_counter_folder names.\n"
             f"sudo groupadd -f {GROUP}\n"
             f'sudo usermod -aG {GROUP} "$USER"\n'
             f'sudo chgrp -R {GROUP} "$POWERCAP_ROOT"\n'
             'sudo chmod -R g+rX "$POWERCAP_ROOT"'
         )
-    spelled = '"$POWERCAP_ROOT"' if custom else str(DEFAULT_ROOT)
+    spelled = '"$POWERCAP_ROOT"' if custom else str(CPU_COUNTER_FOLDER)
     files = " ".join(f"{spelled}/{zone.folder.relative_to(root)}/energy_uj" for zone in counted)
-    variable = "# POWERCAP_ROOT stands for the folder that energy_powercap_root names.\n"
+    variable = "# POWERCAP_ROOT stands for the folder that energy_cpu_counter_folder names.\n"
     return (
         f"# Let the group {GROUP!r} read the counters, join it, and log in again. Its members can\n"
         "# spy on other work on the machine by its power (CVE-2020-8694).\n"
@@ -360,5 +351,5 @@ def _let_a_group_read(root: Path, counted: Sequence[Zone]) -> str:
         f"printf 'z \"%s\" 0440 root {GROUP} -\\n' {files} | "
         "sudo tee /etc/tmpfiles.d/pytest-energy.conf\n"
         "# In a container, do this on the host; where AppArmor still denies the usual path, mount\n"
-        f"# {DEVICES} under another one and name that in energy_powercap_root."
+        f"# {DEVICES} under another one and name that in energy_cpu_counter_folder."
     )

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
-_PROC_STAT = Path("/proc/stat")
+from pytest_energy.sensors.real import real
+
+_PROC_STAT = "/proc/stat"
 
 
 def busy_seconds() -> float | None:
@@ -15,9 +16,12 @@ def busy_seconds() -> float | None:
     out; guests are part of user time (proc(5)).
     """
     try:
-        with _PROC_STAT.open("rb", buffering=0) as file:  # its first line is all that counts
-            first = file.read(256).partition(b"\n")[0].split()
+        file = real.open(_PROC_STAT, os.O_RDONLY)
+        try:
+            first = real.read(file, 256).partition(b"\n")[0].split()  # it holds the sums
+        finally:
+            real.close(file)
         user, nice, system, _, _, irq, softirq = (int(word) for word in first[1:8])
     except (OSError, ValueError):
         return None
-    return (user + nice + system + irq + softirq) / os.sysconf("SC_CLK_TCK")
+    return (user + nice + system + irq + softirq) / real.sysconf("SC_CLK_TCK")

@@ -6,6 +6,7 @@ The counters are kept only together: a sum in which one package is missing would
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -16,16 +17,18 @@ from pathlib import Path
 from statistics import median
 
 from pytest_energy.sensors.base import (
+    Access,
     Channel,
     Clock,
     Kind,
+    Missing,
+    Probe,
     Provenance,
     Reading,
     Sensor,
     SensorFault,
 )
 from pytest_energy.sensors.powercap import (
-    Access,
     HiddenFile,
     Refusal,
     Zone,
@@ -38,9 +41,13 @@ from pytest_energy.sensors.powercap import (
     text_of,
     zones_to_count,
 )
+from pytest_energy.sensors.real import real
 from pytest_energy.sensors.standstill import STILL_PERIODS, beyond, stood_still, stopped_after
 
 POLL_SECONDS = 0.0005
+#: Longer than a counter that is refreshed each millisecond may stand still, so that two equal
+#: glances tell.
+GLANCE_SECONDS = 0.04
 PROBE_REFRESHES = 5
 PROBE_SECONDS = 1.0
 MIN_WINDOW_SECONDS = 0.2
@@ -49,29 +56,12 @@ MAX_PLAUSIBLE_WATTS = 1000.0
 DEFAULT_WATTS = {Kind.CPU: 1000.0, Kind.DRAM: 500.0}
 
 
-@dataclass(frozen=True)
-class RaplProbe:
-    """What a powercap tree offers.
-
-    sensor: present only where every package, and all memory that counts, can be trusted.
-    problem: one sentence why there is no sensor; empty where there is one.
-    remedy: shell commands with comments that mend it; empty where none would.
-    left_out: why a zone isn't counted, by its name and id.
-
-    All texts can be shown in public: they spell a root other than DEFAULT_ROOT as a variable.
-    """
-
-    access: Access
-    sensor: Rapl | None = None
-    problem: str = ""
-    remedy: str = ""
-    left_out: Mapping[str, str] = field(default_factory=dict)
-
-
-def probe(root: Path, clock: Clock) -> RaplProbe:
+def probe(root: Path, clock: Clock) -> Probe:
     """Find the zones below `root` and watch their counters for up to a second.
 
-    A sensor that is found keeps files open: `release` it at the end.
+    There is a sensor only where every package, and all memory that counts, can be trusted. It keeps
+    files open: `close` the probe at the end. All texts can be shown in public: they spell a root
+    other than the usual one as a variable.
     """
     counted: list[Zone] = []
     left_out: dict[str, str] = {}
@@ -83,8 +73,17 @@ def probe(root: Path, clock: Clock) -> RaplProbe:
             domains = _domains(_worth_counting(seen, left_out))
         except Refusal as refusal:
             remedy = remedy_for(refusal, root, counted)
-            return RaplProbe(refusal.access, None, str(refusal), remedy, left_out)
-        return RaplProbe(Access.READABLE, Rapl(domains, clock, files.pop_all()), left_out=left_out)
+            return Probe(
+                access=refusal.access,
+                problem=str(refusal),
+                remedy=remedy,
+                left_out=left_out,
+                missing=(Missing("CPU counter (RAPL)", str(refusal), remedy),),
+            )
+        sensor = Rapl(domains, clock, files.pop_all())
+        return Probe(
+            access=Access.READABLE, sensors=(sensor,), left_out=left_out, close=sensor.release
+        )
 
 
 class Rapl(Sensor):
@@ -95,6 +94,7 @@ class Rapl(Sensor):
         self._clock = clock
         self._files = files
         self._opening: dict[_Domain, _Point | SensorFault] = {}
+        self._stretches: dict[_Domain, _Stretch] = {}
 
     @property
     def channels(self) -> tuple[Channel, ...]:
@@ -103,17 +103,37 @@ class Rapl(Sensor):
     def open(self, names: frozenset[str]) -> None:
         wanted = [domain for domain in self._domains if domain.channel.name in names]
         self._opening = {domain: self._point(domain) for domain in wanted}
+        self._stretches = {domain: _Stretch() for domain in wanted}
+
+    def glance_seconds(self, names: frozenset[str]) -> float:
+        mine = any(domain.channel.name in names for domain in self._domains)
+        return GLANCE_SECONDS if mine else math.inf
+
+    def glance(self) -> None:
+        for domain, stretch in self._stretches.items():
+            point = self._point(domain)
+            if isinstance(point, _Point):  # a fault is met again when the window closes
+                stretch.see(point)
 
     def close(self, ended: float) -> Mapping[str, Reading]:
         # In reverse, so that each window lies within that of the counter before it.
         closing = {domain: self._point(domain) for domain in reversed(self._opening)}
-        dead = self._dead(closing)
+        dead = {**self._stalled(), **self._dead(closing)}
         readings: dict[str, Reading] = {}
         for domain, opened in self._opening.items():
             found = _joules(domain, opened, closing[domain])
             is_fault = isinstance(found, SensorFault)
             readings[domain.channel.name] = found if is_fault else dead.get(domain, found)
         return readings
+
+    def _stalled(self) -> dict[_Domain, SensorFault]:
+        """The counters that stood still for a while inside the window."""
+        return {
+            domain: stood_still(domain.counter.zone.label, stretch.longest, period)
+            for domain, stretch in self._stretches.items()
+            for period in [domain.channel.update_seconds]
+            if stretch.longest > STILL_PERIODS * period
+        }
 
     def _dead(self, closing: Mapping[_Domain, _Point | SensorFault]) -> dict[_Domain, SensorFault]:
         """The counters that are no longer refreshed: they may have stopped during the work."""
@@ -136,6 +156,7 @@ class Rapl(Sensor):
 
     def abandon(self) -> None:
         self._opening = {}
+        self._stretches = {}
 
     def release(self) -> None:
         """Close the files of the counters; nothing can be read after it."""
@@ -160,7 +181,7 @@ class _Counter:
     def read(self) -> int:
         """Raises SensorFault."""
         try:
-            text = os.pread(self.file.fileno(), 64, 0)
+            text = real.pread(self.file.fileno(), 64, 0)
         except OSError as error:
             raise SensorFault(cannot_read(self.zone, "energy_uj", error)) from None
         value = number(text)
@@ -189,6 +210,19 @@ class _Domain:
 class _Point:
     seconds: float
     microjoules: int
+
+
+@dataclass
+class _Stretch:
+    """For how long at least a counter has shown one value, and the longest that it ever did."""
+
+    since: _Point | None = None
+    longest: float = 0.0
+
+    def see(self, point: _Point) -> None:
+        if self.since is None or point.microjoules != self.since.microjoules:
+            self.since = point
+        self.longest = max(self.longest, point.seconds - self.since.seconds)
 
 
 @dataclass

@@ -12,7 +12,8 @@ def stood_still(label: str, seconds: float, period: float) -> SensorFault:
     """In the window; `period` is how often the counter is refreshed, in seconds."""
     return SensorFault(
         f"the energy counter of {label} stood still for {seconds:.2f} s "
-        f"though it is refreshed every {period * 1000:.3g} ms"
+        f"though it is refreshed every {period * 1000:.3g} ms",
+        "counter-stalled",
     )
 
 
@@ -20,7 +21,8 @@ def stopped_after(label: str, seconds: float, period: float) -> SensorFault:
     """For so many seconds after the work, so that nobody knows when it stopped."""
     return SensorFault(
         f"the energy counter of {label} stood still for {seconds:.2f} s after the work, though it "
-        f"is refreshed every {period * 1000:.3g} ms: it may have stopped before"
+        f"is refreshed every {period * 1000:.3g} ms: it may have stopped before",
+        "counter-stalled",
     )
 
 

@@ -12,7 +12,8 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from pytest_energy.codecarbon_data import data_file
+from pytest_energy.errors import InputError
+from pytest_energy.sensors.codecarbon_data import data_file
 
 _CPUINFO = Path("/proc/cpuinfo")
 _NOISE = re.compile(
@@ -24,22 +25,24 @@ _INSTEAD = "give the watts of a busy core as a number, for example cpu_watts_per
 def watts_per_core(cpuinfo: str | None = None) -> float:
     """The thermal design power of this processor for one of its cores, in watts.
 
-    `cpuinfo` is the text of /proc/cpuinfo. Raises ValueError where it can't be told.
+    `cpuinfo` is the text of /proc/cpuinfo. Raises ValueError where it is unknown.
     """
     facts = _facts(_read_cpuinfo() if cpuinfo is None else cpuinfo)
     name = facts.get("model name", "")
     cores = facts.get("cpu cores", "")
     if "hypervisor" in facts.get("flags", "").split():
-        raise ValueError(f"tdp is for bare metal, and this is a virtual machine; {_INSTEAD}")
+        raise InputError(f"tdp is for bare metal, and this is a virtual machine; {_INSTEAD}")
     if not name or not cores.isdecimal() or int(cores) < 1:
-        raise ValueError(f"tdp: the processor's name or its cores are not known here; {_INSTEAD}")
-    told = _table().get(_plain(name))
-    if told is None:
-        raise ValueError(f"tdp: {name!r} is not in CodeCarbon's table; {_INSTEAD}")
+        raise InputError(f"tdp: the processor's name or its cores are not known here; {_INSTEAD}")
+    listed = _table().get(_plain(name))
+    if listed is None:
+        raise InputError(f"tdp: {name!r} is not in CodeCarbon's table; {_INSTEAD}")
     try:
-        return float(told) / int(cores)
+        return float(listed) / int(cores)
     except ValueError:
-        raise ValueError(f"tdp: CodeCarbon's table has {told!r} for {name!r}; {_INSTEAD}") from None
+        raise InputError(
+            f"tdp: CodeCarbon's table has {listed!r} for {name!r}; {_INSTEAD}"
+        ) from None
 
 
 def _read_cpuinfo() -> str:
@@ -70,4 +73,4 @@ def _table() -> dict[str, str]:
         with path.open(encoding="utf-8", newline="") as file:
             return {_plain(row["Name"]): row["TDP"] for row in csv.DictReader(file)}
     except (OSError, LookupError, ValueError) as error:
-        raise ValueError(f"tdp: CodeCarbon's table can't be read ({error}); {_INSTEAD}") from None
+        raise InputError(f"tdp: CodeCarbon's table can't be read ({error}); {_INSTEAD}") from None

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from pytest_energy.errors import InputError
+
 
 @dataclass(frozen=True)
 class GpuChoice:
@@ -28,11 +30,12 @@ class MigDevice:
 
 @dataclass(frozen=True)
 class Board:
-    """One GPU as NVML lists it."""
+    """One GPU as NVML lists it. is_divided: into MIG slices, though none may be listed."""
 
     index: int
     uuid: str
     migs: tuple[MigDevice, ...] = ()
+    is_divided: bool = False
 
 
 @dataclass(frozen=True)
@@ -42,12 +45,25 @@ class Allotted:
     board: Board
     mig: MigDevice | None = None
 
+    @property
+    def is_part(self) -> bool:
+        """Whether others may use the same board through slices of their own."""
+        return self.board.is_divided if self.mig is None else not self.mig.whole
+
+
+def is_cuda_order_open(value: str | None, order: str | None, models: Sequence[str]) -> bool:
+    """Whether numbers in CUDA_VISIBLE_DEVICES may mean other boards to CUDA than to NVML.
+
+    CUDA numbers boards of different `models` by speed, unless CUDA_DEVICE_ORDER says otherwise.
+    """
+    by_number = any(word.strip().isdecimal() for word in (value or "").split(","))
+    return by_number and order != "PCI_BUS_ID" and len(set(models)) > 1
+
 
 def allotted(value: str | None, boards: Sequence[Board]) -> tuple[Allotted, ...]:
     """The boards that CUDA_VISIBLE_DEVICES (None where it isn't set) leaves to this process.
 
-    Indices are taken in NVML's order (PCI); CUDA's own default order, fastest first, differs only
-    where boards of different models are mixed.
+    Indices are taken in NVML's order (PCI); see `is_cuda_order_open`.
     """
     if value is None:
         return tuple(_enumerated(boards))
@@ -70,7 +86,7 @@ def listed(names: Sequence[str], boards: Sequence[Board]) -> tuple[Allotted, ...
         if device is None:
             there = ", ".join(f"{board.index} ({board.uuid or 'lost'})" for board in boards)
             there = there or "none"
-            raise ValueError(f"--energy-gpus: no GPU {name!r} on this machine; there are: {there}")
+            raise InputError(f"--energy-gpus: no GPU {name!r} on this machine; there are: {there}")
         if device not in found:
             found.append(device)
     return tuple(found)

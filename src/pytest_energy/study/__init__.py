@@ -5,6 +5,7 @@
 0.002
 """
 
+from pytest_energy.limits.task_names import STUDY_TASKS, hub_name, same_task
 from pytest_energy.study.tables import (
     CITATION,
     Dataset,
@@ -32,7 +33,6 @@ from pytest_energy.study.tables import (
     task_named,
     tasks,
 )
-from pytest_energy.task_names import STUDY_TASKS, hub_name, same_task
 
 __all__ = [
     "CITATION",

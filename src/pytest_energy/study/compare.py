@@ -6,10 +6,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from pytest_energy.statistics import rank_correlation
+from pytest_energy.limits.task_names import STUDY_TASKS
+from pytest_energy.rules.statistics import rank_correlation
 from pytest_energy.study.figures import StudyFigure, figures_of, rank_among
 from pytest_energy.study.points import Evidence, Point, Points
-from pytest_energy.task_names import STUDY_TASKS
 
 
 @dataclass(frozen=True)

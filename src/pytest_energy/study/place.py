@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from pytest_energy.errors import InputError
 from pytest_energy.study.compare import Rank, study_rank
 from pytest_energy.study.figures import StudyFigure, figures_of
 from pytest_energy.study.points import Point, Points, conditions
@@ -53,7 +54,7 @@ def place(points: Points) -> Placements:
     """
     own = [each for each in points.found if each.study_model is None]
     if not own:
-        raise ValueError(
+        raise InputError(
             "; ".join(
                 (
                     "no model to place: every measurement with a task of the study is one of its "

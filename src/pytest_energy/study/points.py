@@ -17,12 +17,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from pytest_energy.budgets.budget import ONE_PER_CALL
-from pytest_energy.record import MachineRecord, RunRecord, TestRecord
-from pytest_energy.store.hardware import hardware_of
+from pytest_energy.limits.budget import ONE_PER_CALL
+from pytest_energy.limits.task_names import STUDY_TASKS, hub_name
+from pytest_energy.record.hardware import hardware_of
+from pytest_energy.record.schema import MachineRecord, RunRecord, TestRecord
 from pytest_energy.study.figures import StudyFigure, figure_of
 from pytest_energy.study.tables import model_named
-from pytest_energy.task_names import STUDY_TASKS, hub_name
+from pytest_energy.units import label
 
 #: Units of which one inference of the study does one.
 _INFERENCES = ONE_PER_CALL | {"image"}
@@ -108,7 +109,7 @@ def _measurements(run: RunRecord) -> Iterator[list[TestRecord]]:
 
 
 def _label(test: TestRecord) -> str:
-    return test.id + (f" {test.name}" if test.name else "")
+    return label(test.id, test.name)
 
 
 def _task(test: TestRecord) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pytest_energy.carbon import PHONE_CHARGE, PHONE_CHARGE_2023, Intensity
+from pytest_energy.carbon.intensity import PHONE_CHARGE, PHONE_CHARGE_2023, Intensity
 from pytest_energy.study.tables import CITATION
 
 #: The factor behind the grams that the paper prints.

@@ -16,7 +16,8 @@ from functools import cache
 from types import NoneType
 from typing import Any, TypeVar, get_args, get_type_hints
 
-from pytest_energy.task_names import hub_name
+from pytest_energy.errors import InputError
+from pytest_energy.limits.task_names import hub_name
 
 CITATION = (
     'Luccioni, Jernite, Strubell: "Power Hungry Processing: Watts Driving the Cost of AI '
@@ -347,7 +348,7 @@ def task_named(name: str) -> Task:
     found = next((each for each in tasks() if each.name == hub_name(name)), None)
     if found is None:
         known = ", ".join(each.name for each in tasks())
-        raise ValueError(f"{name!r} is no task of the study; choose from {known}")
+        raise InputError(f"{name!r} is no task of the study; choose from {known}")
     return found
 
 

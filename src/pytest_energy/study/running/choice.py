@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
+from pytest_energy.errors import InputError
 from pytest_energy.study.running.codecarbon_way import path_beside
 from pytest_energy.study.running.memory import BYTES
 from pytest_energy.study.running.models import AUTO_CLASSES
@@ -77,22 +78,22 @@ class Choice:
             ("dtype", self.dtype, DTYPES),
         ):
             if value not in known:
-                raise ValueError(f"--{flag}={value}: choose from {', '.join(known)}")
+                raise InputError(f"--{flag}={value}: choose from {', '.join(known)}")
         if self.threads < 1:
-            raise ValueError(f"--threads={self.threads}: write a whole number from 1 up")
+            raise InputError(f"--threads={self.threads}: write a whole number from 1 up")
         if self.model and len(self.tasks) != 1:
-            raise ValueError(
+            raise InputError(
                 f"--model={self.model} says not what the model does: add one task, for example "
                 "--task=text-classification"
             )
         if self.model and self.weights != "random" and not self.names:
-            raise ValueError(
+            raise InputError(
                 f"--weights={self.weights} is for twins, and --model runs that model alone: leave "
                 "it out, or add --twin"
             )
         looks_like_a_path = self.model.startswith((".", "/", "~"))
         if looks_like_a_path and not Path(self.model).expanduser().exists():
-            raise ValueError(f"--model={self.model}: there is no such folder")
+            raise InputError(f"--model={self.model}: there is no such folder")
         self.subjects()
 
     def subjects(self) -> tuple[Twin, ...]:
@@ -102,7 +103,7 @@ class Choice:
         own = self._own_model()
         beside = pick(self.tasks, self.names, twins()) if self.names else ()
         if own.name in {each.name for each in beside}:
-            raise ValueError(
+            raise InputError(
                 f"--model={self.model} would have the name of a twin, {own.name}: rename its folder"
             )
         return own, *beside

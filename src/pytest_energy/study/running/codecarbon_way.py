@@ -1,7 +1,8 @@
 """Energy as the study counted it: CodeCarbon's tracker for the whole machine, beside our figure.
 
-It adds what it can read (GPUs, RAPL) to what it estimates (a processor without counters by its
-load, memory by its size), for all that the machine does. So it is shown, and never gated.
+It adds what it can read (counters of GPUs and CPUs) to what it estimates (a processor without
+counters by its load, memory by its size), for all that the machine does. So it is shown, and never
+gated.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pytest_energy.record import from_plain, write_text
+from pytest_energy.record.schema import from_plain, write_text
 from pytest_energy.study.points import Evidence, Point
 from pytest_energy.units import JOULES_PER_KWH
 

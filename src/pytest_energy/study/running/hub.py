@@ -9,11 +9,11 @@ from collections.abc import Mapping
 from itertools import islice
 from typing import Any
 
+from pytest_energy.limits.task_names import hub_name
 from pytest_energy.study.running.models import CannotRun
 from pytest_energy.study.running.queries import Input
 from pytest_energy.study.running.twins import Twin
 from pytest_energy.study.tables import Dataset, datasets
-from pytest_energy.task_names import hub_name
 
 #: Width and height that the study gave to every image.
 IMAGE_SIZE = (640, 480)

@@ -51,7 +51,7 @@ def _available() -> int | None:
 
 
 def _total() -> int | None:
-    """All memory, where the free part isn't told (macOS)."""
+    """All memory, where the free part is unknown (macOS)."""
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):

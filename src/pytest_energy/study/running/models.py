@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import Any
 
+from pytest_energy.errors import EnergyError
 from pytest_energy.study.running.twins import Construction, Twin
 
 #: The class that loads a model of one's own, by the Hub's name of its task.
@@ -30,7 +31,7 @@ AUTO_CLASSES = {
 }
 
 
-class CannotRun(Exception):
+class CannotRun(EnergyError):
     """A model that can't be run here, and why, in a sentence."""
 
 

@@ -6,6 +6,7 @@ fixture `inference` runs once for each model that the options choose.
 
 from __future__ import annotations
 
+import functools
 import gc
 import os
 import sys
@@ -17,10 +18,13 @@ from typing import Any
 
 import pytest
 
-from pytest_energy import record
-from pytest_energy.fixture import Energy
-from pytest_energy.measure.lock import CPU, DEFAULT_FOLDER, DeviceLocks
-from pytest_energy.record import TestRecord, from_plain
+from pytest_energy.plugin.fixture import Energy
+from pytest_energy.plugin.progress import say
+from pytest_energy.plugin.settings import read_settings
+from pytest_energy.record import schema as record
+from pytest_energy.record.lock import CPU, DEFAULT_FOLDER, Locks
+from pytest_energy.record.schema import TestRecord, from_plain
+from pytest_energy.study.run_progress import Progress
 from pytest_energy.study.running import codecarbon_way, memory, protocol, results
 from pytest_energy.study.running.choice import OPTIONS, SEVERAL, Choice
 from pytest_energy.study.running.codecarbon_way import CodeCarbonFigure
@@ -33,7 +37,6 @@ from pytest_energy.study.running.models import (
     why_impossible,
     with_random_weights,
 )
-from pytest_energy.study.running.progress import Progress
 from pytest_energy.study.running.queries import INPUTS, Inference, inference_of, random_inputs
 from pytest_energy.study.running.twins import QUERIES, Twin
 
@@ -184,7 +187,7 @@ def _marked_as_running(twin: Twin, choice: Choice) -> Iterator[None]:
 def _ready(
     twin: Twin, choice: Choice, device: str, properties: list[tuple[str, object]]
 ) -> Inference:
-    """The model and its inputs; what these are is told to the properties. Raises CannotRun."""
+    """The model and its inputs; what these are goes into the properties. Raises CannotRun."""
     import torch
 
     torch.set_num_threads(choice.threads)
@@ -221,6 +224,8 @@ def measure(request: pytest.FixtureRequest) -> Measure:
     """Measures a model as the options say: `measure(energy, inference)`."""
     choice = request.config.stash[_CHOICE]
     seconds = float(request.config.getoption("energy_max_seconds") or 60)
+    folder = read_settings(request.config).lock_folder or DEFAULT_FOLDER
+    waiting = functools.partial(say, request.config)
 
     def run(energy: Energy, inference: Inference) -> None:
         if choice.full:
@@ -230,7 +235,7 @@ def measure(request: pytest.FixtureRequest) -> Measure:
         if choice.method == "codecarbon":
             limit = float("inf") if choice.full else seconds
             # It counts the whole machine, so nothing is measured beside it.
-            with DeviceLocks(DEFAULT_FOLDER).hold([CPU]):
+            with Locks(folder, waiting).hold([CPU], request.node.nodeid):
                 found = codecarbon_way.count(inference.query, inference.inputs, limit, QUERIES)
             request.node.user_properties.append((_CODECARBON, record.to_plain(found)))
 

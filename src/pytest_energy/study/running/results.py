@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pytest_energy import record
-from pytest_energy.record import RecordError, RunRecord, TestRecord
+from pytest_energy.record import schema as record
+from pytest_energy.record.schema import RecordError, RunRecord, TestRecord
+from pytest_energy.rules.verdict import estimate
 from pytest_energy.study.points import Point, Points, points_of
 from pytest_energy.study.running.codecarbon_way import (
     ENDING,
@@ -17,7 +18,6 @@ from pytest_energy.study.running.codecarbon_way import (
     read_figure,
 )
 from pytest_energy.units import figure, watt_hours_per_1000
-from pytest_energy.verdict import estimate
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,8 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, Literal
 
-from pytest_energy.task_names import hub_name
+from pytest_energy.errors import InputError
+from pytest_energy.limits.task_names import hub_name
 
 #: Inferences of one run of the study.
 QUERIES = 1000
@@ -97,12 +98,12 @@ def pick(tasks: Sequence[str], names: Sequence[str], among: Sequence[Twin]) -> t
     for task, known in wanted.items():
         if known not in {each.task for each in among}:
             there = ", ".join(dict.fromkeys(each.task for each in among))
-            raise ValueError(f"{task!r} is no task that can be run; choose from {there}")
+            raise InputError(f"{task!r} is no task that can be run; choose from {there}")
     found = [each for each in among if not wanted or each.task in wanted.values()]
     for name in names:
         if not any(_fits(each, name) for each in found):
             near = get_close_matches(name, [each.name for each in found], n=3, cutoff=0.3)
-            raise ValueError(
+            raise InputError(
                 f"{name!r} fits none of {len(found)} models; for example "
                 f"{', '.join(near) or found[0].name}"
             )
@@ -143,7 +144,7 @@ def parse_inputs(text: str) -> Inputs:
     """
     found = re.fullmatch(r"(\d+) tokens|(\d+)x(\d+) (image|log-mel)", text)
     if found is None:
-        raise ValueError(f'{text!r} is no shape of an input; for example "59 tokens"')
+        raise InputError(f'{text!r} is no shape of an input; for example "59 tokens"')
     if found[1]:
         return Inputs("tokens", (int(found[1]),))
     kind: Literal["image", "log-mel"] = "image" if found[4] == "image" else "log-mel"
@@ -155,9 +156,9 @@ def parse_construction(text: str) -> Construction:
     try:
         found = _value(ast.parse(text.strip(), mode="eval").body)
     except (SyntaxError, ValueError) as error:
-        raise ValueError(f"{text!r} constructs nothing: {error}") from None
+        raise InputError(f"{text!r} constructs nothing: {error}") from None
     if not isinstance(found, Construction):
-        raise ValueError(f"{text!r} constructs nothing; for example BertModel(BertConfig())")
+        raise InputError(f"{text!r} constructs nothing; for example BertModel(BertConfig())")
     return found
 
 
@@ -165,10 +166,10 @@ def _value(node: ast.expr) -> Any:
     if not isinstance(node, ast.Call):
         return ast.literal_eval(node)
     if not isinstance(node.func, ast.Name):
-        raise ValueError(f"{ast.unparse(node.func)} is no name of a class")
+        raise InputError(f"{ast.unparse(node.func)} is no name of a class")
     keywords = {}
     for each in node.keywords:
         if each.arg is None:
-            raise ValueError(f"**{ast.unparse(each.value)} is no plain keyword")
+            raise InputError(f"**{ast.unparse(each.value)} is no plain keyword")
         keywords[each.arg] = _value(each.value)
     return Construction(node.func.id, tuple(_value(each) for each in node.args), keywords)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pytest_energy.fixture import Energy
+from pytest_energy.plugin.fixture import Energy
 from pytest_energy.study.running.plugin import Measure
 from pytest_energy.study.running.queries import Inference
 

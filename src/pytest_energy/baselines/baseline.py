@@ -1,0 +1,279 @@
+"""A baseline: earlier sessions of one test on one kind of hardware, measured in one way; pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from pytest_energy.record.hardware import boards_of, hardware_of
+from pytest_energy.record.schema import (
+    CPU_TIME_METHOD,
+    Label,
+    MachineRecord,
+    RunRecord,
+    TestRecord,
+    values_per_unit,
+)
+from pytest_energy.rules.verdict import MIN_ROUNDS, Session, session_of
+from pytest_energy.sensors.base import Provenance
+from pytest_energy.units import numbered, per_unit
+
+SCHEMA = 1
+#: Sessions that are kept of a test.
+KEPT = 10
+#: The rounds that are compared: those that every session has, whenever its verdict came.
+COMPARED_ROUNDS = MIN_ROUNDS
+
+
+@dataclass(frozen=True)
+class Key:
+    """What two sessions must share to be compared.
+
+    name: of the measurement, where a test has several. estimate: what turned CPU time into joules
+    ("4 W a core"), "" where that is not how they came about. labels: as sorted JSON.
+    """
+
+    test: str
+    name: str | None
+    unit: str
+    scope: str
+    method: str
+    estimate: str
+    labels: str
+    hardware: str
+
+
+@dataclass(frozen=True)
+class Line:
+    """One session of one test, as one line of a file.
+
+    centre, variance: of the first five rounds, in joules for one unit (CPU seconds where the method
+    is "cpu-time"), the variance of the centre's logarithm. rounds: these five. n: how many the
+    session measured. window: mean seconds of these five. start: UTC, in ISO 8601. run: the UUID of
+    the run. gpus: UUIDs of the boards. celsius: of the boards after the rounds, None where unknown.
+    """
+
+    test: str
+    name: str | None
+    unit: str
+    scope: str
+    method: str
+    estimate: str
+    labels: Mapping[str, Label]
+    hardware: str
+    start: str
+    centre: float
+    variance: float
+    n: int
+    window: float
+    rounds: tuple[float, ...]
+    task: str | None
+    model: str | None
+    commit: str | None
+    run: str
+    gpus: tuple[str, ...]
+    celsius: tuple[int | None, ...]
+    versions: Mapping[str, str]
+    schema: int = SCHEMA
+
+    @cached_property
+    def key(self) -> Key:
+        return Key(
+            self.test,
+            self.name,
+            self.unit,
+            self.scope,
+            self.method,
+            self.estimate,
+            _plain_labels(self.labels),
+            self.hardware,
+        )
+
+    @property
+    def session(self) -> Session:
+        return Session(self.centre, self.variance)
+
+    @property
+    def day(self) -> str:
+        """The UTC day, 2026-11-22."""
+        return self.start[:10]
+
+    def is_same_session(self, other: Line) -> bool:
+        """Whether two lines can't count as two sessions.
+
+        How much sessions differ is what days and boards change. A second run on one board on the
+        same day has seen no other day, whatever was committed between them. Of a CPU no more is
+        known than its model, because no host's name is stored.
+        """
+        if self.key != other.key:
+            return False
+        return self.run == other.run or (self.day == other.day and self.gpus == other.gpus)
+
+    @property
+    def order(self) -> tuple[str, ...]:
+        """By which the lines of a file are sorted: a test's sessions stand together, by date."""
+        key = self.key
+        return (
+            key.test,
+            key.name or "",
+            key.unit,
+            key.scope,
+            key.method,
+            key.estimate,
+            key.labels,
+            key.hardware,
+            self.start,
+            self.run,
+        )
+
+
+@dataclass(frozen=True)
+class Baselines:
+    """The stored sessions; `shown` is their folder in messages, "" where there is none.
+
+    files: the lines of each file, by its name.
+    """
+
+    shown: str = ""
+    files: Mapping[str, tuple[Line, ...]] = field(default_factory=dict)
+
+    @cached_property
+    def lines(self) -> tuple[Line, ...]:
+        return tuple(line for lines in self.files.values() for line in lines)
+
+    @cached_property
+    def _by_key(self) -> Mapping[Key, tuple[Line, ...]]:
+        return by_key(self.lines)
+
+    @cached_property
+    def tests(self) -> tuple[str, ...]:
+        """The ids of the tests that have a session."""
+        return tuple(sorted({line.test for line in self.lines}))
+
+    def sessions(self, key: Key) -> tuple[Line, ...]:
+        """The last ten, oldest first."""
+        return self._by_key.get(key, ())
+
+    def nearest(self, key: Key) -> Key | None:
+        """The key of the same test that differs in the least, the newest of several."""
+        others = [each for each in self.lines if (each.test, each.name) == (key.test, key.name)]
+        others.sort(key=lambda each: each.start, reverse=True)
+        return min(
+            (each.key for each in others), key=lambda each: len(_different(each, key)), default=None
+        )
+
+
+def by_key(lines: Sequence[Line]) -> dict[Key, tuple[Line, ...]]:
+    """The last ten sessions of each key, oldest first."""
+    found: dict[Key, list[Line]] = {}
+    for line in sorted(lines, key=lambda each: each.order):
+        found.setdefault(line.key, []).append(line)
+    return {key: tuple(each[-KEPT:]) for key, each in found.items()}
+
+
+def key_of(test: TestRecord, machine: MachineRecord) -> Key:
+    """The key of what was measured."""
+    gated = [each for each in test.channels if each.gated]
+    estimates = {
+        each.source.rpartition(" x ")[2]
+        for each in gated
+        if each.provenance == Provenance.ESTIMATED and test.method != CPU_TIME_METHOD
+    }
+    return Key(
+        test.id,
+        test.name,
+        test.unit,
+        test.scope,
+        test.method,
+        ", ".join(sorted(estimates)),
+        _plain_labels(test.labels),
+        hardware_of(test, machine),
+    )
+
+
+def compared_rounds(test: TestRecord) -> tuple[float, ...]:
+    """What is compared, for one unit, in the first five measured rounds; fewer where it has fewer.
+
+    None of them where a round has no figure.
+    """
+    measured = [each for each in test.rounds if not each.warmup][:COMPARED_ROUNDS]
+    return values_per_unit(measured, test.method)
+
+
+def line_of(test: TestRecord, record: RunRecord) -> Line:
+    """The session of a test with five rounds or more."""
+    rounds = compared_rounds(test)
+    session = session_of(rounds)
+    measured = [each for each in test.rounds if not each.warmup]
+    after = test.explanation.gpus_after if test.explanation is not None else ()
+    key = key_of(test, record.machine)
+    return Line(
+        test=key.test,
+        name=key.name,
+        unit=key.unit,
+        scope=key.scope,
+        method=key.method,
+        estimate=key.estimate,
+        labels=test.labels,
+        hardware=key.hardware,
+        start=record.run.start,
+        centre=session.centre,
+        variance=session.variance,
+        n=len(measured),
+        window=sum(each.seconds for each in measured[:COMPARED_ROUNDS]) / COMPARED_ROUNDS,
+        rounds=rounds,
+        task=test.task,
+        model=test.model,
+        commit=record.run.commit,
+        run=record.run.uuid,
+        gpus=boards_of(test, record.machine),
+        celsius=tuple(each.celsius for each in after),
+        versions=record.run.versions,
+    )
+
+
+#: How messages say what two keys differ in, with a value and without.
+_WORDS = {
+    "hardware": ("{}", ""),
+    "unit": ("per {}", ""),
+    "scope": ("scope {}", ""),
+    "method": ("{}", ""),
+    "estimate": ("{}", ""),
+    "labels": ("labels {}", "without labels"),
+}
+
+
+def difference(stored: Key, here: Key) -> str:
+    """Why a session of one key isn't compared with one of another, in words.
+
+    "stored on NVIDIA A100 x1 @ 400 W; this is NVIDIA H100 x1 @ 700 W"
+    """
+    names = _different(stored, here)
+
+    def described(key: Key) -> str:
+        values = ((getattr(key, each), *_WORDS[each]) for each in names)
+        words = (some.format(value) if value else none for value, some, none in values)
+        return ", ".join(filter(None, words))
+
+    preposition = "on" if "hardware" in names else "as"
+    return f"stored {preposition} {described(stored)}; this is {described(here)}"
+
+
+def _different(one: Key, other: Key) -> list[str]:
+    """What differs, the hardware first."""
+    return [each for each in _WORDS if getattr(one, each) != getattr(other, each)]
+
+
+def _plain_labels(labels: Mapping[str, Label]) -> str:
+    return json.dumps(dict(labels), sort_keys=True, ensure_ascii=False) if labels else ""
+
+
+def shown_figure(value: float, unit: str, method: str) -> str:
+    """A figure for one unit as it is printed: "7.56 J / query", "12.0 cpu-ms / query"."""
+    return per_unit(value, unit, is_cpu_time=method == CPU_TIME_METHOD)
+
+
+def shown_sessions(number: int) -> str:
+    return numbered(number, "session")

@@ -1,0 +1,180 @@
+"""The folder of baselines: JSON lines, one test and session a line, read and written whole."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable
+from datetime import datetime
+from pathlib import Path
+
+from pytest_energy.baselines.baseline import (
+    COMPARED_ROUNDS,
+    SCHEMA,
+    Baselines,
+    Key,
+    Line,
+)
+from pytest_energy.errors import InputError
+from pytest_energy.record.hardware import file_name
+from pytest_energy.record.project_files import read_file, target
+from pytest_energy.record.schema import (
+    LARGEST_BYTES,
+    RecordError,
+    from_plain,
+    no_number,
+    short,
+    to_plain,
+    write_text,
+)
+from pytest_energy.units import label
+
+SUFFIX = ".jsonl"
+_CONFLICT = (b"<<<<<<<", b"=======", b">>>>>>>", b"|||||||")
+_MERGE = "a merge conflict: remove git's own lines, and keep the sessions of both sides"
+_REMEDY = "take the line from git (git checkout -- {file}), or remove it: it is one session"
+
+
+class BaselineError(InputError):
+    """Baselines that can't be read; the message holds a line for each mistake, with its place."""
+
+
+def read_folder(folder: Path, shown: str, project: Path | None = None) -> Baselines:
+    """The lines of all files in a folder, which messages call `shown`; none where it isn't there.
+
+    project: the folder that files may not lead out of, the current one where it is None.
+    Raises BaselineError with all mistakes, each on a line.
+    """
+    try:
+        paths = sorted(each for each in target(folder, project).iterdir() if each.suffix == SUFFIX)
+    except FileNotFoundError:
+        return Baselines()
+    except OSError as error:
+        raise BaselineError(f"{shown}: {error.strerror}; a folder is expected here") from None
+    mistakes: list[str] = []
+    files = {path.name: _read(path, f"{shown}/{path.name}", mistakes, project) for path in paths}
+    if mistakes:
+        raise BaselineError("\n".join(mistakes))
+    return Baselines(shown, files)
+
+
+def write_folder(folder: Path, before: Baselines, lines: Iterable[Line]) -> tuple[str, ...]:
+    """Write the files whose lines differ from those before; gives their names. Raises OSError.
+
+    Lines of one kind of hardware go where its others are, else into a file that is called after it.
+    A file without lines is removed. Raises BaselineError for a line that can't be read back, and
+    then nothing is written.
+    """
+    lines = tuple(lines)
+    _check_readable(lines)
+    homes = {line.hardware: name for name, found in before.files.items() for line in found}
+    files: dict[str, list[Line]] = {name: [] for name in before.files}
+    for line in lines:
+        name = homes.setdefault(line.hardware, file_name(line.hardware))
+        files.setdefault(name, []).append(line)
+    written = []
+    for name, found in files.items():
+        text = text_of(found)
+        if text == text_of(before.files.get(name, ())) and name in before.files:
+            continue
+        folder.mkdir(parents=True, exist_ok=True)
+        if found:
+            write_text(folder / name, text)
+        else:
+            (folder / name).unlink(missing_ok=True)
+        written.append(name)
+    return tuple(sorted(written))
+
+
+def _check_readable(lines: Iterable[Line]) -> None:
+    """Whether the next session can read what this one writes; a record may be made by anybody."""
+    mistakes = []
+    for line in lines:
+        try:
+            parse_line(_text(line).encode())
+        except (BaselineError, ValueError) as error:
+            mistakes.append(f"{label(line.test, line.name)}: not stored: {error}")
+    if mistakes:
+        raise BaselineError("\n".join((*mistakes, "nothing is written")))
+
+
+def _text(line: Line) -> str:
+    plain = to_plain(line)
+    text = json.dumps(plain, ensure_ascii=False, allow_nan=False)
+    # A name that no encoding has, such as that of a file, is escaped.
+    return text if _is_unicode(text) else json.dumps(plain, allow_nan=False)
+
+
+def _is_unicode(text: str) -> bool:
+    return not any("\ud800" <= each <= "\udfff" for each in text)
+
+
+def text_of(lines: Iterable[Line]) -> str:
+    """A file's text: its lines in their order, at full precision."""
+    ordered = sorted(lines, key=lambda each: each.order)
+    return "".join(_text(each) + "\n" for each in ordered)
+
+
+def _read(path: Path, shown: str, mistakes: list[str], project: Path | None) -> tuple[Line, ...]:
+    """The lines of one file; what is wrong with them is added to the mistakes."""
+    try:
+        data = read_file(path, LARGEST_BYTES, project)
+    except OSError as error:
+        mistakes.append(f"{shown}: can't be read: {error.strerror}")
+        return ()
+    found: dict[tuple[Key, str], tuple[int, Line]] = {}
+    for number, written in enumerate(data.split(b"\n"), start=1):
+        if not written.strip():
+            continue
+        if written.startswith(_CONFLICT):
+            mistakes.append(f"{shown}:{number}: {_MERGE}")
+            continue
+        try:
+            line = parse_line(written)
+            first, same = found.setdefault((line.key, line.run), (number, line))
+            if same != line:  # an equal one has come by both sides of a merge
+                raise BaselineError(f"line {first} holds the same session with other figures")
+        except BaselineError as error:
+            mistakes.append(f"{shown}:{number}: {error}; {_REMEDY.format(file=shown)}")
+    return tuple(line for _, line in found.values())
+
+
+def parse_line(written: bytes) -> Line:
+    """One line. Raises BaselineError with the reason alone."""
+    try:
+        data = json.loads(written.decode("utf-8"), parse_constant=no_number)
+    except (ValueError, RecursionError) as error:  # UnicodeDecodeError too
+        raise BaselineError(f"not JSON ({error})") from None
+    schema = data.get("schema") if isinstance(data, dict) else None
+    if schema != SCHEMA:
+        newer = isinstance(schema, int) and schema > SCHEMA
+        why = "; upgrade pytest-energy" if newer else ""
+        raise BaselineError(
+            f"schema {short(schema)} is not {SCHEMA}, which this version reads{why}"
+        )
+    try:
+        line = from_plain(Line, data, "the session")
+    except RecordError as error:
+        raise BaselineError(str(error)) from None
+    assert isinstance(line, Line)
+    _check(line)
+    return line
+
+
+def _check(line: Line) -> None:
+    """Whether the figures can be compared with."""
+    for name, value in (("centre", line.centre), ("window", line.window)):
+        if not 0 < value < math.inf:
+            raise BaselineError(f"{name} is {value!r}, not a number above zero")
+    if not 0 <= line.variance < math.inf:
+        raise BaselineError(f"variance is {line.variance!r}, not a number from zero up")
+    if len(line.rounds) != COMPARED_ROUNDS:
+        raise BaselineError(f"it has {len(line.rounds)} rounds, not {COMPARED_ROUNDS}")
+    low, high = min(line.rounds), max(line.rounds)
+    rounding = 1e-9  # a logarithm and back is not exact
+    if not 0 < low * (1 - rounding) <= line.centre <= high * (1 + rounding):
+        raise BaselineError(f"centre is {line.centre!r}, which its rounds don't have around it")
+    try:
+        datetime.fromisoformat(line.start)
+    except ValueError:
+        raise BaselineError(f"start is {short(line.start)}, not a date and time") from None

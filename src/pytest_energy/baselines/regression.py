@@ -1,0 +1,225 @@
+"""Rule B on one test's record: its figure beside the stored sessions of the same key; pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from statistics import fmean
+
+from pytest_energy.baselines.baseline import (
+    COMPARED_ROUNDS,
+    KEPT,
+    Baselines,
+    Key,
+    Line,
+    compared_rounds,
+    difference,
+    key_of,
+    shown_figure,
+    shown_sessions,
+)
+from pytest_energy.baselines.update import few, mean
+from pytest_energy.errors import INPUTS_NOT_COVERED, Reason, code_of
+from pytest_energy.limits.budget import MaxIncrease
+from pytest_energy.record.hardware import boards_of
+from pytest_energy.record.schema import BaselineRecord, MachineRecord, TestRecord
+from pytest_energy.rules.statistics import t_quantile
+from pytest_energy.rules.verdict import (
+    ALPHA,
+    MAX_INCREASE,
+    PRIOR_SESSIONS,
+    Change,
+    Session,
+    Verdict,
+    change,
+    session_of,
+    worst,
+)
+from pytest_energy.units import percent, signed_percent
+
+MAKE = "pytest --energy-update new"
+
+
+def compared(
+    test: TestRecord,
+    machine: MachineRecord,
+    baselines: Baselines,
+    max_increase: MaxIncrease,
+) -> TestRecord:
+    """The record with the verdict of rule B beside that of rule A: the worst of them counts.
+
+    Without baselines, and without a `max_increase` that was asked for, nothing changes.
+    """
+    if not (baselines.shown or max_increase.is_asked_for):
+        return test
+    if test.verdict == Verdict.UNMEASURED or test.code == INPUTS_NOT_COVERED:
+        return test
+    key = key_of(test, machine)
+    stored = baselines.sessions(key)
+    rounds = compared_rounds(test)
+    asked = BaselineRecord(
+        max_increase=max_increase.fraction, origin=max_increase.origin, sessions=len(stored)
+    )
+    if not stored:
+        nearest = baselines.nearest(key)
+        why = difference(nearest, key) if nearest else "no session of this test is stored"
+        asked = replace(asked, missing=why)
+        if nearest is not None and _is_other_evidence(nearest, key, test):
+            return _of_another_method(test, asked)
+        return _without(test, asked, Verdict.NO_BASELINE)
+    if len(rounds) < COMPARED_ROUNDS:
+        return _without(test, replace(asked, missing=few(len(rounds))), Verdict.INCONCLUSIVE)
+    new = session_of(rounds)
+    found = _change(new, stored, max_increase.fraction, boards_of(test, machine))
+    sentence = replace(
+        asked,
+        increase=found.increase,
+        threshold=found.threshold,
+        detectable_increase=found.detectable_increase,
+        detectable_increase_at_ten_sessions=_noise_of_ten(new, stored),
+    )
+    verdict = Verdict.FAIL if found.is_regression else Verdict.PASS
+    doubt = ""
+    if verdict is Verdict.FAIL:
+        doubt = _doubt(test, min(rounds) / mean(stored), found)
+        verdict = Verdict.INCONCLUSIVE if doubt else Verdict.FAIL
+    why_sentence = _sentence(stored, found, max_increase) + (f"; but {doubt}" if doubt else "")
+    figure = shown_figure(new.centre, test.unit, test.method)
+    if sum(1 for each in test.rounds if not each.warmup) > COMPARED_ROUNDS:
+        figure += f" in its first {COMPARED_ROUNDS} rounds"  # the table shows all of them
+    code = code_of(doubt) or ("over-baseline" if verdict is Verdict.FAIL else "")
+    judged = _worst(test, verdict, figure, why_sentence, code)
+    notes = (_improved(test, found, stored),) if found.is_improvement else ()
+    return replace(judged, baseline=sentence, notes=(*judged.notes, *notes))
+
+
+def _change(
+    new: Session, stored: Sequence[Line], max_increase: float, boards: tuple[str, ...]
+) -> Change:
+    same_board = any(each.gpus == boards for each in stored)
+    sessions = [each.session for each in stored]
+    return change([new], sessions, max_increase, same_board=same_board)
+
+
+def threshold_of(stored: Sequence[Line]) -> float:
+    """The increase from which a session like these, on one of their boards, would fail."""
+    usual = Session(mean(stored), fmean(each.variance for each in stored))
+    return _change(usual, stored, MAX_INCREASE, stored[-1].gpus).threshold
+
+
+def _noise_of_ten(new: Session, stored: Sequence[Line]) -> float:
+    """What chance could explain beside ten sessions, if they differed as much as is known now.
+
+    The spread between sessions is taken out of what rule B says of the stored ones.
+    """
+    k, within = len(stored), fmean(each.variance for each in stored)
+    sessions = [each.session for each in stored]
+    noise = change([new], sessions, 0.0, same_board=True).detectable_increase
+    error = math.log1p(noise) / t_quantile(1 - ALPHA, PRIOR_SESSIONS + k - 1)
+    between = (error**2 - new.variance - within / k) / (1 + 1 / k)
+    of_ten = math.sqrt(between * (1 + 1 / KEPT) + new.variance + within / KEPT)
+    return math.expm1(t_quantile(1 - ALPHA, PRIOR_SESSIONS + KEPT - 1) * of_ten)
+
+
+def _without(test: TestRecord, baseline: BaselineRecord, verdict: Verdict) -> TestRecord:
+    """A test that was compared with nothing: its verdict says so where a baseline was asked for."""
+    if not baseline.origin:
+        return replace(test, baseline=baseline)
+    allowed = MaxIncrease(baseline.max_increase, baseline.origin)
+    why = f"to be at most {allowed} over its baseline, and {baseline.missing}"
+    if verdict is Verdict.NO_BASELINE:
+        why += f"; {MAKE} makes one"
+    code = "no-baseline" if verdict is Verdict.NO_BASELINE else "few-rounds"
+    return replace(_worst(test, verdict, "the test", why, code), baseline=baseline)
+
+
+def _is_other_evidence(stored: Key, here: Key, test: TestRecord) -> bool:
+    """Whether the limit was probably set for another method than the one that it is judged by."""
+    if test.budget is None or test.budget.method or stored.method == here.method:
+        return False
+    return (stored.unit, stored.scope) == (here.unit, here.scope)
+
+
+def _of_another_method(test: TestRecord, baseline: BaselineRecord) -> TestRecord:
+    """A measured processor and its estimate are far apart, so neither side of the limit tells."""
+    assert test.budget is not None
+    why = (
+        f"judged by another method than its baseline, so the limit of {test.budget.limit} "
+        f"({test.budget.origin}) says nothing of it: {baseline.missing}; measure as before, or set "
+        f"the method beside the limit and store a baseline with {MAKE}"
+    )
+    judged = _worst(test, Verdict.INCONCLUSIVE, "the test", why, "method-changed")
+    return replace(judged, baseline=baseline)
+
+
+def _worst(
+    test: TestRecord, verdict: Verdict, subject: str, predicate: str, code: str
+) -> TestRecord:
+    """The worse of two verdicts with its reason; with both reasons where they are alike."""
+    first = Verdict(test.verdict)
+    if first is Verdict.NO_BUDGET or worst([first, verdict]) is not first:
+        return replace(test, verdict=str(verdict), reason=f"{subject} is {predicate}", code=code)
+    if verdict is first:
+        return replace(test, reason=f"{test.reason}; and it is {predicate}")
+    return test
+
+
+def _doubt(test: TestRecord, least: float, found: Change) -> str:
+    """Why a figure may be larger than the work's own, or ""; the same as beside a limit."""
+    if test.other_processes:
+        return Reason(
+            "other-process",
+            f"{test.other_processes[0]} added joules, so it is unknown whose they are: "
+            "measure without it",
+        )
+    if test.contention and least <= 1 + found.threshold:
+        return Reason(
+            "contention",
+            "there was CPU contention, and the lowest round is at "
+            f"{percent(least)} of the baseline",
+        )
+    return ""
+
+
+def _sentence(stored: Sequence[Line], found: Change, max_increase: MaxIncrease) -> str:
+    """ "10.2 % over the mean of 3 sessions (...), and fails from +5 % (test_it.py:4)" """
+    side = "over" if found.increase > 0 else "under"
+    by = percent(found.increase)
+    line = stored[-1]
+    of = shown_figure(mean(stored), line.unit, line.method)
+    threshold = f"+{max_increase}"
+    if found.detectable_increase > max_increase.fraction:
+        threshold = (
+            f"{signed_percent(found.threshold)}, which chance could explain here; asked for: "
+            f"{max_increase}"
+        )
+    return (
+        f"{by} {side} the mean of {shown_sessions(len(stored))} ({of}; {_when(stored)}), and fails "
+        f"from {threshold}"
+    )
+
+
+def _when(stored: Sequence[Line]) -> str:
+    """The days and commits of sessions: "2026-11-20 to 2026-11-22, commits 1f2e3d4 to 5c6b7a8"."""
+    days = list(dict.fromkeys((stored[0].day, stored[-1].day)))
+    commits = list(dict.fromkeys(each.commit[:7] for each in stored if each.commit))
+    sentence = " to ".join(days)
+    if commits:
+        word = "commit" if len(commits) == 1 else "commits"
+        sentence += f", {word} {' to '.join(dict.fromkeys((commits[0], commits[-1])))}"
+    return sentence
+
+
+def _improved(test: TestRecord, found: Change, stored: Sequence[Line]) -> str:
+    """An increase must not eat up an improvement in silence: what keeps it."""
+    limit = ""
+    if test.budget is not None:
+        in_file = test.budget.origin.rpartition(":")[0].endswith(".toml")
+        command = "pytest-energy budgets tighten lowers its limit"
+        limit = f"{command if in_file else f'lower its limit ({test.budget.origin})'}, and "
+    return (
+        f"{percent(found.increase)} under the mean of {shown_sessions(len(stored))}, more "
+        f"than chance explains; to keep it: {limit}pytest --energy-update reset starts its "
+        "baseline again from here"
+    )

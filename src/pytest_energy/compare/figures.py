@@ -1,0 +1,232 @@
+"""What two sides measured: figures that may be compared, and why others may not. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from pytest_energy.compare.outcome import Compared, CouldNotCompare, Outcome, Quantity
+from pytest_energy.record.contention import contention
+from pytest_energy.record.schema import (
+    CPU_TIME_METHOD,
+    MachineRecord,
+    RunRecord,
+    TestRecord,
+    values_per_unit,
+)
+
+REFERENCE, CANDIDATE = "reference", "candidate"
+
+
+@dataclass(frozen=True)
+class Key:
+    """Figures with equal keys may be compared, on one machine.
+
+    instruments: kind and source of each gated channel; an estimate's source holds its watts.
+    """
+
+    id: str
+    name: str | None
+    unit: str
+    scope: str
+    method: str
+    instruments: tuple[tuple[str, str], ...]
+
+    @property
+    def quantity(self) -> Quantity:
+        return Quantity.CPU_SECONDS if self.method == CPU_TIME_METHOD else Quantity.JOULES
+
+
+@dataclass(frozen=True)
+class Figure:
+    """What one run measured of one test: `values` per unit, one for each round.
+
+    channels: names of those gated. problem: why there are no values, or "". contention: why they
+    may be larger than the work's own, or "".
+    """
+
+    key: Key
+    values: tuple[float, ...]
+    channels: tuple[str, ...]
+    other_processes: tuple[str, ...] = ()
+    contention: str = ""
+    problem: str = ""
+    labels: str = ""
+    """In words; they may be what is compared."""
+
+
+@dataclass(frozen=True)
+class Matched:
+    """Figures that every run of both sides has, those that can't be compared, and the rest.
+
+    both: (of the reference, of the candidate), one figure for each run. notes: a sentence for each
+    test that only one side has, and for each whose labels differ.
+    """
+
+    both: Mapping[Key, tuple[tuple[Figure, ...], tuple[Figure, ...]]]
+    incomparable: tuple[Compared, ...]
+    notes: tuple[str, ...]
+
+
+def figures_of(record: RunRecord) -> dict[Key, Figure]:
+    """The figures of a run; of a test that was run again, those of its last attempt."""
+    return {each.key: each for each in map(_figure, record.last_attempts)}
+
+
+def _figure(test: TestRecord) -> Figure:
+    gated = [each for each in test.channels if each.gated]
+    counts_cpu_time = test.method == CPU_TIME_METHOD
+    instruments = () if counts_cpu_time else tuple(sorted((one.kind, one.source) for one in gated))
+    key = Key(test.id, test.name, test.unit, test.scope, test.method, instruments)
+    channels = tuple(each.name for each in gated)
+    if test.joules_per_unit is None:
+        return Figure(key, (), channels, problem=f"unmeasured: {test.reason}")
+    if test.failure:
+        ended = f"the test ended in {test.failure}, so its work may not have been done"
+        return Figure(key, (), channels, problem=ended)
+    values = values_per_unit([each for each in test.rounds if not each.warmup], test.method)
+    if not values:
+        return Figure(key, (), channels, problem="one of its rounds has no figure")
+    labels = ", ".join(f"{name}={value}" for name, value in sorted(test.labels.items()))
+    return Figure(
+        key, values, channels, test.other_processes, contention(test), labels=labels or "none"
+    )
+
+
+def check_hardware(reference: RunRecord, candidate: RunRecord) -> None:
+    """Raises CouldNotCompare where two records come from different hardware."""
+    for sentence in (_processor, _boards):
+        first, second = sentence(reference.machine), sentence(candidate.machine)
+        # A run that measured nothing has not looked for GPUs.
+        if first != second and reference.tests and candidate.tests:
+            raise CouldNotCompare(
+                f"the {REFERENCE} was measured on {first}, the {CANDIDATE} on {second}; figures of "
+                "different hardware are never compared: measure both on one machine"
+            )
+
+
+def _processor(machine: MachineRecord) -> str:
+    return f"{machine.cpu} with {machine.cpu_count} cores ({machine.os} {machine.architecture})"
+
+
+def _boards(machine: MachineRecord) -> str:
+    boards = (
+        gpu.name if gpu.power_limit_watts is None else f"{gpu.name} at {gpu.power_limit_watts:g} W"
+        for gpu in machine.gpus
+    )
+    return ", ".join(sorted(boards)) or "no GPU"
+
+
+def match(references: Sequence[RunRecord], candidates: Sequence[RunRecord]) -> Matched:
+    """Find what both sides measured alike, each in one run or several."""
+    reference, candidate = _Runs(REFERENCE, references), _Runs(CANDIDATE, candidates)
+    common = [key for key in reference.complete if key in candidate.complete]
+    left, left_too = reference.all_but(common), candidate.all_but(common)
+    incomparable, notes = [], []
+    for test in dict.fromkeys((*left, *left_too)):
+        if test in left and test in left_too:
+            reason = _difference(reference, left[test], candidate, left_too[test])
+            incomparable.append(Compared(*test, Outcome.INCOMPARABLE, reason))
+        else:
+            side, key = (reference, left[test]) if test in left else (candidate, left_too[test])
+            basis = _basis(side.figures(key)[0])
+            notes.append(f"only the {side.name} has {label(*test)} ({basis})")
+    both = {key: (reference.figures(key), candidate.figures(key)) for key in common}
+    for key, (olds, news) in both.items():
+        if olds[0].labels != news[0].labels:
+            sentence = f"{olds[0].labels} against {news[0].labels}"
+            notes.append(f"labels of {label(key.id, key.name)}: {sentence}")
+    return Matched(both, tuple(incomparable), tuple(notes))
+
+
+def label(test_id: str, name: str | None) -> str:
+    """How sentences call a measurement."""
+    return f"{test_id} {name}" if name else test_id
+
+
+class _Runs:
+    """The figures of one side's runs."""
+
+    def __init__(self, name: str, records: Iterable[RunRecord]) -> None:
+        self.name = name
+        self._runs = [figures_of(each) for each in records]
+
+    @property
+    def complete(self) -> list[Key]:
+        """Of those, each run has values."""
+        first = self._runs[0]
+        return [key for key in first if all(key in run and run[key].values for run in self._runs)]
+
+    def all_but(self, keys: Iterable[Key]) -> dict[tuple[str, str | None], Key]:
+        """A key for each measurement that some run has, and that isn't among these."""
+        left = dict.fromkeys(key for run in self._runs for key in run)
+        for key in keys:
+            left.pop(key, None)
+        return {(key.id, key.name): key for key in reversed(left)}
+
+    def figures(self, key: Key) -> tuple[Figure, ...]:
+        return tuple(run[key] for run in self._runs if key in run)
+
+    def problem(self, key: Key) -> str:
+        """Why this figure is of no use, or ""."""
+        found = self.figures(key)
+        if problem := next((each.problem for each in found if each.problem), ""):
+            return f"in the {self.name}, {problem}"
+        if len(found) < len(self._runs):
+            return f"only {len(found)} of {len(self._runs)} runs of the {self.name} have it"
+        return ""
+
+
+def _difference(reference: _Runs, key: Key, candidate: _Runs, other: Key) -> str:
+    """Why two keys of one measurement aren't compared."""
+    if problem := reference.problem(key) or candidate.problem(other):
+        return problem
+    return difference(reference.figures(key)[0], candidate.figures(other)[0])
+
+
+def difference(first: Figure, second: Figure) -> str:
+    """In what two figures differ that are never compared."""
+    for sentence in (_basis, _sources):
+        if sentence(first) != sentence(second):
+            return f"{sentence(first)} against {sentence(second)}: such figures are never compared"
+    return "its runs differ in what they measured"
+
+
+def _basis(figure: Figure) -> str:
+    key = figure.key
+    where = f" on {', '.join(figure.channels)}" if figure.channels else ""
+    return f"{key.method or 'unmeasured'}{where}, per {key.unit}, scope {key.scope}"
+
+
+def _sources(figure: Figure) -> str:
+    return ", ".join(source for _, source in figure.key.instruments)
+
+
+def doubt(
+    outcome: Outcome,
+    reference: Sequence[Figure],
+    candidate: Sequence[Figure],
+    *,
+    took_turns: bool,
+) -> str:
+    """Why an outcome doesn't stand, or "": other processes only add to the figure of a side.
+
+    took_turns: the sides did, so that a crowd disturbed both alike.
+    """
+    side, figures = (
+        (CANDIDATE, candidate) if outcome is Outcome.REGRESSED else (REFERENCE, reference)
+    )
+    doubtful = [each for each in figures if each.other_processes or not took_turns]
+    found = next((each.contention for each in doubtful if each.contention), "")
+    return found and f"of the {side}: {found}"
+
+
+def differing_versions(reference: RunRecord, candidate: RunRecord) -> tuple[str, ...]:
+    """One sentence for what was installed differently."""
+    first, second = reference.run.versions, candidate.run.versions
+    differing = [
+        f"{name} {first.get(name, 'none')} against {second.get(name, 'none')}"
+        for name in dict.fromkeys((*first, *second))
+        if first.get(name) != second.get(name)
+    ]
+    return (f"installed: {', '.join(differing)}",) if differing else ()

@@ -1,0 +1,199 @@
+"""The text of `pytest-energy compare`: for a terminal, in Markdown and as JSON."""
+
+from __future__ import annotations
+
+import json
+import re
+import textwrap
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+from rich.text import Text
+
+from pytest_energy.compare.figures import label
+from pytest_energy.compare.outcome import (
+    NOT_COMPARED,
+    REGRESSED,
+    Compared,
+    ComparisonRecord,
+    Outcome,
+    Quantity,
+    Side,
+)
+from pytest_energy.report.printable import all_printable
+from pytest_energy.report.table import Column, Row, console_of, print_table, printed
+from pytest_energy.units import (
+    cpu_time,
+    energy,
+    numbered,
+    percent,
+    signed_percent,
+)
+
+_STYLES = {
+    Outcome.WITHIN: "green",
+    Outcome.IMPROVED: "green",
+    Outcome.INCONCLUSIVE: "red",
+    Outcome.INCOMPARABLE: "red",
+    Outcome.REGRESSED: "bold red",
+}
+_NARROWEST = 40
+_SHORT_COMMIT = 9
+
+
+@dataclass(frozen=True)
+class _Column:
+    head: str
+    justify: Literal["left", "right"]
+    cell: Callable[[Compared], str]
+
+
+def _columns(found: ComparisonRecord) -> list[_Column]:
+    """Rule B' tells an interval from its pairs; rule B an increase that is allowed."""
+    if any(len(each.pairs) > 1 for each in found.tests):
+        spread = [
+            _Column("interval", "right", _interval),
+            _Column("pairs", "right", lambda each: str(len(each.pairs) or "-")),
+        ]
+    else:
+        spread = [_Column("allowed", "right", _allowed)]
+    return [
+        _Column("reference", "right", lambda each: _amount(each, each.reference)),
+        _Column("candidate", "right", lambda each: _amount(each, each.candidate)),
+        _Column("ratio", "right", lambda each: "-" if each.ratio is None else f"{each.ratio:.3f}"),
+        *spread,
+        _Column("method", "left", lambda each: each.method or "-"),
+        _Column("outcome", "left", lambda each: str(each.outcome)),
+    ]
+
+
+def render_comparison(found: ComparisonRecord, width: int, *, colour: bool) -> str:
+    """The table and its sentences for a terminal of this width, ending in a newline."""
+    found = all_printable(found)
+    width = max(width, _NARROWEST)
+    console = console_of(width, colour=colour)
+    for side, one in (("reference", found.reference), ("candidate", found.candidate)):
+        console.print(Text(f"{side}: {_side(one)}"))
+    if found.tests:
+        columns = _columns(found)
+        rows = [Row(Text(_name(each)), _cells(columns, each)) for each in found.tests]
+        print_table(console, [Column(each.head, each.justify) for each in columns], rows)
+    for line in [*_sentences(found), *found.notes, conclusion(found)]:
+        console.print(Text("\n".join(textwrap.wrap(line, width, break_on_hyphens=False))))
+    return printed(console)
+
+
+def _cells(columns: list[_Column], each: Compared) -> list[Text]:
+    cells = [Text(column.cell(each)) for column in columns]
+    cells[-1].stylize(_STYLES[each.outcome])
+    return cells
+
+
+def _name(each: Compared) -> str:
+    per = f" (per {each.unit})" if each.unit not in ("", "query") else ""
+    return label(each.id, each.name) + per
+
+
+def _amount(each: Compared, value: float | None) -> str:
+    if value is None:
+        return "-"
+    return cpu_time(value) if each.quantity is Quantity.CPU_SECONDS else energy(value)
+
+
+def _interval(each: Compared) -> str:
+    if each.interval is None:
+        return "-"
+    low, high = each.interval
+    return f"{low:.3f} to {high:.3f}"
+
+
+def _allowed(each: Compared) -> str:
+    return "-" if each.threshold is None else signed_percent(each.threshold)
+
+
+def _side(side: Side) -> str:
+    commit = side.commit[:_SHORT_COMMIT] if side.commit else ""
+    return ", ".join(filter(None, (side.name, commit and f"commit {commit}", side.about)))
+
+
+def _sentences(found: ComparisonRecord) -> list[str]:
+    """One for each test that is not simply within."""
+    return [f"{_name(each)}: {each.reason}" for each in _sentence(found)]
+
+
+def _sentence(found: ComparisonRecord) -> list[Compared]:
+    return [each for each in found.tests if each.outcome is not Outcome.WITHIN]
+
+
+def conclusion(found: ComparisonRecord) -> str:
+    """The comparison in one sentence."""
+    if found.problem:
+        return f"could not compare: {found.problem}"
+    numbers = Counter(each.outcome for each in found.tests)
+    total = len(found.tests)
+    if found.exit_status == REGRESSED:
+        return f"regressed: {numbers[Outcome.REGRESSED]} of {numbered(total, 'figure')}"
+    if found.exit_status == NOT_COMPARED:
+        sentence = ", ".join(f"{number} {outcome}" for outcome, number in numbers.items())
+        return f"could not compare: {sentence or 'no test was measured on both sides'}"
+    improved = numbers[Outcome.IMPROVED]
+    allowed = max(each.threshold or 0.0 for each in found.tests)
+    return f"within {percent(allowed)}: {numbered(total, 'figure')}" + (
+        f", {improved} of them improved" if improved else ""
+    )
+
+
+def markdown_of(found: ComparisonRecord) -> str:
+    """The same for a comment on a pull request, ending in a newline."""
+    lines = [
+        f"**Energy: {_escaped(conclusion(found))}**",
+        "",
+        f"Reference: {_escaped(_side(found.reference))}. "
+        f"Candidate: {_escaped(_side(found.candidate))}.",
+    ]
+    if found.tests:
+        columns = _columns(found)
+        heads = ["test", *(column.head for column in columns)]
+        rules = ["---", *("--:" if one.justify == "right" else "---" for one in columns)]
+        lines += ["", _row(heads), _row(rules)]
+        for each in found.tests:
+            cells = [_escaped(column.cell(each)) for column in columns]
+            if each.outcome is not Outcome.WITHIN:
+                cells[-1] = f"**{cells[-1]}**"
+            lines.append(_row([_code(_name(each)), *cells]))
+    sentences = [f"- {_code(_name(each))}: {_escaped(each.reason)}" for each in _sentence(found)]
+    sentences += [f"- {_escaped(note)}" for note in found.notes]
+    if sentences:
+        lines += ["", *sentences]
+    return "\n".join(lines) + "\n"
+
+
+def _row(cells: list[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _code(text: str) -> str:
+    """A code span that holds any text, also within a table."""
+    plain = " ".join(text.split())
+    longest = max((len(run) for run in re.findall("`+", plain)), default=0)
+    fence = "`" * (longest + 1)
+    padding = " " if longest else ""
+    return f"{fence}{padding}{plain}{padding}{fence}".replace("|", "\\|")
+
+
+def _escaped(text: str) -> str:
+    """Text in which nothing is markup."""
+    return re.sub(r"([\\`*_{}\[\]<>#|~])", r"\\\1", " ".join(text.split()))
+
+
+def json_of(found: ComparisonRecord) -> str:
+    """Everything at full precision, versioned, ending in a newline."""
+    head = {
+        "schema": found.schema,
+        "conclusion": conclusion(found),
+        "exit_status": found.exit_status,
+    }
+    plain = {**head, **asdict(found)}
+    return json.dumps(plain, indent=1, allow_nan=False) + "\n"

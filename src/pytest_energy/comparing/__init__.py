@@ -1,1 +1,0 @@
-"""`pytest-energy compare`: a candidate beside its reference."""

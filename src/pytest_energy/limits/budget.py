@@ -1,0 +1,168 @@
+"""A budget: an upper limit for one test, with its origin; and what a marker declares."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from pytest_energy.carbon.intensity import Intensity
+from pytest_energy.limits.limit import Limit, Quantity
+from pytest_energy.rules.verdict import MAX_INCREASE
+from pytest_energy.sensors.base import Provenance
+from pytest_energy.units import percent, plural, watt_hours_per_1000
+
+#: Units of which one call does one, unless a count says otherwise.
+ONE_PER_CALL = frozenset({"query", "call", "inference", "request", "run"})
+DEFAULT_UNIT = "query"
+#: Headroom of a suggested limit over what was measured in one session.
+HEADROOM = 0.10
+ESTIMATE_HEADROOM = 0.25
+#: A figure times a factor is exact to this fraction.
+INEXACT = 1e-9
+
+
+class Scope(StrEnum):
+    """Which channels a limit covers."""
+
+    AUTO = "auto"
+    GPU = "gpu"
+    CPU = "cpu"
+    ALL = "all"
+    MACHINE = "machine"
+    """The whole machine, by a sensor that another plugin brings."""
+
+
+@dataclass(frozen=True)
+class MaxIncrease:
+    """By how much a figure may rise over its baseline, as a fraction, and where that is written.
+
+    origin: "" for the default, which asks of no test that it has a baseline.
+    """
+
+    fraction: float = MAX_INCREASE
+    origin: str = ""
+
+    @property
+    def is_asked_for(self) -> bool:
+        return bool(self.origin)
+
+    @property
+    def percent(self) -> str:
+        return percent(self.fraction, exact=True)
+
+    def __str__(self) -> str:
+        return f"{self.percent} ({self.origin or 'the default'})"
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """What a marker declares about its test; None where it leaves something open.
+
+    `count` is the number of units one run of the body does. `method` is the evidence that the
+    limit is for. `origin` is the marker's place as file:line, "" for a test without a marker.
+    """
+
+    limit: Limit | None = None
+    origin: str = ""
+    id: str | None = None
+    task: str | None = None
+    model: str | None = None
+    count: int | None = None
+    scope: Scope | None = None
+    max_increase: MaxIncrease | None = None
+    method: Provenance | None = None
+    labels: Mapping[str, str | int | float | bool] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What a test may use of one quantity for one unit, and where that is written (file:line).
+
+    Without a limit the test is only measured. `tolerance` is a fraction, None for the one that the
+    evidence has. `message` is what its author wants to be said when the test is over the limit.
+    `max_increase` over its baseline is None where nobody has asked for one. `method` is the
+    evidence that the limit is for, None for any.
+    """
+
+    limit: Limit | None = None
+    origin: str = ""
+    scope: Scope = Scope.AUTO
+    tolerance: float | None = None
+    message: str = ""
+    max_increase: MaxIncrease | None = None
+    method: Provenance | None = None
+
+    @property
+    def unit(self) -> str:
+        """The unit that the limit names."""
+        return self.limit.unit if self.limit is not None else DEFAULT_UNIT
+
+    @property
+    def counts_cpu_time(self) -> bool:
+        return self.limit is not None and self.limit.quantity is Quantity.CPU_TIME
+
+    @property
+    def covers_cpu_alone(self) -> bool:
+        """Whether the limit leaves GPUs out, whatever is in use."""
+        return self.counts_cpu_time or self.scope is Scope.CPU
+
+
+def base_limit(limit: Limit, intensity: Intensity | None) -> float:
+    """The limit for one unit in what is compared: joules, or CPU seconds for a CPU-time limit.
+
+    A carbon limit becomes joules with the pinned intensity, so the grid's weather fails no build.
+    """
+    if limit.quantity is not Quantity.CARBON:
+        return limit.base_per_unit
+    if intensity is None:
+        raise ValueError(
+            f'limit "{limit.text}" is in carbon, and no carbon intensity is set: '
+            'add --energy-carbon-intensity "300 gCO2e/kWh", --energy-country FRA, '
+            'or intensity = "300 gCO2e/kWh" under [carbon] in energy-budgets.toml'
+        )
+    return intensity.joules(limit.base_per_unit)
+
+
+def limit_figure(limit: Limit, per_unit: float, intensity: Intensity | None) -> float:
+    """What was compared (joules or CPU seconds per unit) on the limit's own scale, per unit."""
+    if limit.quantity is Quantity.CARBON and intensity is not None:
+        return intensity.grams(per_unit)
+    return per_unit
+
+
+def suggestion(declaration: Declaration, unit: str, joules_per_unit: float) -> str:
+    """The marker line to paste for a test without a limit, to allow this many joules."""
+    arguments = [f'"{round_limit(joules_per_unit, unit)}"']
+    named = {name: getattr(declaration, name) for name in ("id", "task", "model", "count")}
+    arguments += [f"{name}={value!r}" for name, value in named.items() if value is not None]
+    if declaration.scope is not None:
+        arguments.append(f'scope="{declaration.scope}"')
+    if declaration.method is not None:
+        arguments.append(f'method="{declaration.method}"')
+    if declaration.max_increase is not None:
+        arguments.append(f'max_increase="{declaration.max_increase.percent}"')
+    if declaration.labels:
+        arguments.append(f"labels={dict(declaration.labels)!r}")
+    return f"@pytest.mark.energy_budget({', '.join(arguments)})"
+
+
+def round_limit(joules_per_unit: float, unit: str) -> str:
+    """A limit for this figure, rounded up to three digits, in the scale that reads best."""
+    watt_hours = watt_hours_per_1000(joules_per_unit)
+    if watt_hours >= 0.01:
+        return f"{rounded_up(watt_hours)} Wh / 1000 {plural(unit)}"
+    return f"{rounded_up(joules_per_unit * 1000)} mJ / {unit}"
+
+
+def round_cpu_limit(cpu_seconds_per_unit: float, unit: str) -> str:
+    """The same for CPU time."""
+    return f"{rounded_up(cpu_seconds_per_unit * 1000)} cpu-ms / {unit}"
+
+
+def rounded_up(amount: float) -> str:
+    """Rounded up to three digits, but for what arithmetic adds to 1.1 x 1.1."""
+    digits = 2 - math.floor(math.log10(amount))
+    rounded = math.ceil(amount * (1 - INEXACT) * 10.0**digits) / 10.0**digits
+    return f"{rounded:.{max(digits, 0)}f}"

@@ -1,0 +1,199 @@
+"""Candidates beside their reference: rule B' on the turns they took, and its records; pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from pytest_energy.errors import INPUTS_NOT_COVERED, Reason, code_of
+from pytest_energy.measure.judgement import Bench, Judgement, problem_of, values_of
+from pytest_energy.measure.pairs import Turns
+from pytest_energy.record.schema import CPU_TIME_METHOD, ReferenceRecord, TestRecord
+from pytest_energy.rules.verdict import MIN_ROUNDS, Comparison, Verdict, compare, worst
+from pytest_energy.sensors.base import Channel
+from pytest_energy.units import (
+    figure,
+    per_unit,
+    percent,
+    signed_percent,
+    time_and_power,
+)
+
+
+@dataclass
+class Contest:
+    """The works that take turns, the reference first; a referee of `run_turns`.
+
+    labels: what the works are called. benches: the judgements of each work. max_increase: by how
+    much a candidate may exceed the reference, as a fraction. comparisons: of each candidate, once
+    it is decided; None where one of the two could not be measured.
+    """
+
+    labels: tuple[str, ...]
+    benches: tuple[Bench, ...]
+    max_increase: float
+    comparisons: dict[str, Comparison | None] = field(default_factory=dict)
+
+    @property
+    def channels(self) -> tuple[Channel, ...]:
+        return self.benches[0].channels
+
+    @property
+    def window_seconds(self) -> float:
+        return self.benches[0].window_seconds
+
+    @property
+    def reference(self) -> Judgement:
+        return self.benches[0].judgements[0]
+
+    def is_done(self, turns: Turns, *, final: bool) -> bool:
+        for bench, measured in zip(self.benches, turns, strict=True):
+            for each in bench.judgements:
+                each.measured = tuple(measured)
+        for label, bench in zip(self.labels[1:], self.benches[1:], strict=True):
+            if label not in self.comparisons:
+                self._decide(label, bench.judgements[0], final)
+        if not final and len(self.comparisons) < len(self.benches) - 1:
+            return False
+        for bench, measured in zip(self.benches, turns, strict=True):
+            bench.is_done(measured, final=True)
+        return True
+
+    def _decide(self, label: str, candidate: Judgement, final: bool) -> None:
+        if any(problem_of(each, final) for each in (self.reference, candidate)):
+            self.comparisons[label] = None
+            return
+        pairs = zip(values_of(candidate), values_of(self.reference), strict=True)
+        ratios = [mine / reference for mine, reference in pairs]
+        found = compare(ratios, self.max_increase, final=final) if ratios else None
+        if found is not None:
+            self.comparisons[label] = found
+
+    def ranking(self) -> tuple[str, ...]:
+        """All works from the most frugal to the costliest, where there are more than two."""
+        if len(self.labels) < 3 or None in self.comparisons.values():
+            return ()
+        ratios = {label: each.ratio.centre for label, each in self.comparisons.items() if each}
+        ratios[self.labels[0]] = 1.0
+        ranked = sorted(ratios.items(), key=lambda each: each[1])
+        sentence = ", ".join(f"{label} {figure(ratio)}" for label, ratio in ranked)
+        return (f"from the most frugal, as multiples of {self.labels[0]}: {sentence}",)
+
+
+def compared_record(
+    record: TestRecord,
+    reference: TestRecord,
+    comparison: Comparison | None,
+    labels: tuple[str, str],
+    max_increase: float,
+) -> TestRecord:
+    """A candidate's record with its comparison, and the worse of the two verdicts.
+
+    labels: of the reference and of the candidate.
+    """
+    if record.verdict == Verdict.UNMEASURED:
+        return record
+    if comparison is None or reference.verdict == Verdict.UNMEASURED:
+        reason = f"{labels[0]}, which it is compared with: {reference.reason}"
+        return replace(record, verdict=str(Verdict.UNMEASURED), reason=reason, code=reference.code)
+    doubt = _doubt(record)
+    verdict = comparison.verdict
+    is_doubtful = bool(doubt) and verdict is Verdict.PASS
+    if record.code == INPUTS_NOT_COVERED:
+        doubt, is_doubtful = _unseen_inputs(), True
+    if is_doubtful:
+        verdict = Verdict.INCONCLUSIVE
+    reason = _reason(record, reference, comparison, verdict, labels, max_increase)
+    if is_doubtful:
+        reason += f"; but {doubt}"
+    verdicts, reasons, codes = [verdict], [reason], [_code(verdict, comparison, doubt)]
+    if record.budget is not None:
+        verdicts.append(Verdict(record.verdict))
+        reasons.append(record.reason)
+        codes.append(record.code)
+    decisive = worst(verdicts)
+    sentence = [each for each, its in zip(reasons, verdicts, strict=True) if its is decisive]
+    ratio = comparison.ratio
+    fraction = (
+        ratio.centre / (1 + max_increase) if record.budget is None else record.fraction_of_limit
+    )
+    return replace(
+        record,
+        verdict=str(decisive),
+        reason="; and ".join(sentence),
+        code=codes[verdicts.index(decisive)],
+        fraction_of_limit=fraction,
+        reference=ReferenceRecord(
+            name=labels[0],
+            joules_per_unit=reference.joules_per_unit,
+            cpu_seconds_per_unit=reference.cpu_seconds_per_unit,
+            ratio=ratio.centre,
+            interval=ratio.interval,
+            max_increase=max_increase,
+            pairs=comparison.pairs,
+            rounds=reference.rounds,
+        ),
+    )
+
+
+def _code(verdict: Verdict, comparison: Comparison, doubt: str) -> str:
+    if verdict is Verdict.INCONCLUSIVE:
+        few = comparison.ratio.interval is None
+        return code_of(doubt) or ("few-rounds" if few else "too-noisy")
+    return "over-reference" if verdict is Verdict.FAIL else ""
+
+
+def _doubt(record: TestRecord) -> str:
+    """Why a difference may be larger than it looks, or ""."""
+    if not record.other_processes:
+        return ""
+    return Reason(
+        "other-process",
+        f"{record.other_processes[0]} added joules to both, which makes any difference look "
+        "smaller: measure without it",
+    )
+
+
+def _unseen_inputs() -> Reason:
+    return Reason(
+        INPUTS_NOT_COVERED,
+        "some of the inputs were never called: pass fewer inputs, or more --energy-max-seconds",
+    )
+
+
+def _reason(
+    record: TestRecord,
+    reference: TestRecord,
+    comparison: Comparison,
+    verdict: Verdict,
+    labels: tuple[str, str],
+    max_increase: float,
+) -> str:
+    ratio = comparison.ratio
+    over = ratio.centre - 1
+    way = "more" if over > 0 else "less"
+    mine, other = (_figure(each) for each in (record, reference))
+    sentence = f"{mine} is {percent(over)} {way} than the {other} of {labels[0]}"
+    if ratio.interval is None:
+        spread = f"(fewer than {MIN_ROUNDS} pairs, so no interval)"
+    else:
+        low, high = (signed_percent(each - 1) for each in ratio.interval)
+        spread = f"(interval {low} to {high}, {comparison.pairs} pairs)"
+    gated = ", ".join(each.name for each in record.channels if each.gated)
+    sentence += (
+        f" {spread}; {percent(max_increase, exact=True)} more is allowed; {gated}, {record.method}"
+    )
+    if verdict is Verdict.FAIL and record.explanation and reference.explanation:
+        made = [
+            time_and_power(each.units_per_second, each.mean_watts, record.unit)
+            for each in (record.explanation, reference.explanation)
+        ]
+        sentence += f"; {made[0]}, against {made[1]}"
+    if comparison.verdict is Verdict.INCONCLUSIVE:
+        sentence += "; a quieter machine or more --energy-max-seconds would tell"
+    return sentence
+
+
+def _figure(record: TestRecord) -> str:
+    if record.method == CPU_TIME_METHOD and record.cpu_seconds_per_unit is not None:
+        return per_unit(record.cpu_seconds_per_unit, record.unit, is_cpu_time=True)
+    return per_unit(record.joules_per_unit or 0.0, record.unit)

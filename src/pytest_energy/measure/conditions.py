@@ -1,0 +1,75 @@
+"""Watch the GPUs around a measurement: processes of others, temperature, clocks.
+
+Others only add joules: a pass beside them stands, and no fail is certain.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+from pytest_energy.measure.explanation import Surroundings
+from pytest_energy.measure.in_use import in_first_pid_namespace
+from pytest_energy.measure.peers import Connects, Peer, Peers
+from pytest_energy.record.schema import GpuStateRecord
+from pytest_energy.sensors.discover import Instruments
+
+UNKNOWN = (
+    "whether others used {channel} is unknown: the driver lists several processes, and its process "
+    "ids can't be matched with ours here"
+)
+
+
+class Watch:
+    """Looks before, between and after the rounds of one measurement."""
+
+    def __init__(self, instruments: Instruments, connects: Connects) -> None:
+        self._instruments = instruments
+        self._connects = connects
+        self._peers: Peers | None = None
+        self._matched = in_first_pid_namespace()
+        self._others: dict[str, dict[int, str]] = {}
+        self._unknown: dict[str, str] = {}
+        self._before = self._states()
+
+    def look(self) -> None:
+        """Remember who computes on which board at this moment."""
+        if self._peers is None:  # the first call may load what the others use
+            self._peers = Peers(self._connects, self._instruments.tree.pids())
+        devices = self._instruments.devices
+        ours = self._instruments.tree.pids() if devices else frozenset[int]()
+        for gpu in devices:
+            pids = gpu.compute_process_ids()
+            # In a container the driver's process ids aren't ours: nothing is known of others.
+            if not self._matched and len(pids) > 1:
+                self._unknown[gpu.channel] = UNKNOWN.format(channel=gpu.channel)
+            for pid in pids - ours if self._matched else ():
+                seen = f"{_name(pid)} (process {pid}) on {gpu.channel}"
+                self._others.setdefault(gpu.channel, {}).setdefault(pid, seen)
+
+    def peers(self) -> tuple[Peer, ...]:
+        """Whom the test talked to since the first look."""
+        return self._peers.seen(self._instruments.tree.pids()) if self._peers is not None else ()
+
+    def end(self) -> Surroundings:
+        """All that was seen on the boards."""
+        self.look()
+        return Surroundings(
+            {channel: tuple(pids.values()) for channel, pids in self._others.items()},
+            self._unknown,
+            self._before,
+            self._states(),
+        )
+
+    def _states(self) -> dict[str, GpuStateRecord]:
+        return {
+            each.channel: GpuStateRecord(channel=each.channel, **asdict(each.state()))
+            for each in self._instruments.devices
+        }
+
+
+def _name(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/comm").read_text(encoding="utf-8", errors="replace").strip()
+    except OSError:
+        return "a program"

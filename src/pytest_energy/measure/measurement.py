@@ -1,0 +1,399 @@
+"""One test's measurement from end to end: lock, instruments, rounds, verdict, record."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+
+from pytest_energy.baselines.baseline import Baselines
+from pytest_energy.baselines.regression import compared
+from pytest_energy.carbon.intensity import Intensity
+from pytest_energy.errors import EnergyError, InputError
+from pytest_energy.limits.budget import Budget, MaxIncrease, Scope, base_limit
+from pytest_energy.limits.resolve import MachineClass
+from pytest_energy.measure.candidates import Contest, compared_record
+from pytest_energy.measure.conditions import Watch
+from pytest_energy.measure.coverage import Coverage, GpusInUse, cover, found_late
+from pytest_energy.measure.explanation import Surroundings
+from pytest_energy.measure.in_use import find_gpus_in_use, offer_of
+from pytest_energy.measure.judgement import Bench, Job, Judgement, test_record
+from pytest_energy.measure.meter import Meter
+from pytest_energy.measure.no_work import BUSY_FACTOR, SLOW_SECONDS, no_work, work_elsewhere
+from pytest_energy.measure.pairs import run_turns
+from pytest_energy.measure.peers import Connects
+from pytest_energy.measure.protocol import (
+    CPU_WARMUP_SECONDS,
+    WARMUP_SECONDS,
+    Limits,
+    Round,
+    Units,
+    run_rounds,
+    run_window,
+)
+from pytest_energy.measure.self_check import SelfCheck, disagreement, warning
+from pytest_energy.measure.watcher import Lookout
+from pytest_energy.record import machine
+from pytest_energy.record.lock import CPU, DEFAULT_FOLDER, Locks
+from pytest_energy.record.schema import GpuRecord, MachineRecord, TestRecord
+from pytest_energy.sensors.accelerators import DeviceUse, devices_in_use
+from pytest_energy.sensors.base import Clock, Device, Kind, Provenance, Sensor
+from pytest_energy.sensors.discover import Choice, Instruments, discover
+from pytest_energy.sensors.proc_stat import busy_seconds
+from pytest_energy.sensors.workers import PER_WORKER
+
+__tracebackhide__ = True  # a failing test's traceback ends in the user's lines
+
+
+class AlreadyMeasuring(EnergyError):
+    """A measurement was asked for inside another one."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "a measurement is already under way, and two would count each other's energy: measure "
+            "one after the other, and ask for the energy fixture as the test's argument"
+        )
+
+
+@dataclass(frozen=True)
+class GateSettings:
+    """What the gate takes from the user's settings."""
+
+    choice: Choice
+    limits: Limits
+    intensity: Intensity | None
+    require_measured: bool
+    lock_folder: Path | None = None
+    baselines: Baselines = field(default_factory=Baselines)
+    max_increase: MaxIncrease | None = None
+    added_sensors: tuple[Sensor, ...] = ()
+
+
+class Gate:
+    """Measures and judges, one job at a time on each device.
+
+    Making one probes the instruments, which takes about half a second with a GPU. `clock` and the
+    CUDA_VISIBLE_DEVICES of this process are its surroundings. Raises ValueError for a GPU that
+    --energy-gpus names and isn't there, or where the lock can't be taken. `say` takes a sentence
+    about a long wait for the lock.
+    """
+
+    def __init__(self, settings: GateSettings, clock: Clock, say: Callable[[str], None]) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._busy = False
+        folder = settings.lock_folder or DEFAULT_FOLDER
+        try:
+            self._locks = Locks(folder, say)
+            with self._locks.hold([CPU]):
+                pass  # whether a lock can be taken
+        except OSError as error:
+            raise InputError(
+                f"the lock folder can't be used: {error.filename}: "
+                f"{error.strerror}; make that folder writable for all its users, or name another "
+                "with --energy-lock-folder"
+            ) from None
+        # A busy core beside it is nothing that a measured test wants; a worker with a GPU of its
+        # own reads that alone.
+        with self._locks.hold([] if self._is_pinned else [CPU], "a search for instruments"):
+            self.instruments: Instruments = discover(
+                settings.choice,
+                os.environ.get("CUDA_VISIBLE_DEVICES"),
+                clock,
+                settings.added_sensors,
+            )
+        found = self.instruments
+        self._meter = Meter(found.counters, found.cpu_time, busy_seconds, clock, Lookout())
+        self._self_check = SelfCheck(found, clock)
+        self._connects = Connects()
+        self._held_before = DeviceUse()
+
+    @property
+    def machine(self) -> MachineRecord:
+        """The hardware, with what was found about it so far."""
+        checks = self._self_check.found
+        sentence = tuple(filter(None, map(warning, checks)))
+        hardware = self._hardware
+        return replace(hardware, notes=(*hardware.notes, *sentence), self_checks=checks)
+
+    @cached_property
+    def _hardware(self) -> MachineRecord:
+        return machine.machine(
+            [_gpu_record(each) for each in self.instruments.devices],
+            self.instruments.notes,
+        )
+
+    @cached_property
+    def machine_class(self) -> MachineClass:
+        """The processor, and the GPUs that this process may use."""
+        mine = {each.board.index for each in self.instruments.candidates}
+        gpus = [each for each in self.instruments.devices if each.index in mine]
+        return MachineClass(
+            self._hardware.cpu, tuple((gpu.name, gpu.power_limit_watts) for gpu in gpus)
+        )
+
+    @cached_property
+    def versions(self) -> dict[str, str]:
+        return machine.versions(self.instruments.versions)
+
+    def close(self) -> None:
+        self.instruments.close()
+
+    def rounds(
+        self, job: Job, progress: Callable[[Sequence[Round]], None]
+    ) -> Generator[int, Units, tuple[TestRecord, ...]]:
+        """The protocol: yields for each call of the work, and is sent what it did.
+
+        `progress` is called with all rounds so far after each one. Gives a record for each budget.
+        """
+        watch = Watch(self.instruments, self._connects)
+        with self._exclusively(job) as around_us, self._checking_itself():
+            rounds, bench = yield from run_rounds(
+                self._meter,
+                self._clock,
+                self._settings.limits,
+                [channel.name for channel in self.instruments.channels],
+                self._warmup_seconds(job),
+                job.cycle,
+                lambda: self._appoint([job])[0],
+                _watched(watch, progress),
+            )
+            self._look_for_late_use([bench])
+        warmup = [each for each in rounds if each.warmup]
+        around = _surroundings(watch, job, rounds, rounds[1:])
+        return self._records(_noted(job, around_us), bench, warmup, around)
+
+    def turns(
+        self,
+        jobs: Sequence[Job],
+        labels: Sequence[str],
+        max_increase: float,
+        progress: Callable[[Sequence[Round]], None],
+    ) -> Generator[int, Units, tuple[TestRecord, ...]]:
+        """Several works in turns, the reference first: yields the index of the one to call.
+
+        jobs: one for each work; they differ in their names. Gives the records of all but the
+        reference, whose figures are in each.
+        """
+        first = jobs[0]
+        watch = Watch(self.instruments, self._connects)
+        with self._exclusively(first) as around_us, self._checking_itself():
+            rounds, contest = yield from run_turns(
+                self._meter,
+                self._clock,
+                self._settings.limits,
+                [channel.name for channel in self.instruments.channels],
+                self._warmup_seconds(first),
+                first.cycle,
+                len(jobs),
+                lambda: Contest(tuple(labels), self._appoint(jobs), max_increase),
+                _watched(watch, progress),
+            )
+            self._look_for_late_use(contest.benches)
+        warmup = [[each for each in mine if each.warmup] for mine in rounds]
+        around = _surroundings(watch, first, [], [each for mine in rounds for each in mine[1:]])
+        reference, *candidates = (
+            self._records(
+                _noted(job, around_us), bench, before, replace(around, problem=_no_work(job, mine))
+            )
+            for job, bench, before, mine in zip(jobs, contest.benches, warmup, rounds, strict=True)
+        )
+        found = [
+            compared_record(
+                mine, its, contest.comparisons.get(label), (labels[0], label), max_increase
+            )
+            for label, records in zip(labels[1:], candidates, strict=True)
+            for mine, its in zip(records, reference, strict=True)
+        ]
+        found[0] = replace(found[0], notes=(*found[0].notes, *contest.ranking()))
+        return tuple(found)
+
+    def window(self, job: Job) -> Generator[int, Units, tuple[TestRecord, ...]]:
+        """One long run: yields once for the work, and is sent what it did."""
+        names = [channel.name for channel in self.instruments.channels]
+        watch = Watch(self.instruments, self._connects)
+        watch.look()
+        with self._exclusively(job) as around_us:
+            rounds, bench = yield from run_window(
+                self._meter, names, lambda: self._appoint([job])[0]
+            )
+        around = _surroundings(watch, job, rounds, rounds)
+        return self._records(_noted(job, around_us), bench, (), around)
+
+    def unmeasured(self, job: Job, reason: str) -> tuple[TestRecord, ...]:
+        """The records of a test that ended before there was anything to judge."""
+        return self._records(
+            job,
+            Bench(
+                tuple(
+                    self._judgement(job, each, Coverage(each.scope, (), (), "", reason))
+                    for each in job.budgets
+                )
+            ),
+            (),
+            Surroundings(),
+        )
+
+    def _warmup_seconds(self, job: Job) -> float:
+        """Short where only CPU time is counted."""
+        may_gate = self.instruments.channels
+        if all(each.covers_cpu_alone for each in job.budgets):
+            may_gate = tuple(each for each in may_gate if each.kind is not Kind.GPU)
+        if all(each.provenance is Provenance.ESTIMATED for each in may_gate):
+            return CPU_WARMUP_SECONDS
+        counted = all(each.counts_cpu_time for each in job.budgets)
+        return CPU_WARMUP_SECONDS if counted else WARMUP_SECONDS
+
+    def _appoint(self, jobs: Sequence[Job]) -> tuple[Bench, ...]:
+        """What is judged of each, once warm-up is over; they have their budgets in common."""
+        self._self_check.end()
+        coverages = self._coverages(jobs[0].budgets)
+        return tuple(
+            Bench(
+                tuple(
+                    self._judgement(job, budget, coverage)
+                    for budget, coverage in zip(job.budgets, coverages, strict=True)
+                )
+            )
+            for job in jobs
+        )
+
+    def _judgement(self, job: Job, budget: Budget, coverage: Coverage) -> Judgement:
+        limit = budget.limit
+        base = None if limit is None else base_limit(limit, self._settings.intensity)
+        return Judgement(budget, job.unit_of(budget), coverage, base, job.cycle)
+
+    def _records(
+        self, job: Job, bench: Bench, warmup: Sequence[Round], around: Surroundings
+    ) -> tuple[TestRecord, ...]:
+        return tuple(self._record(job, each, warmup, around) for each in bench.judgements)
+
+    def _record(
+        self, job: Job, judgement: Judgement, warmup: Sequence[Round], around: Surroundings
+    ) -> TestRecord:
+        """The verdict against the limit, then that against the baseline."""
+        record = test_record(job, judgement, warmup, around, self._settings.intensity)
+        if job.is_compared:  # with its reference, which says more than another day
+            return record
+        asked = judgement.budget.max_increase or self._settings.max_increase or MaxIncrease()
+        return compared(record, self.machine, self._settings.baselines, asked)
+
+    @property
+    def _is_pinned(self) -> bool:
+        """Whether this process has a GPU of its own, beside others that have theirs."""
+        return self._settings.choice.gpus.mode == PER_WORKER
+
+    def turn(self, budgets: Sequence[Budget], what: str) -> AbstractContextManager[str]:
+        """All that a measurement under these budgets must have for itself, until the end of this.
+
+        A turn inside another one of this process waits for nothing.
+        """
+        found = self.instruments
+        if self._is_pinned and all(_on_gpu(each).scope is Scope.GPU for each in budgets):
+            devices = [each.board.uuid for each in found.candidates]
+        else:
+            devices = [CPU, *(each.id for each in found.devices)]
+        return self._locks.hold(devices, what)
+
+    @contextmanager
+    def _exclusively(self, job: Job) -> Iterator[str]:
+        if self._busy:
+            raise AlreadyMeasuring
+        self._busy = True
+        try:
+            # The protocol's clock starts inside, so that waiting counts in no limit.
+            with self.turn(job.budgets, job.test_id) as around_us, self._connects:
+                self._held_before = devices_in_use()
+                if self.instruments.activity is not None:
+                    self.instruments.activity.begin()
+                yield around_us
+        finally:
+            self._busy = False
+
+    @contextmanager
+    def _checking_itself(self) -> Iterator[None]:
+        """From here until `_appoint` ends it after warm-up, or the work raises."""
+        self._self_check.begin()
+        try:
+            yield
+        finally:
+            self._self_check.end()
+
+    def _look_for_late_use(self, benches: Sequence[Bench]) -> None:
+        """A GPU that was first used after warm-up isn't in the figure, which then is none."""
+        in_use = self._in_use(devices_in_use())
+        for each in (judgement for bench in benches for judgement in bench.judgements):
+            if not each.budget.covers_cpu_alone and not each.coverage.problem:
+                late = found_late(each.coverage, in_use)
+                each.coverage = replace(each.coverage, problem=late)
+
+    def _in_use(self, held: DeviceUse) -> GpusInUse:
+        mode = self._settings.choice.gpus.mode
+        return find_gpus_in_use(self.instruments, mode, held, self._held_before)
+
+    def _coverages(self, budgets: Sequence[Budget]) -> list[Coverage]:
+        held = devices_in_use()
+        in_use = self._in_use(held)
+        offer = offer_of(self.instruments)
+        if self._is_pinned:
+            budgets = [_on_gpu(each) for each in budgets]
+        required = self._settings.require_measured
+        covered = [cover(each, in_use, held, offer, require_measured=required) for each in budgets]
+        checks = self._self_check.found
+        return [
+            replace(each, problem=each.problem or disagreement(checks, each.gated_names))
+            for each in covered
+        ]
+
+
+def _noted(job: Job, note: str) -> Job:
+    return replace(job, notices=(*job.notices, note)) if note else job
+
+
+def _watched(
+    watch: Watch, progress: Callable[[Sequence[Round]], None]
+) -> Callable[[Sequence[Round]], None]:
+    """Tells of progress, and looks who else is on the GPUs, after each round or turn."""
+
+    def after(rounds: Sequence[Round]) -> None:
+        watch.look()
+        progress(rounds)
+
+    return after
+
+
+def _surroundings(
+    watch: Watch, job: Job, rounds: Sequence[Round], watched: Sequence[Round]
+) -> Surroundings:
+    """What was seen around the rounds of one work; of `watched`, whom they talked to."""
+    return replace(
+        watch.end(),
+        problem=_no_work(job, rounds) if rounds else "",
+        elsewhere=work_elsewhere(watch.peers(), watched),
+    )
+
+
+def _no_work(job: Job, rounds: Sequence[Round]) -> str:
+    """Why these rounds of one work hold none; quick calls are held against empty ones."""
+    last = rounds[-1]
+    is_quick = last.window.seconds < BUSY_FACTOR * SLOW_SECONDS * last.calls
+    return no_work(rounds, job.empty_call_seconds() if is_quick else 0.0)
+
+
+def _on_gpu(budget: Budget) -> Budget:
+    """What a worker with a GPU of its own takes "auto" for."""
+    is_open = budget.scope is Scope.AUTO and not budget.counts_cpu_time
+    return replace(budget, scope=Scope.GPU) if is_open else budget
+
+
+def _gpu_record(gpu: Device) -> GpuRecord:
+    return GpuRecord(
+        name=gpu.name,
+        uuid=gpu.id,
+        power_limit_watts=gpu.power_limit_watts,
+        channel=gpu.channel,
+        mig=gpu.partition,
+    )

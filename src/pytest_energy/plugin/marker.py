@@ -1,0 +1,319 @@
+"""The marker is a function: its signature and docstring are its help."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_energy.errors import InputError
+from pytest_energy.limits.budget import ONE_PER_CALL, Budget, Declaration, MaxIncrease, Scope
+from pytest_energy.limits.checks import fraction
+from pytest_energy.limits.limit import LARGEST_COUNT, LimitError, Quantity, parse_limit
+from pytest_energy.limits.resolve import Subject
+from pytest_energy.plugin.measured_tests import MARKER as NAME
+from pytest_energy.plugin.measured_tests import asks_for_fixture, test_id
+from pytest_energy.sensors.base import Provenance
+from pytest_energy.units import plural
+
+EXAMPLE = f'@pytest.mark.{NAME}("2.1 Wh / 1000 queries", count=32)'
+
+#: Arguments of later versions, refused by name, because they would have no effect.
+_LATER = {
+    "tolerance": "set it for all tests, under [defaults] in energy-budgets.toml",
+    "max_seconds": "set it for all tests, with --energy-max-seconds or under [defaults] in "
+    "energy-budgets.toml",
+}
+
+
+class MarkerError(InputError):
+    """A marker that can't be used; the message names the value, why, and an example that works."""
+
+
+def energy_budget(
+    limit: str | None = None,
+    *,
+    id: str | None = None,  # the name that users write
+    task: str | None = None,
+    model: str | None = None,
+    count: int = 1,
+    scope: str = "auto",
+    max_increase: float | str | None = None,
+    method: str | None = None,
+    labels: Mapping[str, str | int | float | bool] | None = None,
+) -> Declaration:
+    """Measure the energy of this test and fail it over the limit.
+
+    limit: "2.1 Wh / 1000 queries", "35 mJ / token", "0.5 gCO2e per 1k queries" or
+    "120 cpu-ms / query". Without one, energy-budgets.toml is asked; where it has none either, the
+    test is measured and the line to paste is printed.
+    id: the budget of energy-budgets.toml that holds. task, model: what is measured; budgets of the
+    file are found by them too. labels: more of it, for tables and records.
+    count: how many of the limit's units one run of the test's body does.
+    scope: "gpu", "cpu", "all" (every counter), "machine" (a plugin's sensor of the whole
+        machine), or "auto": gpu when one is in use, else cpu.
+    max_increase: by how much it may rise over its baseline, as "5 %" or 0.05.
+    method: the evidence that the limit is for, "measured", "integrated" or "estimated"; a figure
+    that comes about in another way is not judged by it.
+    """
+    try:
+        parsed = None if limit is None else parse_limit(limit)
+    except LimitError as error:
+        raise MarkerError(str(error)) from None
+    for name, value in (("id", id), ("task", task), ("model", model)):
+        if value is not None and (not isinstance(value, str) or not value.strip()):
+            raise MarkerError(f'{name}={value!r} is not a name; for example {name}="gpt2"')
+    if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+        raise MarkerError(
+            f"count={count!r} is not a whole number of units from 1 up; for example {EXAMPLE}"
+        )
+    if count > LARGEST_COUNT:
+        raise MarkerError(f"count is larger than {LARGEST_COUNT:g}; for example {EXAMPLE}")
+    if scope not in list(Scope):
+        raise MarkerError(
+            f"scope={scope!r} is not known: "
+            'write scope="gpu", scope="cpu", scope="all", scope="machine" or leave it out'
+        )
+    chosen = Scope(scope)
+    if parsed and parsed.quantity is Quantity.CPU_TIME and chosen not in (Scope.AUTO, Scope.CPU):
+        raise MarkerError(
+            f"scope={scope!r} with limit {limit!r}: CPU time is counted on the CPU; "
+            'leave scope out or write scope="cpu"'
+        )
+    if method is not None and method not in list(Provenance):
+        raise MarkerError(
+            f"method={method!r} is not known: "
+            'write method="measured", method="integrated", method="estimated" or leave it out'
+        )
+    if parsed and parsed.quantity is Quantity.CPU_TIME and method is not None:
+        raise MarkerError(
+            f"method={method!r} with limit {limit!r}: CPU time is counted in one way only; "
+            "leave method out"
+        )
+    return Declaration(
+        limit=parsed,
+        id=id,
+        task=task,
+        model=model,
+        count=count,
+        scope=chosen,
+        max_increase=_max_increase(max_increase),
+        method=None if method is None else Provenance(method),
+        labels=_labels(labels),
+    )
+
+
+def _max_increase(value: object) -> MaxIncrease | None:
+    if value is None:
+        return None
+    try:
+        return MaxIncrease(fraction(value))
+    except ValueError as error:
+        raise MarkerError(
+            f'max_increase={value!r}: {error}; for example max_increase="5 %"'
+        ) from None
+
+
+def _labels(labels: object) -> dict[str, str | int | float | bool]:
+    if labels is None:
+        return {}
+    if not isinstance(labels, Mapping) or not all(
+        isinstance(key, str)
+        and (
+            isinstance(value, str | bool)
+            or (isinstance(value, int) and abs(value) < 1 << 63)
+            or (isinstance(value, float) and math.isfinite(value))
+        )
+        for key, value in labels.items()
+    ):
+        raise MarkerError(
+            f"labels={labels!r} is not a dict of names to plain values; "
+            'for example labels={"dtype": "bf16", "batch": 8}'
+        )
+    return {str(key): _plain(value) for key, value in labels.items()}
+
+
+def _plain(value: str | int | float | bool) -> str | int | float | bool:
+    """The plain value of an enum member or another subclass, as it is stored and pasted."""
+    for plain in (bool, str, int, float):
+        if isinstance(value, plain):
+            return plain(value) if plain is not str else str.__str__(value)
+    return value
+
+
+def declaration_of(item: pytest.Item) -> Declaration | None:
+    """What the nearest marker declares, or None without one.
+
+    Raises MarkerError for a marker that can't be used, with its file and line.
+    """
+    nearest = next(iter(item.iter_markers_with_node(NAME)), None)
+    if nearest is None:
+        return None
+    node, mark = nearest
+    origin = _origin(node, item, mark)
+    try:
+        declaration = _called(mark)
+        check_measurable(item)
+        if asks_for_fixture(item) and declaration.count is not None:
+            raise MarkerError(
+                f"count={declaration.count} in the marker of a test that asks for the energy "
+                f"fixture, which counts itself: write energy.measure(call, "
+                f"count={declaration.count})"
+            )
+    except MarkerError as error:
+        raise MarkerError(f"energy_budget ({origin}): {error}") from None
+    increase = declaration.max_increase
+    if increase is not None:
+        increase = replace(increase, origin=origin)
+    return replace(declaration, origin=origin, max_increase=increase)
+
+
+def check_measurable(item: pytest.Item) -> None:
+    """Raises MarkerError for what pytest doesn't call as a function."""
+    if not isinstance(item, pytest.Function) or _is_unittest(item):
+        raise MarkerError(
+            f"{_kind(item)} can't be measured, because pytest does not call it as a function; "
+            f"write a plain function: {EXAMPLE} above def test_...():"
+        )
+
+
+def subject_of(item: pytest.Item, declaration: Declaration) -> Subject:
+    """What the entries of a budgets file are compared with."""
+    if declaration.model:
+        return Subject(test_id(item), frozenset({declaration.model}))
+    models: set[str] = set()
+    callspec = getattr(item, "callspec", None)
+    if callspec is not None:
+        # An id can't be split at its dashes: names of models contain dashes too.
+        models |= {callspec.id, *(str(each) for each in getattr(callspec, "_idlist", ()))}
+        models |= {each for each in callspec.params.values() if isinstance(each, str)}
+    return Subject(test_id(item), frozenset(models))
+
+
+def _called(mark: pytest.Mark) -> Declaration:
+    signature = inspect.signature(energy_budget)
+    for name, value in mark.kwargs.items():
+        if name in signature.parameters:
+            continue
+        if name in _LATER:
+            raise MarkerError(
+                f"{name}={value!r} isn't supported yet: {_LATER[name]}; for example {EXAMPLE}"
+            )
+        raise MarkerError(
+            f"unknown keyword {name}={value!r}; known are {', '.join(signature.parameters)}: "
+            f"{EXAMPLE}"
+        )
+    if len(mark.args) > 1 or (mark.args and "limit" in mark.kwargs):
+        extra = mark.args[1] if len(mark.args) > 1 else mark.kwargs["limit"]
+        raise MarkerError(f"a second limit {extra!r}; a marker has one: {EXAMPLE}")
+    declaration = energy_budget(*mark.args, **mark.kwargs)
+    return replace(
+        declaration,
+        count=declaration.count if "count" in mark.kwargs else None,
+        scope=declaration.scope if "scope" in mark.kwargs else None,
+    )
+
+
+def check_counted(declaration: Declaration, budgets: Sequence[Budget]) -> None:
+    """Check that the units of each limit are counted, for a test whose body is the work.
+
+    Raises MarkerError for a limit whose units are not counted.
+    """
+    counted = {"call" if each.unit in ONE_PER_CALL else each.unit for each in budgets}
+    if len(counted) > 1:
+        origins = " and ".join(f"{each.unit} ({each.origin})" for each in budgets)
+        raise MarkerError(
+            f"energy_budget: the limits of this test are per {origins}, and one count can't count "
+            "both: count in the test with the energy fixture, "
+            "energy.measure(call, count=32, tokens=count_tokens)"
+        )
+    for budget in budgets:
+        if declaration.count is None and budget.unit not in ONE_PER_CALL and budget.limit:
+            text = budget.limit.text
+            raise MarkerError(
+                f'energy_budget ({budget.origin}): limit "{text}" is per {budget.unit}, and '
+                f"{plural(budget.unit)} are not counted: add how many one run of the body does: "
+                f'@pytest.mark.{NAME}("{text}", count=128), '
+                "or count in the test with the energy fixture"
+            )
+
+
+def _is_unittest(item: pytest.Function) -> bool:
+    # Not imported from _pytest.unittest: the class's name is the same in every pytest.
+    return any(cls.__name__ == "TestCaseFunction" for cls in type(item).__mro__)
+
+
+def _kind(item: pytest.Item) -> str:
+    if isinstance(item, pytest.Function):
+        return "a unittest.TestCase method"
+    if type(item).__name__ == "DoctestItem":
+        return "a doctest"
+    return f"an item of type {type(item).__name__}"
+
+
+def _origin(node: Any, item: pytest.Item, mark: pytest.Mark) -> str:
+    """file:line of the marker, or of the test where the marker isn't spelled out in a file."""
+    path = Path(getattr(node, "path", item.path))
+    try:
+        shown = path.relative_to(item.config.rootpath).as_posix()
+    except ValueError:
+        shown = path.name
+    first_line = None
+    if isinstance(node, pytest.Item) and item.location[1] is not None:
+        first_line = item.location[1] + 1
+    line = _marker_line(path, node.name, first_line, mark) or first_line
+    return f"{shown}:{line}" if line else shown
+
+
+def _marker_line(path: Path, name: str, first_line: int | None, mark: pytest.Mark) -> int | None:
+    """The line where the module, the class `name` or the function on `first_line` is marked."""
+    try:
+        tree = ast.parse(path.read_bytes())
+    except (OSError, SyntaxError, ValueError):
+        return None
+    for owner in ast.walk(tree):
+        match owner:
+            case ast.FunctionDef() | ast.AsyncFunctionDef():
+                starts = min([owner.lineno, *(each.lineno for each in owner.decorator_list)])
+                places: list[ast.expr] = owner.decorator_list if starts == first_line else []
+            case ast.ClassDef() if first_line is None and owner.name == name:
+                places = [*owner.decorator_list, *_pytestmarks(owner.body)]
+            case ast.Module() if first_line is None and path.name == Path(name).name:
+                places = _pytestmarks(owner.body)
+            case _:
+                continue
+        lines = [line for place in places for line in _lines_of(place, mark)]
+        if lines:
+            return lines[0] if len(lines) == 1 else None
+    return None
+
+
+def _lines_of(place: ast.expr, mark: pytest.Mark) -> list[int]:
+    """Lines on which an expression spells out this marker, with the same limit."""
+    called = {id(each.func): each for each in ast.walk(place) if isinstance(each, ast.Call)}
+    lines = []
+    for each in ast.walk(place):
+        if isinstance(each, ast.Attribute) and each.attr == NAME:
+            call = called.get(id(each))
+            written = call.args[0] if call and call.args else None
+            given = mark.args[0] if mark.args else None
+            if not isinstance(written, ast.Constant) or written.value == given:
+                lines.append(each.lineno)
+    return lines
+
+
+def _pytestmarks(body: list[ast.stmt]) -> list[ast.expr]:
+    return [
+        statement.value
+        for statement in body
+        if isinstance(statement, ast.Assign)
+        and any(
+            isinstance(each, ast.Name) and each.id == "pytestmark" for each in statement.targets
+        )
+    ]

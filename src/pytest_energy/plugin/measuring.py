@@ -1,0 +1,211 @@
+"""How tests are measured: the session's instruments, and what one run of one test gathers."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_energy.limits.budget import DEFAULT_UNIT, Budget, Declaration, Scope
+from pytest_energy.limits.resolve import Resolution
+from pytest_energy.plugin import marker
+from pytest_energy.plugin.measured_tests import is_measured, test_id
+from pytest_energy.plugin.overheads import overheads_of
+from pytest_energy.plugin.progress import ProgressLine, say
+from pytest_energy.plugin.sensors import added_sensors
+from pytest_energy.plugin.settings import Settings
+from pytest_energy.sensors import clock
+
+if TYPE_CHECKING:
+    from pytest_energy.measure.calls import Steps
+    from pytest_energy.measure.judgement import Job
+    from pytest_energy.measure.measurement import Gate
+    from pytest_energy.plugin.fixture import Energy
+    from pytest_energy.record.schema import TestRecord
+
+
+class Instruments:
+    """The instruments of this session, found when the first test needs them."""
+
+    def __init__(self, config: pytest.Config, settings: Settings) -> None:
+        self._config = config
+        self._settings = settings
+        self._found: Gate | None = None
+
+    def find(self) -> Gate:
+        """Raises InputError for settings that this machine cannot meet."""
+        if self._found is None:
+            from pytest_energy.measure.measurement import Gate, GateSettings
+            from pytest_energy.measure.protocol import Limits
+            from pytest_energy.sensors.base import Clock
+
+            settings = self._settings
+            self._found = Gate(
+                GateSettings(
+                    settings.choice,
+                    Limits(settings.max_rounds, settings.max_seconds),
+                    settings.intensity,
+                    settings.require_measured,
+                    settings.lock_folder,
+                    settings.baselines,
+                    settings.max_increase,
+                    added_sensors(self._config),
+                ),
+                Clock(clock.now, clock.sleep),
+                functools.partial(say, self._config),
+            )
+        return self._found
+
+    def reserve(self, item: pytest.Item) -> AbstractContextManager[Any]:
+        """The locks of a whole test that pytest-timeout limits, whose timer starts inside.
+
+        What is wrong with the marker or the instruments is reported later.
+        """
+        if self._settings.disable or not is_measured(item) or not _has_timeout(item):
+            return nullcontext()
+        try:
+            declaration = marker.declaration_of(item) or Declaration()
+            scope = declaration.scope or Scope.AUTO
+            return self.find().turn([Budget(declaration.limit, scope=scope)], test_id(item))
+        except ValueError:
+            return nullcontext()
+
+    def progress(self, test: str) -> ProgressLine:
+        """The line on the terminal for a test that takes long."""
+        manager = self._config.pluginmanager
+        return ProgressLine(
+            manager.get_plugin("terminalreporter"),
+            manager.get_plugin("capturemanager"),
+            test,
+            self._settings.max_rounds,
+        )
+
+    def close(self) -> None:
+        """Let go of the instruments."""
+        if self._found is not None:
+            self._found.close()
+
+
+@dataclass(kw_only=True)
+class TestRun:
+    """What one run of one test gathers; `attempt` counts reruns from 1."""
+
+    __test__ = False  # pytest would collect the class by its name
+
+    item: pytest.Item
+    instruments: Instruments
+    resolution: Resolution
+    attempt: int
+    uses_fixture: bool
+    """Whether the test says itself what is measured; else its body is."""
+    energy: Energy = field(init=False)
+    records: list[TestRecord] = field(default_factory=list)
+    looping: bool = False
+    """Whether the body itself is being measured."""
+    failure: str = ""
+    """What the body itself ended in, where it failed."""
+    ended: bool = False
+    """Whether the body has ended, so that its own report comes next and not a subtest's."""
+    reported: bool = False
+
+    def rounds(self, name: str | None, units: Sequence[str], cycle: int) -> Steps:
+        """Measure by the protocol; `cycle` calls see each input once."""
+        __tracebackhide__ = True
+        progress = self.instruments.progress(self.item.nodeid)
+        job = self._job(name, units, cycle)
+        try:
+            self.records += yield from self.instruments.find().rounds(job, progress)
+        finally:
+            progress.clear()
+
+    def interleaved(
+        self,
+        names: Sequence[str],
+        units: Sequence[str],
+        cycle: int,
+        labels: Sequence[str],
+        max_increase: float,
+    ) -> Steps:
+        """Measure several functions in turn, A B B A, the reference first."""
+        __tracebackhide__ = True
+        jobs = [replace(self._job(each, units, cycle), is_compared=True) for each in names]
+        progress = self.instruments.progress(self.item.nodeid)
+        try:
+            found = self.instruments.find()
+            self.records += yield from found.turns(jobs, labels, max_increase, progress)
+        finally:
+            progress.clear()
+
+    def window(self, name: str | None, units: Sequence[str]) -> Steps:
+        """Measure one long run."""
+        __tracebackhide__ = True
+        self.records += yield from self.instruments.find().window(self._job(name, units, 1))
+
+    def complete(self, reason: str) -> None:
+        """Record as unmeasured what was begun, or asked for, and has no record."""
+        begun = self.energy.names or {None}
+        for name in begun - {each.name for each in self.records}:
+            job = self._job(name, [DEFAULT_UNIT], 1)
+            self.records += self.instruments.find().unmeasured(job, reason)
+
+    def report(self) -> dict[str, Any]:
+        """The plain data that a report carries to the writer of the record."""
+        from pytest_energy.record.schema import to_plain
+
+        found = self.instruments.find()
+        return {
+            "tests": [
+                to_plain(replace(self._full(each), failure=self.failure)) for each in self.records
+            ],
+            "machine": to_plain(found.machine),
+            "versions": found.versions,
+        }
+
+    def _job(self, name: str | None, units: Sequence[str], cycle: int) -> Job:
+        from pytest_energy.measure.calls import empty_call_seconds
+        from pytest_energy.measure.judgement import Job
+
+        found = self.resolution
+        return Job(
+            test_id(self.item),
+            found.declaration,
+            found.budgets,
+            tuple(units),
+            name,
+            self.attempt,
+            cycle,
+            (*found.notices, *overheads_of(self.item)),
+            empty_call_seconds=empty_call_seconds,
+        )
+
+    def _full(self, record: TestRecord) -> TestRecord:
+        """The record with what the fixture adds: notes, and the FLOPs of one more call."""
+        notes = [*record.notes, *self.energy.notes.get(record.name, ())]
+        counted, explanation = self.energy.flops.get(record.name), record.explanation
+        if counted is not None and explanation is not None:
+            from pytest_energy.measure.flops import why_none
+
+            units = counted.units.get(record.unit, 0.0)
+            if counted.problem or not counted.flops or not units:
+                notes.append(counted.problem or why_none())
+            else:
+                explanation = replace(explanation, flops_per_unit=counted.flops / units)
+        return replace(record, notes=tuple(notes), explanation=explanation)
+
+
+def _has_timeout(item: pytest.Item) -> bool:
+    """Whether pytest-timeout limits the time of this test."""
+    config = item.config
+    if not config.pluginmanager.hasplugin("timeout"):
+        return False
+    return bool(
+        item.get_closest_marker("timeout")
+        or config.getoption("timeout", None)
+        or config.getini("timeout")
+        or os.environ.get("PYTEST_TIMEOUT")
+    )

@@ -1,0 +1,129 @@
+"""Names and help of the options; plain data, because pytest reads them at every start."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import Any, NamedTuple
+
+from pytest_energy.baselines import BASELINES_FOLDER
+from pytest_energy.limits import BUDGETS_FILE
+
+ENVIRONMENT_PREFIX = "PYTEST_ENERGY_"
+#: How our own processes hand something to their children.
+INTERNAL_VARIABLES = ("PYTEST_ENERGY_COMPARE_FOLDER",)
+
+
+class Option(NamedTuple):
+    """A setting: an option of the command line, an environment variable, a key of the ini file."""
+
+    name: str
+    metavar: str
+    help: str
+
+    @property
+    def flag(self) -> str:
+        return "--energy-" + self.name.replace("_", "-")
+
+    @property
+    def variable(self) -> str:
+        return ENVIRONMENT_PREFIX + self.name.upper()
+
+    @property
+    def ini(self) -> str:
+        return "energy_" + self.name
+
+
+#: Each takes a value.
+OPTIONS = (
+    Option("gpus", "GPUS", "Measure these GPUs: auto, all, none, per-worker or INDEX,UUID (auto)"),
+    Option("pids", "PID,PID", "Count the CPU time of these processes too (a server under test)"),
+    Option("max_rounds", "N", "Measure at most N rounds a test (20)"),
+    Option("max_seconds", "SECONDS", "Measure a test for SECONDS at most, but for one round (60)"),
+    Option("fail_on", "VERDICTS", "Fail on VERDICTS, or on none (fail,unmeasured,inconclusive)"),
+    Option("require", "measured|any", "Reject figures without an energy counter, or accept any"),
+    Option("budgets", "PATH", f"Read limits from PATH ({BUDGETS_FILE} in the root folder)"),
+    Option("baselines", "PATH", f"Keep baselines in PATH ({BASELINES_FOLDER} in the root folder)"),
+    Option("max_increase", "PERCENT", "Fail a test that rises by more over its baseline (5 %)"),
+    Option("carbon_intensity", "INTENSITY", 'Derive carbon by INTENSITY, as in "300 gCO2e/kWh"'),
+    Option("country", "COUNTRY", "Derive carbon by CodeCarbon's data on COUNTRY, such as FRA"),
+    Option("region", "REGION", "Derive carbon by the data on a REGION of that country"),
+    Option("cpu_watts_per_core", "WATTS", "Estimate with WATTS a busy core (4), or with tdp"),
+    Option("cpu_counter_folder", "FOLDER", "Read the energy counters of the CPU in FOLDER"),
+    Option("lock_folder", "FOLDER", "Take turns with other runs by locks in FOLDER"),
+)
+DISABLE = Option("disable", "", "Run marked tests once, unmeasured")
+STRICT = Option("strict", "", "Fail on every verdict but pass")
+FLOPS = Option("flops", "", "Count torch's FLOPs in one more, unmeasured call of each test")
+#: On the command line flags; their twins hold true or false.
+SWITCHES = (DISABLE, STRICT, FLOPS)
+#: Options without twins: flag, what it takes, what pytest does with it, help.
+COMMAND_LINE_ONLY = (
+    ("--energy-json", "PATH", "store", "Write the run record to PATH"),
+    (
+        "--energy-report",
+        "FORMAT:PATH",
+        "append",
+        "Write a report to PATH (formats: csv, json, text, and those of plugins); repeatable",
+    ),
+    (
+        "--energy-update",
+        "MODE",
+        "store",
+        "Update the baselines: new (fills what is missing), add (appends this session) or reset",
+    ),
+)
+#: The heading of the options in pytest's help.
+HEADING = (
+    "energy budgets (each option is also PYTEST_ENERGY_NAME and ini energy_name, "
+    "except json, report and update)"
+)
+
+
+def option(name: str) -> Option:
+    """The option with this name."""
+    return next(each for each in OPTIONS if each.name == name)
+
+
+class Given(NamedTuple):
+    """What a user set, and where."""
+
+    value: str
+    origin: str
+
+
+def levels(asked: Option, config: Any, environment: Mapping[str, str]) -> list[Given | None]:
+    """What is set on the command line, in the environment and in the ini file; empty is unset."""
+    where = config.inipath.name if config.inipath else "the ini file"
+    found = (
+        Given(config.getoption(asked.ini), asked.flag),
+        Given(environment.get(asked.variable, ""), asked.variable),
+        Given(config.getini(asked.ini), f"{asked.ini} in {where}"),
+    )
+    return [Given(str(each.value), each.origin) if each.value else None for each in found]
+
+
+def given(asked: Option, config: Any, environment: Mapping[str, str]) -> Given | None:
+    """What holds: command line > environment > ini file."""
+    return next((each for each in levels(asked, config, environment) if each), None)
+
+
+def unknown_variables(environment: Mapping[str, str]) -> list[str]:
+    """A sentence for each variable that has our prefix and is unknown."""
+    known = {each.name.upper(): each.variable for each in (*OPTIONS, *SWITCHES)}
+    others = {ENVIRONMENT_PREFIX + flag[9:].upper(): flag for flag, *_ in COMMAND_LINE_ONLY}
+    messages = []
+    for name in sorted(environment):
+        if not name.startswith(ENVIRONMENT_PREFIX) or name in (
+            *known.values(),
+            *INTERNAL_VARIABLES,
+        ):
+            continue
+        near = get_close_matches(name.removeprefix(ENVIRONMENT_PREFIX), known, n=1)
+        hint = f"known: {', '.join(known.values())}"
+        if near:
+            hint = f"did you mean {known[near[0]]}?"
+        if name in others:
+            hint = f"write {others[name]} into PYTEST_ADDOPTS"
+        messages.append(f"{name}: unknown variable; {hint}")
+    return messages

@@ -1,0 +1,71 @@
+"""How a verdict becomes the outcome of a test: the failure, and the properties for JUnit."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_energy.report.printable import printable
+
+if TYPE_CHECKING:
+    from pytest_energy.record.schema import TestRecord
+    from pytest_energy.rules.verdict import Verdict
+
+
+# pytest.fail.Exception is public, but hidden from mypy by the way pytest attaches it.
+class EnergyFailure(pytest.fail.Exception):  # type: ignore[name-defined,misc]
+    """The energy verdict of a test whose body passed."""
+
+
+class EnergyUnused(pytest.fail.Exception):  # type: ignore[name-defined,misc]
+    """A test that asked for the energy fixture and measured nothing."""
+
+
+def fail_if_red(item: pytest.Item, records: Sequence[TestRecord], red: Collection[Verdict]) -> None:
+    """Write the verdicts into the item's properties. Raises EnergyFailure for those that fail."""
+    for record in records:
+        name = printable(_property_name(record, records))  # pytest writes it into XML as it is
+        item.user_properties.append((f"{name}.verdict", record.verdict))
+        if record.joules_per_unit is not None:
+            item.user_properties.append((f"{name}.joules_per_unit", record.joules_per_unit))
+    failed = [each for each in records if each.verdict in red]
+    if failed:
+        raise EnergyFailure(
+            "\n".join(printable(_message(each), lines=True) for each in failed), pytrace=False
+        )
+
+
+def forget_properties(item: pytest.Item) -> None:
+    """A rerun's properties replace those of the run before."""
+    item.user_properties[:] = [
+        each for each in item.user_properties if not each[0].startswith(("energy.", "energy["))
+    ]
+
+
+def is_misuse(error: BaseException) -> bool:
+    """Whether the test uses the fixture in a wrong way, so that its outcome is ERROR."""
+    from pytest_energy.measure.calls import EnergyUsageError
+    from pytest_energy.measure.measurement import AlreadyMeasuring
+
+    return isinstance(error, EnergyUnused | EnergyUsageError | AlreadyMeasuring)
+
+
+def _property_name(record: TestRecord, records: Sequence[TestRecord]) -> str:
+    """Different for each measurement, and for each limit of one where there are several."""
+    same = [each for each in records if each.name == record.name]
+    parts = [record.name] if record.name is not None else []
+    if len(same) > 1 and record.budget is not None:
+        parts.append(record.budget.limit)
+    return f"energy[{', '.join(parts)}]" if parts else "energy"
+
+
+def _message(record: TestRecord) -> str:
+    named = f"{record.name}: " if record.name else ""
+    reason = record.reason
+    if record.verdict not in ("fail", "inconclusive", "close"):
+        reason = f"{record.verdict}: {reason}"
+    is_over = record.verdict in ("fail", "inconclusive")
+    message = record.budget.message if record.budget is not None and is_over else ""
+    return f"energy: {named}{reason}" + (f"\n{message}" if message else "")

@@ -1,0 +1,68 @@
+"""What is shown while tests run: one line on a terminal for a long test, and long waits."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_energy.report.printable import printable
+from pytest_energy.sensors import clock
+
+if TYPE_CHECKING:
+    from pytest_energy.measure.protocol import Round
+
+AFTER_SECONDS = 2.0
+
+
+def say(config: pytest.Config, sentence: str) -> None:
+    """Show a sentence at once, also from a worker of pytest-xdist, which has the error output."""
+    sentence = printable(sentence)
+    reporter: Any = config.pluginmanager.get_plugin("terminalreporter")
+    capture: Any = config.pluginmanager.get_plugin("capturemanager")
+    with capture.global_and_fixture_disabled() if capture else nullcontext():
+        if reporter is not None and not hasattr(config, "workerinput"):
+            reporter.ensure_newline()
+            reporter.write_line(sentence)
+        else:
+            print(sentence, file=sys.__stderr__, flush=True)
+
+
+class ProgressLine:
+    """Called with all rounds so far after each one; draws over itself until cleared.
+
+    reporter and capture are pytest's terminal reporter and capture manager, or None without them.
+    """
+
+    def __init__(self, reporter: Any, capture: Any, test_id: str, max_rounds: int) -> None:
+        self._reporter: Any = reporter if reporter is not None and reporter.isatty else None
+        self._capture = capture
+        self._test_id = test_id
+        self._max_rounds = max_rounds
+        self._started = clock.now()
+        self._shown = False
+
+    def __call__(self, rounds: Sequence[Round]) -> None:
+        seconds = clock.now() - self._started
+        if self._reporter is None or seconds < AFTER_SECONDS:
+            return
+        measured = sum(1 for each in rounds if not each.warmup)
+        doing = f"round {measured} of at most {self._max_rounds}" if measured else "warm-up"
+        self._write(f"energy: {seconds:.0f} s, {doing}, {printable(self._test_id)}")
+
+    def clear(self) -> None:
+        """Leave an empty line to whoever writes next."""
+        if self._shown:
+            self._write("")
+
+    def _write(self, text: str) -> None:
+        writer = self._reporter._tw
+        uncaptured = self._capture.global_and_fixture_disabled if self._capture else nullcontext
+        with uncaptured():
+            if not self._shown:
+                self._reporter.ensure_newline()
+                self._shown = True
+            writer.write("\r\x1b[K" + text[: writer.fullwidth - 1], flush=True)

@@ -1,0 +1,105 @@
+"""`--energy-report FORMAT:PATH`: the reports that a run writes, in our formats and plugins'."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from pytest_energy.errors import EnergyError, InputError
+from pytest_energy.plugin.hookspec import call_each
+from pytest_energy.record.project_files import target, writing
+from pytest_energy.record.schema import RunRecord, write_text
+from pytest_energy.report.formats import Format, format_named, names
+
+OPTION = "--energy-report"
+HOOK = "pytest_energy_report_formats"
+
+
+@dataclass(frozen=True)
+class Report:
+    """One report that is written at the end of the session."""
+
+    format: str
+    render: Format
+    path: Path
+
+    def write(self, record: RunRecord) -> None:
+        """Raises EnergyError where it can't be made or written."""
+        try:
+            text = self.render(record)
+        except Exception as error:  # a plugin's format must not cost the verdicts
+            raise EnergyError(
+                f"report format {self.format!r} failed: {type(error).__name__}: {error}"
+            ) from error
+        with writing(self.path):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            write_text(self.path, text)
+
+
+def read_reports(config: pytest.Config, mistakes: list[str]) -> tuple[Report, ...]:
+    """The reports that were asked for; `mistakes` takes a sentence for each that can't be made."""
+    asked = config.getoption(OPTION) or ()
+    if not asked:
+        return ()
+    try:
+        added = _added(config)
+    except EnergyError as error:
+        mistakes.append(str(error))
+        return ()
+    found = []
+    for text in asked:
+        try:
+            found.append(_report(text, added, config))
+        except (EnergyError, OSError) as error:
+            mistakes.append(f"{OPTION}: {error}")
+    return tuple(found)
+
+
+def _report(text: str, added: Mapping[str, Format], config: pytest.Config) -> Report:
+    name, colon, path = text.partition(":")
+    if not colon:
+        name, path = Path(text).suffix.removeprefix("."), text
+    known = [*names(), *added]
+    if not colon and name not in known:
+        raise InputError(f"{text!r} names no format; write FORMAT:PATH, such as csv:{text}")
+    if name not in known:
+        raise InputError(f"unknown report format {name!r}; known: {', '.join(known)}")
+    if not path.strip():
+        raise InputError(f"{text!r} names no file; write FORMAT:PATH, such as {name}:report.txt")
+    render = added[name] if name in added else format_named(name)
+    return Report(name, render, target(Path(config.invocation_params.dir, path), config.rootpath))
+
+
+def _added(config: pytest.Config) -> dict[str, Format]:
+    """The formats of other plugins. Raises EnergyError for one that can't be taken."""
+    found: dict[str, Format] = {}
+    owners = dict.fromkeys(names(), "pytest-energy")
+    for plugin, formats in call_each(config, HOOK, config=config):
+        if isinstance(formats, Exception):
+            raise EnergyError(
+                f"{HOOK} of plugin {plugin!r} failed: {type(formats).__name__}: {formats}"
+            )
+        if not _is_formats(formats):
+            raise EnergyError(
+                f"{HOOK} of plugin {plugin!r} returned {type(formats).__name__}; expected a "
+                "mapping from names to functions"
+            )
+        assert isinstance(formats, Mapping)
+        for name, render in formats.items():
+            if name in owners:
+                raise EnergyError(
+                    f"{HOOK} of plugin {plugin!r}: report format {name!r} is taken by "
+                    f"{owners[name]}; choose another name"
+                )
+            found[name], owners[name] = render, f"plugin {plugin!r}"
+    return found
+
+
+def _is_formats(formats: object) -> bool:
+    return isinstance(formats, Mapping) and all(
+        isinstance(name, str) and isinstance(render, Callable)  # type: ignore[arg-type]
+        for name, render in formats.items()
+    )

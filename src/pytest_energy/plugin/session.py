@@ -1,0 +1,247 @@
+"""The hooks that gather what tests measured, also from xdist workers: summary and run record."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import pytest
+
+from pytest_energy.errors import EnergyError
+from pytest_energy.plugin.hookspec import call_each
+from pytest_energy.plugin.settings import Settings
+from pytest_energy.plugin.unused_budgets import BudgetUse
+from pytest_energy.record.project_files import writing
+from pytest_energy.report.printable import all_printable, printable
+from pytest_energy.sensors import clock
+
+if TYPE_CHECKING:
+    from pytest_energy.record.schema import RunRecord
+
+
+class Reporting:
+    """Gathers the plain data that reports carry, and writes it out once, at the end."""
+
+    def __init__(self, config: pytest.Config, settings: Settings, budget_use: BudgetUse) -> None:
+        self._config = config
+        self._settings = settings
+        self._budget_use = budget_use
+        self._uuid = str(uuid4())
+        self._started = datetime.fromtimestamp(clock.wall(), UTC)
+        self._began = clock.now()
+        self._reported: list[dict[str, Any]] = []
+        self._lost: list[str] = []
+        """Tests whose worker of pytest-xdist died while they ran."""
+        self._unwritten: list[str] = []
+        self._updated: tuple[str, ...] = ()
+        self._built: RunRecord | None = None
+
+    def add(self, plain: dict[str, Any]) -> None:
+        """Take what one test measured."""
+        self._reported.append(plain)
+
+    def pytest_report_teststatus(
+        self, report: pytest.TestReport
+    ) -> tuple[str, str, tuple[str, dict[str, bool]]] | None:
+        # A misused fixture is a mistake in the test, not a failure of the model under test.
+        if getattr(report, "energy_misuse", False) and report.outcome == "failed":
+            return "error", "E", ("ERROR", {"red": True})
+        return None
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if (plain := getattr(report, "energy", None)) is not None:
+            self.add(plain)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_handlecrashitem(self, crashitem: str) -> None:
+        self._lost.append(crashitem)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        if hasattr(self._config, "workerinput"):
+            return
+        if self._settings.strict and self._unused():
+            _fail(session)
+        if self._may_write():
+            self._write_record()
+            self._write_reports()
+            self._update_baselines()
+            self._hand_over()
+        if self._unwritten:
+            _fail(session)
+
+    def _write_record(self) -> None:
+        path = self._settings.json_path
+        if path is None:
+            return
+        from pytest_energy.record.schema import write
+
+        try:
+            with writing(path):
+                write(self._record(), path)
+        except EnergyError as error:
+            self._unwritten.append(f"--energy-json: {error}")
+
+    def _write_reports(self) -> None:
+        for report in self._settings.reports:
+            try:
+                report.write(self._record())
+            except EnergyError as error:
+                self._unwritten.append(f"--energy-report {report.format}: {error}")
+
+    def _hand_over(self) -> None:
+        """Give the record to the plugins that take it."""
+        hook = "pytest_energy_record"
+        if not getattr(self._config.hook, hook).get_hookimpls():
+            return
+        for plugin, result in call_each(
+            self._config, hook, config=self._config, record=self._record()
+        ):
+            if isinstance(result, Exception):
+                self._unwritten.append(
+                    f"{hook} of plugin {plugin!r} failed: {type(result).__name__}: {result}"
+                )
+
+    def _update_baselines(self) -> None:
+        """Take this session into the baselines, as they are now on the disk."""
+        mode, folder = self._settings.update, self._settings.baselines_folder
+        if mode is None:
+            return
+        from pytest_energy.baselines.change import change_folder
+        from pytest_energy.baselines.update import update
+
+        shown = self._settings.baselines.shown or folder.name
+        try:
+            found, written = change_folder(
+                folder,
+                shown,
+                lambda lines: update(lines, [self._record()], mode),
+                self._config.rootpath,
+            )
+        except EnergyError as error:
+            self._unwritten += [f"--energy-update: {line}" for line in str(error).splitlines()]
+        else:
+            files = [f"{shown}/{name}" for name in written]
+            self._updated = (*found.messages, f"written: {', '.join(files) or 'nothing'}")
+
+    def _unused(self) -> tuple[str, ...]:
+        """Budgets and baselines of tests that no longer exist."""
+        return (*self._budget_use.unused(), *self._budget_use.unused_baselines())
+
+    def _no_update(self) -> str:
+        """Why the baselines that were to be updated are not, or ""."""
+        if self._settings.update is None or self._may_write():
+            return self._settings.no_update
+        return "--energy-update: nothing was measured, so the baselines are unchanged"
+
+    def _may_write(self) -> bool:
+        """Whether tests were to be measured: else an earlier record is left as it is."""
+        option = self._config.option
+        return not (
+            self._settings.disable or option.collectonly or option.setuponly or option.setupplan
+        )
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        disabled = sum(1 for each in self._reported if each.get("disabled"))
+        record = self._record() if len(self._reported) > disabled else None
+        unused = self._unused()
+        no_update = self._no_update()
+        more = disabled or unused or self._lost or self._unwritten or self._updated or no_update
+        if not (more or (record and record.tests)):
+            return
+        terminalreporter.section("energy")
+        if disabled:
+            from pytest_energy.units import numbered
+
+            tests = numbered(disabled, "test")
+            terminalreporter.line(f"{self._settings.disable}: {tests} ran once, unmeasured")
+        if record and record.tests:
+            from pytest_energy.report.details import details
+            from pytest_energy.report.terminal import render
+
+            writer = terminalreporter._tw
+            writer.write(render(record, writer.fullwidth, colour=writer.hasmarkup))
+            if terminalreporter.verbosity > 0:
+                for line in details(all_printable(record), writer.fullwidth):
+                    terminalreporter.line(line)
+        else:
+            from pytest_energy.report.terminal import lost_test
+
+            for line in (*unused, *map(lost_test, self._lost)):
+                terminalreporter.line(printable(line))
+        width = terminalreporter._tw.fullwidth
+        if self._updated:
+            terminalreporter.line(f"baselines, --energy-update {self._settings.update}:")
+        for messages in self._updated:
+            for line in textwrap.wrap(
+                printable(messages),
+                width,
+                initial_indent="  ",
+                subsequent_indent="    ",
+                break_on_hyphens=False,
+            ):
+                terminalreporter.line(line)
+        for line in (*textwrap.wrap(no_update, width, break_on_hyphens=False), *self._unwritten):
+            terminalreporter.line(printable(line), red=True)
+        if self._settings.json_path is not None and not self._unwritten:
+            written = "run record" if self._may_write() else "no run record written to"
+            terminalreporter.line(printable(f"{written}: {self._settings.json_path}"))
+        if self._may_write() and not self._unwritten:
+            for report in self._settings.reports:
+                terminalreporter.line(printable(f"{report.format} report: {report.path}"))
+
+    def _record(self) -> RunRecord:
+        """Built once, when all tests have ended."""
+        # No cached_property: pytest reads all attributes of a plugin when it is registered.
+        if self._built is None:
+            self._built = self.record_of(self._reported)
+        return self._built
+
+    def record_of(self, reported: Sequence[dict[str, Any]]) -> RunRecord:
+        """The record of this session so far, with these tests alone."""
+        from pytest_energy.record import machine
+        from pytest_energy.record.schema import (
+            MachineRecord,
+            Run,
+            RunRecord,
+            TestRecord,
+            carbon_record,
+            from_plain,
+        )
+
+        measured = [each for each in reported if "tests" in each]
+        # The wall clock may have been set meanwhile.
+        ended = self._started + timedelta(seconds=clock.now() - self._began)
+        intensity = self._settings.intensity
+        return RunRecord(
+            run=Run(
+                uuid=self._uuid,
+                start=self._started.isoformat(),
+                end=ended.isoformat(),
+                versions=measured[0]["versions"] if measured else machine.versions({}),
+                commit=machine.commit(self._config.rootpath),
+            ),
+            # What a session finds out about the machine, its later reports hold.
+            machine=from_plain(MachineRecord, _best_known([each["machine"] for each in measured]))
+            if measured
+            else machine.machine([]),
+            carbon=carbon_record(intensity) if intensity else None,
+            tests=tuple(
+                from_plain(TestRecord, test) for each in measured for test in each["tests"]
+            ),
+            unused_budgets=self._budget_use.unused(),
+            unused_baselines=self._budget_use.unused_baselines(),
+            lost_tests=tuple(self._lost),
+        )
+
+
+def _best_known(machines: list[dict[str, Any]]) -> dict[str, Any]:
+    return max(machines, key=lambda each: len(each["self_checks"]))
+
+
+def _fail(session: pytest.Session) -> None:
+    if session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED

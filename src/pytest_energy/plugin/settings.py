@@ -1,0 +1,269 @@
+"""Settings: command line > environment > ini file > default, as one frozen object."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import pytest
+
+from pytest_energy.baselines import BASELINES_FOLDER
+from pytest_energy.baselines.baseline import Baselines
+from pytest_energy.baselines.update import Mode
+from pytest_energy.carbon.intensity import Intensity, parse_intensity
+from pytest_energy.limits.budget import MaxIncrease
+from pytest_energy.limits.file import BudgetsFile
+from pytest_energy.plugin.files import find_baselines, find_budgets, path_of
+from pytest_energy.plugin.options import (
+    OPTIONS,
+    SWITCHES,
+    Given,
+    Option,
+    given,
+    levels,
+    option,
+    unknown_variables,
+)
+from pytest_energy.plugin.reports import Report, read_reports
+from pytest_energy.plugin.values import PARSERS
+from pytest_energy.record.project_files import target
+from pytest_energy.record.schema import short
+from pytest_energy.report.printable import printable
+from pytest_energy.rules.verdict import MAX_ROUNDS, RED, Verdict
+from pytest_energy.sensors import CPU_COUNTER_FOLDER
+from pytest_energy.sensors.visible import GpuChoice
+
+if TYPE_CHECKING:
+    from pytest_energy.sensors.discover import Choice
+
+
+_UPDATE = "--energy-update"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything a user can set for one pytest run.
+
+    disable: the setting by which tests run once, unmeasured; "" where they are measured.
+    max_increase: for all tests that have none of their own, None where it is not set.
+    baselines_folder: where `baselines` are read and written. update: how the session goes into
+    them; None where it doesn't, and `no_update` says why where that was asked for.
+    """
+
+    disable: str = ""
+    json_path: Path | None = None
+    reports: tuple[Report, ...] = ()
+    gpus: GpuChoice = field(default_factory=GpuChoice)
+    pids: tuple[int, ...] = ()
+    max_rounds: int = MAX_ROUNDS
+    max_seconds: float = 60.0
+    fail_on: frozenset[Verdict] = RED
+    require_measured: bool = False
+    intensity: Intensity | None = None
+    cpu_watts_per_core: float | Literal["tdp"] = 4.0
+    cpu_counter_folder: Path = CPU_COUNTER_FOLDER
+    lock_folder: Path | None = None
+    strict: bool = False
+    flops: bool = False
+    budgets: BudgetsFile = field(default_factory=BudgetsFile)
+    max_increase: MaxIncrease | None = None
+    baselines: Baselines = field(default_factory=Baselines)
+    baselines_folder: Path = Path(BASELINES_FOLDER)
+    update: Mode | None = None
+    no_update: str = ""
+
+    @property
+    def choice(self) -> Choice:
+        """What is to be measured, and with what."""
+        from pytest_energy.sensors.discover import Choice
+
+        return Choice(self.gpus, self.cpu_watts_per_core, self.cpu_counter_folder, self.pids)
+
+
+def read_settings(config: pytest.Config, environment: Mapping[str, str] = os.environ) -> Settings:
+    """The settings of this run. Raises pytest.UsageError for all values that can't be used."""
+    mistakes = unknown_variables(environment)
+    disable, strict, flops = (_switch(each, config, environment, mistakes) for each in SWITCHES)
+    budgets = find_budgets(config, environment, mistakes)
+    values: dict[str, Any] = {}
+    if budgets.defaults.max_seconds is not None:
+        values["max_seconds"] = budgets.defaults.max_seconds
+    if budgets.cpu_watts_per_core is not None:
+        values["cpu_watts_per_core"] = budgets.cpu_watts_per_core
+    values["max_increase"] = budgets.defaults.max_increase
+    for each in OPTIONS:
+        found = given(each, config, environment)
+        if found is None or each.name not in PARSERS:
+            continue
+        try:
+            values[each.name] = PARSERS[each.name](found.value.strip())
+        except ValueError as error:
+            mistakes.append(f"{found.origin}: {error}")
+        else:
+            if each.name == "max_increase":
+                values["max_increase"] = MaxIncrease(values["max_increase"], found.origin)
+    for name in ("cpu_counter_folder", "lock_folder"):
+        if (named := given(option(name), config, environment)) is None:
+            continue
+        if "\0" in named.value:
+            mistakes.append(f"{named.origin}: the name holds a NUL character")
+        else:
+            values[name] = path_of(config, named)
+    if why := _outside(config, environment, values.get("lock_folder")):
+        mistakes.append(why)
+    intensity = _intensity(config, environment, budgets, mistakes)
+    json_path = _json_path(config, mistakes)
+    reports = read_reports(config, mistakes)
+    folder, baselines = find_baselines(config, environment, mistakes)
+    on_ci = environment.get("CI", "").lower() not in ("", "0", "false")
+    update = _update(config, mistakes)
+    no_update = _not_on_ci(config) if update and on_ci else ""
+    if on_ci and (
+        no_update or not update
+    ):  # a run that makes the baseline isn't red for having had none
+        values.setdefault("fail_on", RED | {Verdict.NO_BASELINE})
+    if mistakes:
+        raise pytest.UsageError("\n".join(map(printable, mistakes)))
+    if strict:
+        values["fail_on"] = frozenset(Verdict) - {Verdict.PASS}
+    return Settings(
+        disable=disable,
+        json_path=json_path,
+        reports=reports,
+        require_measured=values.pop("require", False),
+        intensity=intensity,
+        strict=bool(strict),
+        flops=bool(flops),
+        budgets=budgets,
+        baselines=baselines,
+        baselines_folder=folder,
+        update=None if no_update else update,
+        no_update=no_update,
+        **values,
+    )
+
+
+def _switch(
+    switch: Option, config: pytest.Config, environment: Mapping[str, str], mistakes: list[str]
+) -> str:
+    """What switches it on, or ""."""
+    found = given(switch, config, environment)
+    if found is None or found.value.lower() in ("0", "false"):
+        return ""
+    if found.value.lower() not in ("1", "true"):
+        mistakes.append(f"{found.origin}: {found.value!r} is not known; write true or false")
+    return found.origin
+
+
+def _update(config: pytest.Config, mistakes: list[str]) -> Mode | None:
+    text = config.getoption(_UPDATE)
+    if text is None:
+        return None
+    if text not in list(Mode):
+        mistakes.append(
+            f"{_UPDATE}: {text!r} is not known; write new (fills what is missing), add (appends "
+            f"this session) or reset (starts again from it), for example {_UPDATE}=new"
+        )
+        return None
+    return Mode(text)
+
+
+def _not_on_ci(config: pytest.Config) -> str:
+    """Why nothing is written; "" where the command line itself asks for it."""
+    typed = map(str, config.invocation_params.args)
+    if any(each == _UPDATE or each.startswith(f"{_UPDATE}=") for each in typed):
+        return ""
+    return (
+        f"{_UPDATE}: on CI (the variable CI is set) baselines are written only where the option "
+        "is on the command line itself, not in an ini file or PYTEST_ADDOPTS"
+    )
+
+
+def _intensity(
+    config: pytest.Config,
+    environment: Mapping[str, str],
+    budgets: BudgetsFile,
+    mistakes: list[str],
+) -> Intensity | None:
+    """Grams for one kWh: the command line, the environment, the ini file, the budgets file."""
+    region: Given | None = None
+    found: Intensity | None = None
+    at_each_level = zip(
+        *(
+            levels(option(name), config, environment)
+            for name in ("carbon_intensity", "country", "region")
+        ),
+        strict=True,
+    )
+    for pinned, country, region_here in at_each_level:
+        region = region or region_here
+        here = pinned or country
+        if here is None:
+            continue
+        if pinned and (other := country or region):
+            mistakes.append(
+                f"{pinned.origin} and {other.origin} both set the carbon intensity; "
+                "keep one of them"
+            )
+        try:
+            found = _pinned(pinned) if pinned else _of_place(here.value, region)
+        except ValueError as error:
+            place = region if region and not pinned else here
+            mistakes.append(f"{place.origin}: {error}")
+        break
+    else:
+        found = budgets.intensity
+        if region:
+            mistakes.append(
+                f"{region.origin}: {region.value!r} needs a country; name it "
+                "too, for example --energy-country USA --energy-region california"
+            )
+    if found is not None and budgets.pue is not None:
+        found = replace(found, pue=budgets.pue)
+    return found
+
+
+def _pinned(given: Given) -> Intensity:
+    return Intensity(parse_intensity(given.value), given.origin)
+
+
+def _of_place(country: str, region: Given | None) -> Intensity:
+    # Read only where it is asked for: CodeCarbon's data are a package apart.
+    from pytest_energy.carbon.regions import intensity_of
+
+    return intensity_of(country, region.value if region else None)
+
+
+def _outside(config: pytest.Config, environment: Mapping[str, str], folder: Path | None) -> str:
+    """Why a project's own ini file may not name this lock folder, or "".
+
+    Whoever sends a change to a project writes its ini file, but not the command line.
+    """
+    named = given(option("lock_folder"), config, environment)
+    if folder is None or named is None or not named.origin.startswith("energy_lock_folder in "):
+        return ""
+    if Path(os.path.realpath(config.rootpath)) in Path(os.path.realpath(folder)).parents:
+        return ""
+    return (
+        f"{named.origin}: {named.value!r} is not a folder inside the project; name another with "
+        "--energy-lock-folder or PYTEST_ENERGY_LOCK_FOLDER"
+    )
+
+
+def _json_path(config: pytest.Config, mistakes: list[str]) -> Path | None:
+    text = config.getoption("--energy-json")
+    if text is None:
+        return None
+    try:
+        path = target(Path(config.invocation_params.dir, text), config.rootpath)
+    except OSError as error:
+        mistakes.append(f"--energy-json: {short(text)} can't be written: {error.strerror}")
+        return None
+    if not text.strip() or (path.exists() and not path.is_file()):
+        mistakes.append(
+            f"--energy-json: {text!r} is not a file's path; for example --energy-json energy.json"
+        )
+    return path

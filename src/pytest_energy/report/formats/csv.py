@@ -1,0 +1,54 @@
+"""One line for each measurement and limit, for spreadsheets and data frames."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+from pytest_energy.record.schema import RunRecord
+from pytest_energy.report.printable import all_printable
+
+COLUMNS = (
+    "id",
+    "name",
+    "task",
+    "model",
+    "unit",
+    "scope",
+    "method",
+    "verdict",
+    "code",
+    "joules_per_unit",
+    "joules_per_unit_low",
+    "joules_per_unit_high",
+    "cpu_seconds_per_unit",
+    "grams_per_unit",
+    "limit",
+    "limit_joules_per_unit",
+    "fraction_of_limit",
+)
+#: A spreadsheet takes a text that begins so for a formula.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+def render(record: RunRecord) -> str:
+    """Comma-separated values with a header; an empty cell is unknown, numbers are exact."""
+    output = io.StringIO()
+    writer = csv.DictWriter(output, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    for test in all_printable(record).tests:
+        low, high = test.interval or (None, None)
+        own = {
+            "joules_per_unit_low": low,
+            "joules_per_unit_high": high,
+            "limit": test.budget.limit if test.budget else None,
+        }
+        cells = {name: own[name] if name in own else getattr(test, name) for name in COLUMNS}
+        writer.writerow({name: _cell(value) for name, value in cells.items()})
+    return output.getvalue()
+
+
+def _cell(value: object) -> object:
+    if isinstance(value, float):
+        return repr(value)
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value

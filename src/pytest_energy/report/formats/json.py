@@ -1,0 +1,10 @@
+"""The run record itself, as --energy-json writes it."""
+
+from __future__ import annotations
+
+from pytest_energy.record.schema import RunRecord, to_json
+
+
+def render(record: RunRecord) -> str:
+    """JSON at full precision; the keys are listed in docs/record.md."""
+    return to_json(record)

@@ -1,0 +1,57 @@
+"""Texts from outside as a terminal, an XML file or an annotation can show them.
+
+Test ids, labels, tasks, paths and names of GPUs may hold escapes of a terminal, characters that
+XML forbids, or a line that a CI system takes for a command. What is stored stays exact.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass, replace
+from typing import Any, TypeVar
+
+Value = TypeVar("Value")
+
+#: Fields whose texts have several lines by intention.
+_SEVERAL_LINES = frozenset({"notes", "message", "reason"})
+#: A line that GitHub takes for a command.
+_COMMAND = re.compile(r"\n(?=\s*::)")
+
+
+def printable(text: str, *, lines: bool = False) -> str:
+    """The text with what can't be printed as escapes. lines: line ends stay, but before "::"."""
+    if text.isprintable():
+        return text
+    if lines:
+        return "\n".join(printable(line) for line in _COMMAND.sub(" ", text).split("\n"))
+    return "".join(
+        each if each.isprintable() else each.encode("unicode_escape").decode() for each in text
+    )
+
+
+def all_printable(value: Value) -> Value:
+    """Plain data or a dataclass with each text in it printable."""
+    found: Any = _printable(value, lines=False)
+    return found  # type: ignore[no-any-return]
+
+
+def _printable(value: Any, *, lines: bool) -> Any:
+    if type(value) is str:
+        return printable(value, lines=lines)
+    if isinstance(value, tuple):
+        return tuple(_printable(each, lines=lines) for each in value)
+    if isinstance(value, Mapping):
+        return {
+            _printable(key, lines=False): _printable(each, lines=lines)
+            for key, each in value.items()
+        }
+    if is_dataclass(value) and not isinstance(value, type):
+        changed = {}
+        for each in fields(value):
+            before = getattr(value, each.name)
+            after = _printable(before, lines=each.name in _SEVERAL_LINES)
+            if each.init and after != before:
+                changed[each.name] = after
+        return replace(value, **changed) if changed else value
+    return value

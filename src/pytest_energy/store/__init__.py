@@ -1,1 +1,0 @@
-"""Baselines: earlier sessions of the same tests on the same hardware, in committed files."""

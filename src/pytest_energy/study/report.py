@@ -1,0 +1,237 @@
+"""The texts of `pytest-energy study show`, `compare` and `place`. All end with the remarks."""
+
+from __future__ import annotations
+
+import io
+import math
+import textwrap
+from collections.abc import Iterator, Sequence
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from pytest_energy.study.compare import Agreement, Beside, Comparison, study_rank
+from pytest_energy.study.figures import figures_of, spread_of
+from pytest_energy.study.place import Placement, Placements
+from pytest_energy.study.points import conditions
+from pytest_energy.study.remarks import OF_ITS_GRAMS, STATED, said_with_figures
+from pytest_energy.study.tables import Model, Task, datasets, models, task_named, tasks
+from pytest_energy.units import JOULES_PER_KWH, figure, grouped, numbered, watt_hours_per_1000
+
+_NARROWEST = 80  # the tables need it
+_WIDEST = 100
+_TWO_GRAMS = (
+    f"gCO2e: at {OF_ITS_GRAMS.factor}, as the study prints them, and at {STATED.factor}, as it "
+    "states"
+)
+
+
+def render_tasks(width: int) -> str:
+    """The study's ten tasks, with the spread over their models."""
+    table = _new_table("task", "printed", "over models", "range", "gCO2e")
+    for task in tasks():
+        spread = spread_of(task)
+        table.add_row(
+            task.name,
+            f"{_printed(task.paper_mean_kwh_per_1000)}±{_printed(task.paper_std_kwh_per_1000)}",
+            f"{_wh(spread.mean)}±{_wh(spread.standard_deviation)}",
+            f"{_wh(spread.low)}..{_wh(spread.high)}",
+            _both_grams(task.logs_mean_kwh),
+        )
+    return _text(
+        [
+            "Wh for 1,000 inferences of the study, by task",
+            table,
+            "printed: mean and standard deviation in Table 2 of the paper. over models, range: "
+            "over those of its Table 6, from the logs; "
+            f"{_unknown_models()} have no run there under their data sets.",
+            f"{_TWO_GRAMS}; from the logs.",
+            f"Sources: {tasks()[0].source_paper}; {tasks()[0].source_logs}.",
+        ],
+        width,
+    )
+
+
+def render_task(name: str, width: int) -> str:
+    """The models of one task, by rising energy. Raises ValueError for a task of no study."""
+    task = task_named(name)
+    table = _new_table("model", "parameters", "Wh/1000", "gCO2e", "rank")
+    for model in sorted(_models_of(task), key=_energy):
+        kwh = model.mean_kwh_per_1000
+        table.add_row(
+            model.id,
+            "-" if model.params_study is None else f"{model.params_study / 1e6:,.0f} M",
+            _wh(kwh),
+            "-" if kwh is None else _both_grams(kwh),
+            "-" if kwh is None else str(study_rank(kwh, task.name, model.id)),
+        )
+    pairs = [each for each in datasets() if each.task_name == task.name]
+    inputs = "; ".join(f"{each.dataset_paper} ({each.split}, {each.input_rule})" for each in pairs)
+    return _text(
+        [
+            f"{task.name} ({task.task}): {_mean_of(task)}",
+            table,
+            f"Data sets, 1,000 inferences of each, ten times: {inputs}.",
+            f"{_TWO_GRAMS}.",
+            *_notes_of(task),
+            f"Sources: {task.source_paper}; {task.source_logs}; {pairs[0].source}.",
+        ],
+        width,
+    )
+
+
+def render_study_comparison(found: Comparison, width: int) -> str:
+    """One's own figures beside the study's, task by task, and how well the order agrees."""
+    parts: list[str | Table] = []
+    dtypes = {row.point.dtype for row in found.rows if row.point.dtype}
+    methods = {row.point.evidence.method for row in found.rows}
+    for name in dict.fromkeys(row.point.task for row in found.rows):
+        task = task_named(name)
+        table = _new_table("model", "Wh/1000", "gCO2e", "rank", "study Wh", "gCO2e", "rank")
+        for row in found.rows:
+            if row.point.task == name:
+                point = row.point
+                about = [point.dtype] if len(dtypes) > 1 and point.dtype else []
+                about += [point.evidence.method] if len(methods) > 1 else []
+                model = point.name + (f" ({', '.join(about)})" if about else "")
+                table.add_row(model, *_cells(row))
+        parts += [f"{name}: {_mean_of(task)}", table]
+    parts += [_agrees(each) for each in found.agreements]
+    parts += list(found.left_out)
+    parts += [
+        "Wh and gCO2e are for 1,000 inferences; the first rank is among the models measured alike, "
+        "the second among the study's models of the task. "
+        f"The study's grams are those of its logs, at {OF_ITS_GRAMS.factor}.",
+        f"Sources: {tasks()[0].source_paper}; {tasks()[0].source_logs}.",
+    ]
+    return _text(parts, width)
+
+
+def render_placements(found: Placements, width: int) -> str:
+    """Where each model lies among the study's, and why others can't be placed."""
+    parts: list[str | Table] = [_placed(each) for each in found.found]
+    parts += list(found.left_out)
+    if found.found:
+        parts.append(
+            "This places a model roughly, and is no limit: other hardware, lengths and precisions "
+            "change ratios too."
+        )
+        parts.append(f"Source of the study's figures: {found.found[0].figure.source}.")
+    return _text(parts, width)
+
+
+def _models_of(task: Task) -> list[Model]:
+    return [each for each in models() if each.task_name == task.name]
+
+
+def _energy(model: Model) -> float:
+    return math.inf if model.mean_kwh_per_1000 is None else model.mean_kwh_per_1000
+
+
+def _notes_of(task: Task) -> Iterator[str]:
+    for each in _models_of(task):
+        if each.note:
+            yield f"{each.id}: {each.note}."
+
+
+def _unknown_models() -> str:
+    known = sum(len(figures_of(task.name)) for task in tasks())
+    every = sum(1 for each in models() if each.task_name is not None)
+    return f"{every - known} of the {every}"
+
+
+def _mean_of(task: Task) -> str:
+    spread = spread_of(task)
+    return (
+        f"the study's mean is {_printed(task.paper_mean_kwh_per_1000)} Wh (Table 2); "
+        f"{_wh(spread.mean)} ± {_wh(spread.standard_deviation)} over the {spread.known} of its "
+        f"{spread.models} models that its logs know, {_wh(spread.low)} to {_wh(spread.high)}"
+    )
+
+
+def _cells(row: Beside) -> list[str]:
+    point, theirs = row.point, row.figure
+    grams = point.grams_per_unit
+    their_grams = None if theirs is None else theirs.gco2e_per_1000
+    return [
+        figure(watt_hours_per_1000(point.joules_per_unit)),
+        "-" if grams is None else figure(grams * 1000),
+        str(row.rank),
+        _wh(None if theirs is None else theirs.kwh_per_1000),
+        "-" if their_grams is None else figure(their_grams),
+        str(row.study_rank or "-"),
+    ]
+
+
+def _agrees(found: Agreement) -> str:
+    where = conditions(found.evidence, found.dtype)
+    over = [
+        f"{shown_correlation(found.over_models)} over {numbered(found.models, 'model')}",
+        f"{shown_correlation(found.over_tasks)} over {numbered(found.tasks, 'task')}",
+    ]
+    return f"Order as in the study ({where}), Spearman's rank correlation: {', '.join(over)}."
+
+
+def shown_correlation(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
+
+
+def _placed(each: Placement) -> str:
+    point, twin = each.point, each.reference
+    spread = ""
+    if each.interval is not None:
+        low, high = (figure(one) for one in each.interval)
+        spread = f" ({low} to {high})"
+    theirs = study_rank(each.figure.kwh_per_1000, point.task, each.figure.model)
+    return (
+        f"{point.name} ({point.task}): {figure(each.ratio)} times{spread} what {twin.name} takes "
+        f"here ({point.evidence}). In the study {twin.name} took "
+        f"{_wh(each.figure.kwh_per_1000)} Wh for 1,000 inferences, {theirs}; "
+        f"{figure(each.ratio)} times that, {_wh(each.kwh_per_1000)} Wh, would be {each.rank} "
+        f"there, {_between(each)}."
+    )
+
+
+def _between(each: Placement) -> str:
+    below = each.below and f"{each.below.model} ({_wh(each.below.kwh_per_1000)} Wh)"
+    above = each.above and f"{each.above.model} ({_wh(each.above.kwh_per_1000)} Wh)"
+    if below and above:
+        return f"between {below} and {above}"
+    return f"above {below}, the most" if below else f"below {above}, the least"
+
+
+def _wh(kwh_per_1000: float | None) -> str:
+    return "-" if kwh_per_1000 is None else grouped(kwh_per_1000 * 1000)
+
+
+def _printed(kwh_per_1000: float) -> str:
+    """With the digits that the paper has, and no more."""
+    return f"{kwh_per_1000 * 1000:,g}"
+
+
+def _both_grams(kwh: float) -> str:
+    return ", ".join(figure(each.grams(kwh * JOULES_PER_KWH)) for each in (OF_ITS_GRAMS, STATED))
+
+
+def _new_table(first: str, *others: str) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
+    table.add_column(first, overflow="fold")
+    for head in others:
+        table.add_column(head, justify="right", no_wrap=True)
+    return table
+
+
+def _text(parts: Sequence[str | Table], width: int) -> str:
+    """Tables and paragraphs for this width, then the study's citation and the remarks."""
+    width = max(_NARROWEST, min(width, _WIDEST))
+    output = io.StringIO()
+    console = Console(file=output, width=width, highlight=False, markup=False, emoji=False)
+    for part in (*parts, *said_with_figures()):
+        if isinstance(part, Table):
+            console.print(part)
+        else:
+            lines = textwrap.wrap(part, width, subsequent_indent="  ", break_on_hyphens=False)
+            console.print(Text("\n".join(lines)))
+    return "\n".join(line.rstrip() for line in output.getvalue().splitlines()) + "\n"

@@ -1,0 +1,159 @@
+"""`pytest-energy study run`: plan, run pytest, go on where a run was stopped, and a table."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from pytest_energy.baselines import BASELINES_FOLDER
+from pytest_energy.limits import BUDGETS_FILE
+from pytest_energy.study.run_progress import duration, expected_seconds
+from pytest_energy.study.running import plugin_name, suite
+from pytest_energy.study.running.choice import Choice
+from pytest_energy.study.running.results import Result, read_result
+from pytest_energy.study.running.twins import QUERIES
+from pytest_energy.units import numbered
+
+LOG = "pytest.log"
+#: The tests have the same ids wherever this package is installed.
+SUITE = Path(suite.__file__).parent
+SUITE_FILE, TEST = "test_study.py", "test_inference"
+#: pytest, torch and transformers, on one core of a cloud's processor.
+START_SECONDS = 15.0
+#: Exit status where some model could not be measured, and where nothing could be run.
+FAILED, NOT_RUN = 1, 2
+
+
+def plan(choice: Choice, device: str, seconds: float) -> list[str]:
+    """What will be done and how long it takes, in sentences."""
+    twins = choice.pending(device)
+    kept = len(choice.subjects()) - len(twins)
+    models = numbered(len(twins), "model")
+    lines = []
+    if kept:
+        lines.append(
+            f"{kept} of {kept + len(twins)} have a result and keep it; --again replaces it"
+        )
+    if not twins:
+        return lines
+    expected = [expected_seconds(each, choice, seconds) for each in twins]
+    known = [each for each in expected if each is not None]
+    total = duration(sum(known))
+    if not choice.full:
+        measuring = len(twins) * seconds
+        lines.append(
+            f"{models}, at most {seconds:g} s of measuring each: {duration(measuring)} at most "
+            "(one call to warm up and one round always run); starting and loading take about "
+            f"{duration(START_SECONDS + sum(known) - measuring)} more"
+        )
+    elif not known:
+        lines.append(f"{QUERIES:,} queries of {models}; how long they take here isn't known")
+    else:
+        lines.append(
+            f"{QUERIES:,} queries of {models}: about {total} on one core of a cloud's processor"
+        )
+        if unknown := len(expected) - len(known):
+            lines.append(f"how long {unknown} of them take isn't known")
+    if choice.method == "codecarbon":
+        lines.append("each is then counted once more as the study counted, which doubles the time")
+    return lines
+
+
+def run(
+    choice: Choice,
+    seconds: float,
+    arguments: Sequence[str],
+    tell: Callable[[str], None],
+) -> int:
+    """Run pytest on the pending models; gives its exit status.
+
+    A model whose process the system ends (for want of memory, mostly) is left out, and the rest
+    goes on. What pytest prints goes to a file beside the results; progress to the standard error.
+    It runs in the folder of the results, so a project's own limits and settings don't count.
+    """
+    assert choice.results is not None and choice.running_path is not None
+    choice.results.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "pytest", str(SUITE), f"--config-file={SUITE / 'pytest.ini'}"]
+    command += ["-p", plugin_name, "-p", "no:cacheprovider", "-W", "default"]
+    command += ["-p", "no:asyncio"]  # it warns of its settings, and nothing here is asynchronous
+    command += [*choice.arguments(), "--study-progress", f"--energy-max-seconds={seconds:g}"]
+    command += [*_files_of(choice.results, arguments), *arguments]
+    variables = {**os.environ, "TOKENIZERS_PARALLELISM": "false", "PYTHONDONTWRITEBYTECODE": "1"}
+    killed: list[str] = []
+    with (choice.results / LOG).open("wb") as log:
+        while True:
+            left_out = [f"--deselect={SUITE_FILE}::{TEST}[{name}]" for name in killed]
+            child = subprocess.Popen(
+                [*command, *left_out],
+                cwd=choice.results,
+                env=variables,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+            )
+            status = _wait(child)
+            if status >= 0 or not choice.running_path.exists():
+                return FAILED if killed and status == 0 else status
+            killed.append(choice.running_path.read_text(encoding="utf-8"))
+            choice.running_path.unlink()
+            tell(
+                f"{killed[-1]}: the system ended its process ({signal.Signals(-status).name}), "
+                "mostly for want of memory; it is left out"
+            )
+
+
+def _files_of(folder: Path, arguments: Sequence[str]) -> list[str]:
+    """Limits and baselines of these models, which pytest would look for beside the suite."""
+    budgets, baselines = folder / BUDGETS_FILE, folder / BASELINES_FOLDER
+    makes_baselines = any(each.startswith("--energy-update") for each in arguments)
+    return [
+        *([f"--energy-budgets={budgets}"] if budgets.exists() else []),
+        *([f"--energy-baselines={baselines}"] if baselines.exists() or makes_baselines else []),
+    ]
+
+
+def _wait(child: subprocess.Popen[bytes]) -> int:
+    """Its exit status; Ctrl-C reaches both, and pytest tidies up."""
+    while True:
+        try:
+            return child.wait()
+        except KeyboardInterrupt:
+            continue
+
+
+def found(choice: Choice, device: str) -> list[Result]:
+    """The results of the chosen models that are there. Raises RecordError."""
+    paths = (choice.result_path(each, device) for each in choice.subjects())
+    results = [read_result(path) for path in paths if path is not None]
+    return [each for each in results if each is not None]
+
+
+def ending(choice: Choice, results: str, seconds: float) -> list[str]:
+    """Where the results are, how long it took, and what can be done with them."""
+    beside = f"pytest-energy study compare {results}/*/*.json"
+    if choice.model:
+        beside = f"pytest-energy study place {results}/{choice.subjects()[0].task}/*.json"
+        if not choice.names:
+            beside += " (needs one of the study's models too: add --twin)"
+    return [
+        f"results: {results}; it took {duration(seconds)}",
+        f"beside the study's figures: {beside}",
+    ]
+
+
+def status_of(status: int, log: Path, tell: Callable[[str], None]) -> int:
+    """Our exit status for pytest's, and a sentence where something went wrong."""
+    if status in (0, 5):
+        return 0
+    if status == 1:
+        tell(f"not all models were measured within their limits; what pytest said: {log}")
+        return FAILED
+    if status == 2:
+        tell("stopped; the same command goes on where it was")
+        return FAILED
+    how = f"was ended by {signal.Signals(-status).name}" if status < 0 else f"ended with {status}"
+    tell(f"pytest {how}; its output: {log}")
+    return NOT_RUN

@@ -1,0 +1,52 @@
+"""The thread that looks at instruments in a window: never blind for long, never costly."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from pytest_energy.measure.watcher import CREDIT_SECONDS, SHARE, Glance, Lookout
+
+pytestmark = pytest.mark.realtime
+
+
+def burn(seconds: float) -> None:
+    end = time.thread_time() + seconds
+    while time.thread_time() < end:
+        pass
+
+
+def watch(lookout: Lookout, costs: list[float], seconds: float) -> int:
+    """How many looks there were in a window; look number i takes costs[i] CPU seconds."""
+    looks = 0
+
+    def look() -> None:
+        nonlocal looks
+        burn(costs[min(looks, len(costs) - 1)])
+        looks += 1
+
+    lookout.start([Glance(look, 0.025)], lambda: None)
+    time.sleep(seconds)
+    lookout.stop()
+    return looks
+
+
+def test_a_slow_first_look_does_not_end_the_watch() -> None:
+    # A pause that earns 3 ms back takes 0.75 s.
+    assert watch(Lookout(), [0.003, 0.0], 0.6) >= 3
+
+
+def test_costly_looks_are_held_back() -> None:
+    lookout = Lookout()
+    seconds, cost = 1.5, 0.002
+    looks = watch(lookout, [cost], seconds)
+    assert 1 < looks <= (CREDIT_SECONDS + SHARE * seconds) / cost + 2
+
+
+def test_credit_is_given_once_and_not_for_each_window() -> None:
+    lookout = Lookout()
+    first = watch(lookout, [0.004], 0.2)
+    later = sum(watch(lookout, [0.004], 0.2) for _ in range(4))
+    assert first >= 1
+    assert later <= 2

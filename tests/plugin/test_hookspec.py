@@ -1,0 +1,132 @@
+"""Report formats and records for other plugins, through pytest as it is installed."""
+
+from __future__ import annotations
+
+import csv
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from conftest import EnergyPytester
+from pytest_energy.cli import app
+
+TEST = "@budget('1 kJ / query')\ndef test_it():\n    spin(5)\n"
+FORMATS = """
+def pytest_energy_report_formats(config):
+    return {"ids": lambda record: " ".join(test.id for test in record.tests)}
+"""
+
+
+def test_a_report_is_written_in_each_format(energy_pytester: EnergyPytester) -> None:
+    energy_pytester.write(TEST)
+    result = energy_pytester.run(
+        "--energy-report=csv:out/energy.csv", "--energy-report=text:energy.txt"
+    )
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["csv report: *energy.csv", "text report: *energy.txt"])
+    folder = energy_pytester.pytester.path
+    (row,) = csv.DictReader((folder / "out" / "energy.csv").read_text().splitlines())
+    (test,) = energy_pytester.record()["tests"]
+    assert float(row["joules_per_unit"]) == test["joules_per_unit"]
+    assert row["limit"] == "1 kJ / query"
+    assert "test_it.py::test_it" in (folder / "energy.txt").read_text()
+
+
+def test_the_ending_of_a_path_names_the_format(energy_pytester: EnergyPytester) -> None:
+    energy_pytester.write(TEST)
+    energy_pytester.run("--energy-report=energy.json").assert_outcomes(passed=1)
+    written = json.loads((energy_pytester.pytester.path / "energy.json").read_text())
+    assert written == energy_pytester.record()
+
+
+def test_the_command_prints_what_the_run_writes(energy_pytester: EnergyPytester) -> None:
+    energy_pytester.write(TEST)
+    energy_pytester.run("--energy-report=csv:energy.csv")
+    printed = CliRunner().invoke(app, ["report", str(energy_pytester.record_path), "--to", "csv"])
+    assert printed.output == (energy_pytester.pytester.path / "energy.csv").read_text()
+    unknown = CliRunner().invoke(app, ["report", str(energy_pytester.record_path), "--to", "xls"])
+    assert unknown.exit_code == 2
+    assert "unknown report format 'xls'; known: csv, json, text" in unknown.output
+
+
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        ("xls:out", "unknown report format 'xls'; known: csv, json, text"),
+        ("report", "'report' names no format; write FORMAT:PATH, such as csv:report"),
+        ("csv:", "'csv:' names no file; write FORMAT:PATH"),
+    ],
+)
+def test_a_format_that_is_unknown_ends_the_run_with_the_known_ones(
+    energy_pytester: EnergyPytester, option: str, words: str
+) -> None:
+    energy_pytester.write(TEST)
+    result = energy_pytester.run_process(f"--energy-report={option}")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert words in result.stderr.str()
+
+
+def test_a_plugin_adds_a_format(energy_pytester: EnergyPytester) -> None:
+    energy_pytester.pytester.makeconftest(FORMATS)
+    energy_pytester.write(TEST)
+    energy_pytester.run("--energy-report=ids:ids.out").assert_outcomes(passed=1)
+    assert (energy_pytester.pytester.path / "ids.out").read_text() == "test_it.py::test_it"
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        ("1 / 0", "pytest_energy_report_formats of plugin '*conftest.py' failed: ZeroDivision*"),
+        ("return ['ids']", "*returned list; expected a mapping from names to functions*"),
+        ("return {'csv': str}", "*report format 'csv' is taken by pytest-energy; choose another*"),
+    ],
+)
+def test_formats_that_cannot_be_taken_end_the_run(
+    energy_pytester: EnergyPytester, code: str, words: str
+) -> None:
+    hook = f"def pytest_energy_report_formats(config):\n    {code}\n"
+    energy_pytester.pytester.makeconftest(hook)
+    energy_pytester.write(TEST)
+    result = energy_pytester.run_process("--energy-report=csv:energy.csv")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"*{words}"])
+
+
+def test_a_format_that_fails_leaves_the_verdicts(energy_pytester: EnergyPytester) -> None:
+    energy_pytester.pytester.makeconftest(
+        "def pytest_energy_report_formats(config):\n    return {'bad': lambda record: 1 / 0}\n"
+    )
+    energy_pytester.write(TEST)
+    result = energy_pytester.run("--energy-report=bad:out")
+    result.assert_outcomes(passed=1)
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.stdout.fnmatch_lines(
+        ["--energy-report bad: report format 'bad' failed: ZeroDivisionError: division by zero"]
+    )
+
+
+@pytest.mark.parametrize("workers", [(), ("-n2",)])
+def test_a_plugin_takes_the_record_once(
+    energy_pytester: EnergyPytester, workers: tuple[str, ...]
+) -> None:
+    energy_pytester.pytester.makeconftest(
+        "def pytest_energy_record(config, record):\n"
+        "    with open(config.rootpath / 'taken', 'a') as file:\n"
+        "        print(len(record.tests), record.run.uuid, file=file)\n"
+    )
+    energy_pytester.write(TEST)
+    energy_pytester.run(*workers).assert_outcomes(passed=1)
+    (line,) = (energy_pytester.pytester.path / "taken").read_text().splitlines()
+    assert line == f"1 {energy_pytester.record()['run']['uuid']}"
+
+
+def test_a_plugin_that_fails_to_take_the_record_is_named(energy_pytester: EnergyPytester) -> None:
+    energy_pytester.pytester.makeconftest("def pytest_energy_record(record):\n    1 / 0\n")
+    energy_pytester.write(TEST)
+    result = energy_pytester.run()
+    result.assert_outcomes(passed=1)
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.stdout.fnmatch_lines(
+        ["pytest_energy_record of plugin '*conftest.py' failed: ZeroDivisionError: *"]
+    )

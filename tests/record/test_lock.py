@@ -1,0 +1,151 @@
+"""The lock folder and the files in it never change what others own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from pytest_energy.record import lock
+from pytest_energy.record.lock import CPU, Holder, Locks, read_holder
+from pytest_energy.record.schema import write_text
+
+
+def test_a_folder_that_exists_is_never_changed(tmp_path: Path) -> None:
+    tmp_path.chmod(0o700)
+    with Locks(tmp_path, print).hold([CPU]):
+        pass
+    assert tmp_path.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_folder_that_is_named_is_made_for_its_user_alone(tmp_path: Path) -> None:
+    Locks(tmp_path / "locks", print)
+    assert (tmp_path / "locks").stat().st_mode & 0o777 == 0o700
+
+
+def test_the_default_folder_is_made_for_all_users_and_may_be_no_link(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lock, "DEFAULT_FOLDER", tmp_path / "shared")
+    Locks(tmp_path / "shared", print)
+    assert (tmp_path / "shared").stat().st_mode & 0o7777 == 0o1777
+    target = tmp_path / "target"
+    target.mkdir(mode=0o700)
+    link = tmp_path / "link"
+    link.symlink_to(target)
+    monkeypatch.setattr(lock, "DEFAULT_FOLDER", link)
+    with pytest.raises(OSError, match="a link"):
+        Locks(link, print)
+    assert target.stat().st_mode & 0o777 == 0o700
+    assert not list(target.iterdir())
+
+
+HOLD = """
+import os, sys
+from pathlib import Path
+from pytest_energy.record import lock
+
+lock.DEFAULT_FOLDER = Path(sys.argv[1])
+with lock.Locks(lock.DEFAULT_FOLDER, print).hold(["cpu"]):
+    pass  # what is imported late, other users may not be able to read
+os.umask(0o077)
+for user in (1234, 4321, 1234):
+    if os.fork() == 0:
+        os.setgroups([])
+        os.setgid(user)
+        os.setuid(user)
+        locks = lock.Locks(lock.DEFAULT_FOLDER, print)
+        with locks.hold(["cpu", f"gpu:{user}"], f"user {user}"):
+            print(lock.read_holder(lock.DEFAULT_FOLDER / "cpu.lock"), flush=True)
+        os._exit(0)
+    os.wait()
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="needs two users")
+def test_users_share_the_default_folder_and_its_locks() -> None:
+    with tempfile.TemporaryDirectory(dir="/tmp") as name:  # which any user can reach
+        Path(name).chmod(0o755)
+        done = subprocess.run(
+            [sys.executable, "-c", HOLD, f"{name}/shared"], capture_output=True, text=True
+        )
+    users = [line.partition(" (process")[0] for line in done.stdout.splitlines()]
+    assert users == ["user 1234", "user 4321", "user 1234"], done.stderr
+
+
+def test_a_file_that_exists_is_never_created(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As fs.protected_regular has it: whoever creates what another user has made is refused."""
+    with Locks(tmp_path, print).hold([CPU], "somebody else's"):
+        pass
+    opened = os.open
+
+    def protected(path: str | Path, flags: int, *arguments: int, **keywords: int) -> int:
+        if flags & os.O_CREAT and Path(path).parent == tmp_path and Path(path).exists():
+            raise PermissionError(13, "Permission denied", str(path))
+        return opened(path, flags, *arguments, **keywords)
+
+    monkeypatch.setattr(os, "open", protected)
+    with Locks(tmp_path, print).hold([CPU], "ours"):
+        assert read_holder(tmp_path / "cpu.lock") == Holder(os.getpid(), "ours")
+
+
+@pytest.mark.parametrize("kind", ["text", "link", "hard link"])
+def test_a_file_that_is_not_a_lock_is_left_as_it_is(tmp_path: Path, kind: str) -> None:
+    notes, found = tmp_path / "notes", tmp_path / "cpu.lock"
+    notes.write_text("" if kind == "hard link" else "mine")
+    if kind == "text":
+        found.write_text("mine")
+    elif kind == "link":
+        found.symlink_to(notes)
+    else:
+        os.link(notes, found)
+    with pytest.raises(OSError, match="this is no lock"):
+        Locks(tmp_path, print)
+    assert found.read_text() == notes.read_text()
+
+
+def test_a_link_planted_under_a_temporary_name_is_not_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "victim"
+    target.write_text("mine")
+    monkeypatch.setattr("secrets.token_hex", lambda length: "0")
+    for guessed in ("0", str(os.getpid())):
+        (tmp_path / f".energy.json.{guessed}").symlink_to(target)
+    with pytest.raises(FileExistsError):
+        write_text(tmp_path / "energy.json", "{}")
+    assert target.read_text() == "mine"
+    assert not (tmp_path / "energy.json").exists()
+
+
+def test_the_holder_of_a_lock_is_written_beside_it_while_it_is_held(tmp_path: Path) -> None:
+    locks = Locks(tmp_path, print)
+    lock = tmp_path / "cpu.lock"
+    with locks.hold([CPU], "test_a.py::test_\x1b[31m"):
+        with locks.hold([CPU], "inside"):
+            pass
+        assert read_holder(lock) == Holder(os.getpid(), "test_a.py::test_?[31m")
+    assert read_holder(lock) is None
+
+
+@pytest.mark.parametrize("kind", ["text", "link", "hard link"])
+def test_a_file_beside_a_lock_that_others_put_there_is_left_as_it_is(
+    tmp_path: Path, kind: str
+) -> None:
+    notes, found = tmp_path / "notes", tmp_path / "cpu.holder"
+    notes.write_text("mine")
+    if kind == "text":
+        found.write_text("mine")
+    elif kind == "link":
+        found.symlink_to(notes)
+    else:
+        os.link(notes, found)
+    with Locks(tmp_path, print).hold([CPU], "test_a"):
+        assert read_holder(tmp_path / "cpu.lock") is None
+    assert found.read_text() == notes.read_text() == "mine"

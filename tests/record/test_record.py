@@ -1,0 +1,159 @@
+"""The run record: written whole, read back the same, refused with a reason."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from records import RECORD, TEST
+
+from conftest import EnergyPytester, assert_estimated
+from pytest_energy.record.schema import RecordError, RunRecord, TestRecord, read, to_plain, write
+
+
+def test_a_record_reads_back_the_same(tmp_path: Path) -> None:
+    path = tmp_path / "record.json"
+    write(RECORD, path)
+    assert read(path) == RECORD
+    assert [each.name for each in tmp_path.iterdir()] == ["record.json"]
+
+
+@given(
+    st.floats(min_value=1e-12, max_value=1e12),
+    st.text(),
+    st.dictionaries(st.text(), st.text() | st.integers() | st.booleans()),
+)
+def test_full_precision_and_any_text_survive(
+    joules: float, text: str, labels: dict[str, str | int | bool]
+) -> None:
+    test = replace(TEST, joules_per_unit=joules, reason=text, labels=labels)
+    plain = json.loads(json.dumps(to_plain(test)))
+    assert plain["joules_per_unit"] == joules
+    assert plain["reason"] == text
+    assert plain["labels"] == labels
+
+
+def test_a_failed_write_leaves_the_old_record(tmp_path: Path) -> None:
+    path = tmp_path / "record.json"
+    write(RECORD, path)
+    bad = replace(RECORD, tests=(replace(TEST, joules_per_unit=float("nan")),))
+    with pytest.raises(ValueError, match="JSON"):
+        write(bad, path)
+    assert read(path) == RECORD
+
+
+def changed(**changes: Any) -> str:
+    return json.dumps({**to_plain(RECORD), **changes})
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "not JSON"),
+        ("\x00\xff", "not JSON"),
+        ("[]", "schema None is not 1"),
+        ("{}", "schema None is not 1"),
+        (changed(schema=2), "schema 2 is not 1"),
+        (changed(tests={}), "record.tests is dict, not a list"),
+        (changed(tests=[{}]), "record.tests[0] lacks"),
+        (changed(tests=[{**to_plain(TEST), "attempt": "1"}]), "record.tests[0].attempt is '1'"),
+        (changed(tests=[{**to_plain(TEST), "interval": 3}]), "interval is int, not a list"),
+        (changed(machine=None), "record.machine is NoneType, not an object"),
+        (changed(carbon={"grams_per_kwh": 300}), "record.carbon lacks 'source'"),
+    ],
+)
+def test_a_file_that_is_not_a_record_is_refused_with_the_place(
+    tmp_path: Path, text: str, words: str
+) -> None:
+    path = tmp_path / "record.json"
+    path.write_text(text, encoding="latin-1")
+    with pytest.raises(RecordError) as caught:
+        read(path)
+    assert str(path) in str(caught.value)
+    assert words in str(caught.value)
+
+
+def test_keys_of_a_later_version_are_left_aside(tmp_path: Path) -> None:
+    path = tmp_path / "record.json"
+    path.write_text(changed(later=[1, 2]), encoding="utf-8")
+    assert read(path) == RECORD
+
+
+def test_the_record_of_a_run_holds_everything_measured(
+    energy_pytester: EnergyPytester,
+) -> None:
+    energy_pytester.write(
+        '@budget("2 kJ / query", task="t", model="m", labels={"a": 1}, count=2)\n'
+        "def test_it():\n    spin(10)\n"
+    )
+    energy_pytester.run("--energy-carbon-intensity=300 gCO2e/kWh", "--energy-max-seconds=20")
+    record = energy_pytester.record()
+    assert set(record) == {
+        "schema",
+        "run",
+        "machine",
+        "carbon",
+        "tests",
+        "unused_budgets",
+        "unused_baselines",
+        "lost_tests",
+    }
+    assert set(record["run"]) == {"uuid", "start", "end", "versions", "commit"}
+    assert {"pytest-energy", "python"} <= set(record["run"]["versions"])
+    (test,) = record["tests"]
+    assert test["id"] == "test_it.py::test_it"
+    assert (test["task"], test["model"], test["labels"], test["unit"]) == (
+        "t",
+        "m",
+        {"a": 1},
+        "query",
+    )
+    assert_estimated(test, 0.005)
+    low, high = test["interval"]
+    assert low < test["joules_per_unit"] < high
+    assert test["budget"] == {
+        "limit": "2 kJ / query",
+        "origin": "test_it.py:4",
+        "message": "",
+        "tolerance": 0.15,
+        "method": "",
+    }
+    (channel,) = test["channels"]
+    assert (channel["name"], channel["kind"], channel["provenance"], channel["gated"]) == (
+        "cpu:process",
+        "cpu",
+        "estimated",
+        True,
+    )
+    assert channel["joules_per_unit"] == test["joules_per_unit"]
+    measured = [each for each in test["rounds"] if not each["warmup"]]
+    assert len(measured) == 5
+    assert len(test["rounds"]) >= 7
+    for each in measured:
+        assert each["seconds"] >= 0.2
+        assert each["units"] == 2 * each["calls"]
+        assert each["joules"] == pytest.approx(4.0 * each["cpu_seconds"])
+
+
+def test_a_record_holds_no_host_name_user_or_address(
+    energy_pytester: EnergyPytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import getpass
+    import socket
+
+    energy_pytester.write('@budget("2 kJ / query")\ndef test_it():\n    spin()\n')
+    energy_pytester.run()
+    text = energy_pytester.record_path.read_text(encoding="utf-8")
+    assert socket.gethostname() not in text
+    assert str(energy_pytester.pytester.path) not in text
+    assert f"/{getpass.getuser()}" not in text
+
+
+def test_the_reader_builds_what_the_writer_took() -> None:
+    assert isinstance(RECORD, RunRecord)
+    assert isinstance(RECORD.tests[0], TestRecord)

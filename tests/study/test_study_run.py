@@ -1,0 +1,395 @@
+"""`pytest-energy study run`: what is chosen, planned, stored and shown; without torch."""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from session_records import measured, session
+from typer.testing import CliRunner
+
+from conftest import EnergyPytester
+from pytest_energy.cli import app
+from pytest_energy.record import schema as record
+from pytest_energy.record.schema import RecordError
+from pytest_energy.study import run_command as command
+from pytest_energy.study.run_progress import Progress, bar, duration, expected_seconds
+from pytest_energy.study.run_table import render_results
+from pytest_energy.study.running import codecarbon_way
+from pytest_energy.study.running.choice import OPTIONS, Choice
+from pytest_energy.study.running.codecarbon_way import CodeCarbonFigure
+from pytest_energy.study.running.results import labels, read_result, result_of
+from pytest_energy.study.running.twins import (
+    Twin,
+    pick,
+    twins,
+)
+
+HAS_TORCH = importlib.util.find_spec("torch") is not None
+FIGURE = CodeCarbonFigure("3.3.2", 100, 8.0, 2.0, 0.0, 0.5, 1.5, 6.2, 20.0)
+
+
+def twin(name: str) -> Twin:
+    (found,) = pick((), [name], twins())
+    return found
+
+
+# -- which are chosen -----------------------------------------------------------------------------
+
+
+def test_a_task_goes_by_any_of_its_names() -> None:
+    by_hub = Choice(tasks=("fill-mask",)).subjects()
+    assert by_hub == Choice(tasks=("masked language modeling",)).subjects()
+    assert {each.task for each in by_hub} == {"fill-mask"}
+
+
+def test_a_name_may_leave_out_its_task_and_hold_stars() -> None:
+    assert {each.name for each in pick((), ["distilbert"], twins())} == {
+        "question-answering/distilbert",
+        "fill-mask/distilbert",
+    }
+    assert {each.name for each in pick((), ["*/gpt2*"], twins())} == {
+        "text-generation/gpt2",
+        "text-generation/gpt2-medium",
+    }
+    assert twin("google/flan-t5-base").name == "zero-shot/flan-t5-base"
+
+
+@pytest.mark.parametrize(
+    ("choice", "message"),
+    [
+        (Choice(tasks=("chess",)), "'chess' is no task that can be run; choose from text-class"),
+        (Choice(names=("gtp2",)), "'gtp2' fits none of 46 models; for example .*gpt2"),
+        (Choice(weights="zero"), "--weights=zero: choose from random, hub"),
+        (Choice(dtype="int4"), "--dtype=int4: choose from float32, bfloat16, float16"),
+        (Choice(method="guess"), "--method=guess: choose from ours, codecarbon"),
+        (Choice(threads=0), "--threads=0: write a whole number from 1 up"),
+        (Choice(model="gpt2"), "add one task, for example --task=text-classification"),
+        (
+            Choice(model="gpt2", tasks=("text-generation",), weights="hub"),
+            "leave it out, or add --twin",
+        ),
+        (Choice(model="./nowhere", tasks=("text-generation",)), "there is no such folder"),
+    ],
+)
+def test_an_unknown_task_or_model_is_reported_with_the_known_ones(
+    choice: Choice, message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        choice.check()
+
+
+def test_a_model_of_ones_own_does_the_queries_of_its_task(tmp_path: Path) -> None:
+    choice = Choice(tasks=("text-generation",), model=str(tmp_path))
+    choice.check()
+    (own,) = choice.subjects()
+    assert own.name == f"text-generation/{tmp_path.name}"
+    assert (own.inputs, own.new_tokens) == (twin("gpt2").inputs, twin("gpt2").new_tokens)
+    assert not own.study_id
+
+
+def test_twins_are_run_beside_a_model_of_ones_own(tmp_path: Path) -> None:
+    alone = Choice(tasks=("text-generation",), model=str(tmp_path), results=tmp_path)
+    choice = replace(alone, names=("gpt2*",), weights="hub")
+    choice.check()
+    own, *beside = choice.subjects()
+    assert alone.subjects() == (own,)
+    assert beside == [twin("gpt2"), twin("gpt2-medium")]
+    assert [choice.weights_of(each) for each in choice.subjects()] == ["own", "hub", "hub"]
+    (folder := tmp_path / "gpt2").mkdir()
+    with pytest.raises(ValueError, match="the name of a twin, text-generation/gpt2: rename"):
+        replace(choice, model=str(folder)).check()
+
+
+def test_a_result_is_kept_apart_by_all_that_makes_another_figure(tmp_path: Path) -> None:
+    base = Choice(results=tmp_path)
+    others = [
+        (replace(base, dtype="bfloat16"), "cpu"),
+        (replace(base, weights="hub"), "cpu"),
+        (replace(base, full=True), "cpu"),
+        (replace(base, threads=2), "cpu"),
+        (base, "cuda"),
+        (base, "cpu"),
+    ]
+    paths = {choice.result_path(twin("gpt2"), device) for choice, device in others}
+    assert len(paths) == len(others)
+
+
+def test_a_twin_with_a_result_is_not_pending(tmp_path: Path) -> None:
+    choice = Choice(names=("gpt2", "distilgpt2"), results=tmp_path)
+    path = choice.result_path(twin("gpt2"), "cpu")
+    assert path is not None
+    record.write(session(), path)
+    assert choice.pending("cpu") == (twin("distilgpt2"),)
+    assert len(choice.pending("cuda")) == 2
+    assert len(replace(choice, again=True).pending("cpu")) == 2
+    both = replace(choice, method="codecarbon")
+    assert len(both.pending("cpu")) == 2
+    codecarbon_way.write_figure(FIGURE, codecarbon_way.path_beside(path))
+    assert both.pending("cpu") == choice.pending("cpu")
+
+
+def test_every_setting_reaches_pytest() -> None:
+    choice = Choice(
+        ("fill-mask",), ("a", "b"), "hub", "m", "float16", "cuda:1", 2, 3, "codecarbon", Path("r")
+    )
+    given = replace(choice, full=True, again=True).arguments()
+    flags = {each.partition("=")[0] for each in given}
+    assert flags == {option.flag for option in OPTIONS} - {"--study-progress"}
+    assert {"--study-twin=a", "--study-twin=b", "--study-device=cuda:1"} <= set(given)
+
+
+# -- the plan and the progress --------------------------------------------------------------------
+
+
+def test_the_plan_of_a_short_run_is_its_time_limit(tmp_path: Path) -> None:
+    choice = Choice(tasks=("fill-mask",), results=tmp_path)
+    covers = "(one call to warm up and one round always run); starting and loading take about"
+    assert command.plan(choice, "cpu", 60) == [
+        f"4 models, at most 60 s of measuring each: 4 min at most {covers} 35 s more"
+    ]
+    path = choice.result_path(twin("albert-base-v2"), "cpu")
+    assert path is not None
+    record.write(session(), path)
+    codecarbon_way.write_figure(FIGURE, codecarbon_way.path_beside(path))
+    assert command.plan(replace(choice, method="codecarbon"), "cpu", 60) == [
+        "1 of 4 have a result and keep it; --again replaces it",
+        f"3 models, at most 60 s of measuring each: 3 min at most {covers} 31 s more",
+        "each is then counted once more as the study counted, which doubles the time",
+    ]
+
+
+def test_the_plan_of_a_full_run_is_the_sum_of_its_queries() -> None:
+    choice = Choice(tasks=("text-generation",), full=True)
+    seconds = sum(1000 * each.cpu_seconds["float32"] for each in choice.subjects())
+    (line,) = command.plan(choice, "cpu", 60)
+    assert line.startswith(f"1,000 queries of 6 models: about {seconds / 3600:.0f} h ")
+    on_gpu = command.plan(replace(choice, device="cuda"), "cuda", 60)
+    assert on_gpu == ["1,000 queries of 6 models; how long they take here isn't known"]
+
+
+def test_nothing_pending_needs_no_time(tmp_path: Path) -> None:
+    choice = Choice(names=("gpt2",), results=tmp_path)
+    path = choice.result_path(twin("gpt2"), "cpu")
+    assert path is not None
+    record.write(session(), path)
+    assert len(command.plan(choice, "cpu", 60)) == 1
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_progress_draws_a_bar_with_the_time_left() -> None:
+    choice, clock, stream = Choice(tasks=("fill-mask",)), [0.0], Terminal()
+    progress = Progress(stream, lambda: clock[0], choice, 60)
+    progress.start("fill-mask/distilbert")
+    assert stream.getvalue().endswith(
+        "[--------------------] 0 of 4, about 4 min left: fill-mask/distilbert"
+    )
+    clock[0] = 20.0
+    progress.end("fill-mask/distilbert", "0.07 Wh")
+    assert stream.getvalue().endswith("\r\x1b[K[1/4] fill-mask/distilbert: 0.07 Wh\n")
+    progress.start("fill-mask/albert-base-v2")  # three are left, and the first took 20 s
+    assert stream.getvalue().endswith("1 of 4, about 60 s left: fill-mask/albert-base-v2")
+
+
+def test_progress_elsewhere_than_on_a_terminal_is_a_line_for_each_model() -> None:
+    stream = io.StringIO()
+    progress = Progress(stream, lambda: 0.0, Choice(tasks=("fill-mask",)), 60)
+    progress.start("fill-mask/distilbert")
+    progress.end("fill-mask/distilbert", "left out: too big")
+    progress.clear()
+    assert stream.getvalue() == "[1/4] fill-mask/distilbert: left out: too big\n"
+
+
+def test_an_unknown_time_left_is_not_shown() -> None:
+    choice = Choice(names=("sd1.5",), full=True, device="cuda")
+    assert expected_seconds(twin("sd1.5"), choice, 60) is None
+    stream = Terminal()
+    Progress(stream, lambda: 0.0, choice, 60).start("x")
+    assert "left" not in stream.getvalue()
+
+
+@given(st.integers(0, 50), st.integers(1, 50), st.floats(0, 1e6))
+def test_a_bar_is_always_of_one_length(done: int, more: int, seconds: float) -> None:
+    assert len(bar(done, done + more, seconds, "x").partition("]")[0]) == 21
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "0 s"), (89, "89 s"), (90, "2 min"), (5399, "90 min"), (79200, "22 h")],
+)
+def test_a_duration_is_shown_in_the_unit_of_its_size(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+
+
+# -- results --------------------------------------------------------------------------------------
+
+LABELS = labels("text-generation/gpt2", "gpt2", "float32", "cpu", "random")
+
+
+def test_windows_of_one_model_are_one_figure() -> None:
+    parts = [measured(joules, labels=LABELS, name=f"part {joules}") for joules in (1.0, 2.0)]
+    found = result_of(parts, None)
+    assert found is not None
+    assert found.units == sum(each.units for test in parts for each in test.rounds[1:])
+    assert found.joules_per_unit == pytest.approx(2**0.5, rel=0.02)  # the mean of logarithms
+    assert found.twin == "text-generation/gpt2"
+
+
+def test_a_test_that_was_not_measured_has_no_result() -> None:
+    good = measured(labels=LABELS)
+    assert result_of([good], None) is not None
+    assert result_of([replace(good, joules_per_unit=None)], None) is None
+    assert result_of([replace(good, failure="RuntimeError")], None) is None
+    assert result_of([good, replace(good, joules_per_unit=None)], None) is None
+    assert result_of([measured()], None) is None
+    assert result_of([], None) is None
+
+
+def test_results_are_read_back_with_the_figure_beside_them(tmp_path: Path) -> None:
+    path = tmp_path / "gpt2.json"
+    assert read_result(path) is None
+    record.write(session(measured(labels=LABELS)), path)
+    found = read_result(path)
+    assert found is not None
+    assert found.codecarbon is None
+    codecarbon_way.write_figure(FIGURE, codecarbon_way.path_beside(path))
+    assert read_result(path) == replace(found, codecarbon=FIGURE)
+    record.write(session(), path)
+    with pytest.raises(RecordError, match=r"gpt2\.json: holds no measurement of a model"):
+        read_result(path)
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_the_table_keeps_names_and_figures_at_any_width(width: int) -> None:
+    found = result_of([measured(3.6, labels=LABELS)], FIGURE)
+    own = result_of([measured(7.2, labels={**LABELS, "study_model": "", "twin": "x/own"})], None)
+    assert found is not None
+    assert own is not None
+    text = render_results([found, own], width)
+    assert all(len(line) <= width for line in text.splitlines())
+    flat = "".join(text.split())
+    assert "text-generation/gpt2" in flat or width == 60
+    assert "1.00" in flat  # Wh for 1,000
+    assert "0.5560.6" in flat  # CodeCarbon's, and how many times ours that is
+    assert "CodeCarbon3.3.2countsasthestudydid" in flat
+    assert "innocomparisonwithit:x/own." in flat
+    assert render_results([], width) == ""
+
+
+@pytest.mark.realtime
+@pytest.mark.parametrize(("milliseconds", "windows"), [(0.3, 1), (3, 10)])
+def test_1000_queries_are_one_window_or_ten(
+    energy_pytester: EnergyPytester, milliseconds: float, windows: int
+) -> None:
+    energy_pytester.write(
+        f"""
+        from pytest_energy.study.running import protocol
+        from pytest_energy.study.running.queries import Inference
+        from pytest_energy.study.running.twins import pick, twins
+
+        protocol.ONE_WINDOW_SECONDS = 2.5
+        done = []
+
+        def query(given):
+            done.append(given)
+            spin({milliseconds})
+
+        def test_it(energy):
+            (twin,) = pick((), ["text-generation/gpt2"], twins())
+            protocol.measure_in_full(energy, Inference(twin, query, ["a", "b"]))
+            assert len(done) == 1000 + protocol.WARM_UP_QUERIES
+            assert abs(done.count("a") - done.count("b")) <= 1
+        """
+    )
+    energy_pytester.run_process().assert_outcomes(passed=1)
+    tests = energy_pytester.record()["tests"]
+    assert len(tests) == windows
+    assert sum(each["rounds"][0]["units"] for each in tests) == 1000
+
+
+# -- as the study counted -------------------------------------------------------------------------
+
+
+@pytest.mark.realtime
+def test_codecarbon_counts_the_whole_machine_and_a_constant_for_memory() -> None:
+    def query(milliseconds: float) -> None:
+        from time import process_time
+
+        end = process_time() + milliseconds / 1000
+        while process_time() < end:
+            pass
+
+    found = codecarbon_way.count(query, [20.0, 30.0], seconds=60, queries=40)
+    assert found.queries == 40
+    assert found.seconds >= 40 * 0.02
+    parts = found.gpu_joules_per_unit + found.cpu_joules_per_unit + found.ram_joules_per_unit
+    assert found.joules_per_unit == pytest.approx(parts)
+    # By the clock, whatever the memory did: the window is a little longer than the queries.
+    by_clock = found.ram_watts * found.seconds / found.queries
+    assert by_clock <= found.ram_joules_per_unit < 3 * by_clock
+
+
+# -- the command ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("words", [["study", "run"], ["study"]])
+def test_the_command_refuses_an_unknown_task(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(app, [*words, "--task", "chess"])
+    assert result.exit_code == 2
+    assert "pytest-energy study run: 'chess' is no task that can be run" in result.stderr
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(HAS_TORCH, reason="torch is installed")
+def test_without_torch_the_command_names_the_extra_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, energy_pytester: EnergyPytester
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(app, ["study"])
+    assert result.exit_code == 2
+    assert 'pip install "pytest-energy[transformers]"' in result.stderr
+    energy_pytester.write("def test_it(): pass")
+    run = energy_pytester.run_process("-p", "pytest_energy.study.running.plugin")
+    run.stderr.fnmatch_lines(['*pip install "pytest-energy[[]transformers[]]"*'])
+
+
+def test_the_command_ends_with_the_next_commands_for_its_results(tmp_path: Path) -> None:
+    assert command.ending(Choice(), "energy-study", 1261.0) == [
+        "results: energy-study; it took 21 min",
+        "beside the study's figures: pytest-energy study compare energy-study/*/*.json",
+    ]
+    own = Choice(tasks=("fill-mask",), model=str(tmp_path))
+    place = "pytest-energy study place energy-study/fill-mask/*.json"
+    assert place + " (needs one" in command.ending(own, "energy-study", 9.0)[1]
+    assert command.ending(replace(own, names=("*",)), "energy-study", 9.0)[1].endswith(place)
+
+
+@pytest.mark.parametrize(
+    ("status", "ours", "message"),
+    [
+        (0, 0, ""),
+        (5, 0, ""),
+        (1, 1, "not all models were measured within their limits; what pytest said: log"),
+        (2, 1, "stopped; the same command goes on where it was"),
+        (4, 2, "pytest ended with 4; its output: log"),
+        (-9, 2, "pytest was ended by SIGKILL; its output: log"),
+    ],
+)
+def test_the_exit_status_shows_whether_all_models_were_measured(
+    status: int, ours: int, message: str
+) -> None:
+    lines: list[str] = []
+    assert command.status_of(status, Path("log"), lines.append) == ours
+    assert lines == ([message] if message else [])

@@ -1,0 +1,135 @@
+"""What authors of extensions use: the scripted sensor, the check of a sensor, and the hook."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import SimpleNamespace
+
+import pytest
+
+from pytest_energy.errors import EnergyError, InputError
+from pytest_energy.plugin.sensors import added_sensors
+from pytest_energy.sensors import clock
+from pytest_energy.sensors.base import Clock, Reading, SensorFault
+from pytest_energy.testing import (
+    ScriptedSensor,
+    VirtualTime,
+    assert_sensor_conforms,
+    run_with_sensors,
+)
+
+TEST = """
+import time
+import pytest
+
+def spin():
+    end = time.thread_time() + 0.005
+    while time.thread_time() < end:
+        pass
+
+@pytest.mark.energy_budget("{limit}", scope="machine")
+def test_it():
+    spin()
+"""
+REAL = Clock(clock.now, clock.sleep)
+
+
+def test_the_scripted_sensor_conforms() -> None:
+    time = VirtualTime()
+    assert_sensor_conforms(ScriptedSensor(100.0, time.clock), time.clock, time.pass_by)
+
+
+class Falling(ScriptedSensor):
+    def close(self, ended: float) -> Mapping[str, Reading]:
+        return dict.fromkeys(super().close(ended), -1.0)
+
+
+class Silent(ScriptedSensor):
+    def close(self, ended: float) -> Mapping[str, Reading]:
+        return {}
+
+
+@pytest.mark.parametrize(("kind", "words"), [(Falling, "joules don't fall"), (Silent, "returns")])
+def test_a_sensor_that_does_not_conform_is_named(kind: type[ScriptedSensor], words: str) -> None:
+    time = VirtualTime()
+    with pytest.raises(AssertionError, match=words):
+        assert_sensor_conforms(kind(100.0, time.clock), time.clock, time.pass_by)
+
+
+@pytest.mark.parametrize(("limit", "verdict"), [("1 kJ / query", "pass"), ("1 mJ / query", "fail")])
+def test_a_limit_of_the_machine_is_judged_by_an_added_sensor(
+    pytester: pytest.Pytester, limit: str, verdict: str
+) -> None:
+    options = ("--energy-max-seconds=3", "--energy-max-rounds=5")
+    run = run_with_sensors(
+        pytester, TEST.format(limit=limit), lambda: [ScriptedSensor(100.0, REAL)], *options
+    )
+    (test,) = run.tests
+    assert (test["verdict"], test["method"], test["scope"]) == (verdict, "measured", "machine")
+    (gated,) = [each for each in test["channels"] if each["gated"]]
+    assert gated["name"] == "machine:scripted"
+    seconds = sum(each["seconds"] for each in test["rounds"] if not each["warmup"])
+    units = sum(each["units"] for each in test["rounds"] if not each["warmup"])
+    assert test["joules_per_unit"] == pytest.approx(100.0 * seconds / units, rel=0.1)
+
+
+def test_a_fault_of_an_added_sensor_makes_the_test_unmeasured(pytester: pytest.Pytester) -> None:
+    faults = [SensorFault("the plug is off", "plug-off")] * 50
+    run = run_with_sensors(
+        pytester,
+        TEST.format(limit="1 kJ / query"),
+        lambda: [ScriptedSensor(100.0, REAL, faults=faults)],
+        "--energy-max-seconds=3",
+    )
+    (test,) = run.tests
+    assert (test["verdict"], test["code"]) == ("unmeasured", "plug-off")
+    assert "the plug is off" in test["reason"]
+
+
+def test_without_a_sensor_of_the_machine_its_scope_is_unmeasured(pytester: pytest.Pytester) -> None:
+    run = run_with_sensors(
+        pytester, TEST.format(limit="1 kJ / query"), list, "--energy-max-seconds=2"
+    )
+    (test,) = run.tests
+    assert test["verdict"] == "unmeasured"
+    assert "install a plugin that has one" in test["reason"]
+
+
+@pytest.mark.parametrize(
+    ("made", "words"),
+    [
+        (
+            lambda: [ScriptedSensor(1.0, REAL, name="gpu:0")],
+            "'gpu:0' is taken by pytest",
+        ),
+        (
+            lambda: [ScriptedSensor(1.0, REAL), ScriptedSensor(1.0, REAL)],
+            "is taken by plugin",
+        ),
+        (lambda: None, "returned None; expected a list of sensors"),
+        (lambda: ["meter"], "expected a list of sensors"),
+        (lambda: 1 / 0, "failed: ZeroDivisionError"),
+    ],
+)
+def test_sensors_that_cannot_be_used_name_their_plugin(made: object, words: str) -> None:
+    call = SimpleNamespace(
+        plugin_name="wall", argnames=(), function=made, hookwrapper=False, wrapper=False
+    )
+    caller = SimpleNamespace(get_hookimpls=lambda: [call])
+    config = SimpleNamespace(hook=SimpleNamespace(pytest_energy_sensors=caller))
+    with pytest.raises(InputError, match="pytest_energy_sensors of plugin 'wall'.*" + words):
+        added_sensors(config)  # type: ignore[arg-type]
+
+
+class Refusing:
+    """An extension whose instrument does not answer."""
+
+    def pytest_energy_sensors(self) -> list[ScriptedSensor]:
+        raise EnergyError("no plug answers at that address")
+
+
+def test_what_an_extension_says_reaches_the_user(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(TEST.format(limit="1 kJ / query"))
+    result = pytester.runpytest_inprocess(plugins=[Refusing()])
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.stdout.fnmatch_lines(["*pytest_energy_sensors of plugin *no plug answers at that*"])
