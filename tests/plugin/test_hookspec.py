@@ -35,9 +35,13 @@ def test_a_report_is_written_in_each_format(energy_pytester: EnergyPytester) -> 
 
 def test_the_ending_of_a_path_names_the_format(energy_pytester: EnergyPytester) -> None:
     energy_pytester.write(TEST)
-    energy_pytester.run("--energy-report=energy.json").assert_outcomes(passed=1)
-    written = json.loads((energy_pytester.pytester.path / "energy.json").read_text())
+    options = [f"--energy-report={path}" for path in ("energy.json", "energy.CSV", "out/e.txt")]
+    energy_pytester.run(*options).assert_outcomes(passed=1)
+    folder = energy_pytester.pytester.path
+    written = json.loads((folder / "energy.json").read_text())
     assert written == energy_pytester.record()
+    assert (folder / "energy.CSV").read_text().startswith("id,name,")
+    assert "vs limit" in (folder / "out" / "e.txt").read_text()
 
 
 def test_the_command_prints_what_the_run_writes(energy_pytester: EnergyPytester) -> None:
@@ -54,7 +58,8 @@ def test_the_command_prints_what_the_run_writes(energy_pytester: EnergyPytester)
     ("option", "words"),
     [
         ("xls:out", "unknown report format 'xls'; known: csv, json, text"),
-        ("report", "'report' names no format; write FORMAT:PATH, such as csv:report"),
+        ("report", "'report' names no format; write FORMAT:PATH, such as csv:report; known: csv,"),
+        ("a.xls", "'a.xls' names no format; write FORMAT:PATH, such as csv:a.xls; known: csv,"),
         ("csv:", "'csv:' names no file; write FORMAT:PATH"),
     ],
 )

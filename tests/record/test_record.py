@@ -102,6 +102,7 @@ def test_the_record_of_a_run_holds_everything_measured(
         "unused_budgets",
         "unused_baselines",
         "lost_tests",
+        "sessions",
     }
     assert set(record["run"]) == {"uuid", "start", "end", "versions", "commit"}
     assert {"pytest-energy", "python"} <= set(record["run"]["versions"])

@@ -23,6 +23,7 @@ from pytest_energy.baselines.baseline import (
 from pytest_energy.errors import InputError
 from pytest_energy.limits.resolve import matches
 from pytest_energy.record.contention import contention
+from pytest_energy.record.merge import in_order
 from pytest_energy.record.schema import RunRecord, TestRecord
 from pytest_energy.rules.verdict import Verdict
 from pytest_energy.sensors.base import Kind
@@ -55,9 +56,8 @@ def update(before: Sequence[Line], records: Sequence[RunRecord], mode: Mode) -> 
     Lines of tests that the records don't have stay as they are, whatever the mode.
     """
     messages: list[str] = []
-    by_run = {each.run.uuid: each for each in records}
     new: list[Line] = []
-    for record in sorted(by_run.values(), key=lambda each: each.run.start):
+    for record in in_order(records):
         new += _sessions(record, messages)
     stored = by_key(before)
     taken: dict[Key, tuple[Line, ...]] = {}

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from pytest_energy.cli.arguments import RecordPath
+from pytest_energy.cli.arguments import RecordPath, RecordPaths
 from pytest_energy.record import schema as record
 from pytest_energy.report.printable import all_printable
 
@@ -34,13 +34,18 @@ def show(
 
 
 def report(
-    path: RecordPath,
+    paths: RecordPaths,
     to: Annotated[str, typer.Option("--to", metavar="FORMAT", help="such as csv or json")],
 ) -> None:
-    """Print a report of a run record, the same that `pytest --energy-report FORMAT:PATH` writes."""
+    """Print a report of run records, the same that `pytest --energy-report FORMAT:PATH` writes.
+
+    Several records (shards of one run, several machines) make one report.
+    """
+    from pytest_energy.record.merge import merge
     from pytest_energy.report.formats import format_named
 
-    typer.echo(format_named(to)(record.read(path)), nl=False)
+    render = format_named(to)
+    typer.echo(render(merge([record.read(each) for each in paths])), nl=False)
 
 
 def carbon(

@@ -31,6 +31,12 @@ class OfRecords:
             reference, candidate = record.read(self.reference), record.read(self.candidate)
         except record.RecordError as error:
             raise CouldNotCompare("a run record can't be read", str(error)) from None
+        for path, found in ((self.reference, reference), (self.candidate, candidate)):
+            if found.sessions:
+                raise CouldNotCompare(
+                    f"{path.name} was merged from {len(found.sessions)} sessions; name the record "
+                    "of one session"
+                )
         if reference.run.uuid == candidate.run.uuid:
             raise CouldNotCompare("both records are of the same run: there is nothing to compare")
         sides = (

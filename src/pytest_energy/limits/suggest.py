@@ -26,6 +26,7 @@ from pytest_energy.limits.limit import Quantity, parse_limit
 from pytest_energy.limits.resolve import Subject, matched
 from pytest_energy.limits.toml_lines import places
 from pytest_energy.record.contention import contention
+from pytest_energy.record.merge import in_order
 from pytest_energy.record.schema import (
     CPU_TIME_METHOD,
     BudgetRecord,
@@ -77,8 +78,7 @@ def suggest(records: Sequence[RunRecord], text: str, shown: str) -> Suggested:
     Raises SuggestionError for figures that can't be compared with one another, and for a file to
     which nothing can be added at its end.
     """
-    by_run = {each.run.uuid: each for each in records}
-    sessions = sorted(by_run.values(), key=lambda each: each.run.start)
+    sessions = in_order(records)
     _check_hardware(sessions)
     file = parse_budgets(text.removeprefix("\ufeff"), shown) if text else BudgetsFile()
     messages: list[str] = []
@@ -110,8 +110,7 @@ def rooms(records: Sequence[RunRecord]) -> list[tuple[TestRecord, Room | None]]:
 
     Raises SuggestionError for figures that can't be compared with one another.
     """
-    by_run = {each.run.uuid: each for each in records}
-    sessions = sorted(by_run.values(), key=lambda each: each.run.start)
+    sessions = in_order(records)
     _check_hardware(sessions)
     found: list[tuple[TestRecord, Room | None]] = []
     for test_id in dict.fromkeys(test.id for each in sessions for test in each.tests):

@@ -12,7 +12,7 @@ from pytest_energy.errors import EnergyError, InputError
 from pytest_energy.plugin.hookspec import call_each
 from pytest_energy.record.project_files import target, writing
 from pytest_energy.record.schema import RunRecord, write_text
-from pytest_energy.report.formats import Format, format_named, names
+from pytest_energy.report.formats import Format, format_named, name_by_ending, names
 
 OPTION = "--energy-report"
 HOOK = "pytest_energy_report_formats"
@@ -61,10 +61,13 @@ def read_reports(config: pytest.Config, mistakes: list[str]) -> tuple[Report, ..
 def _report(text: str, added: Mapping[str, Format], config: pytest.Config) -> Report:
     name, colon, path = text.partition(":")
     if not colon:
-        name, path = Path(text).suffix.removeprefix("."), text
+        name, path = name_by_ending(Path(text).suffix.removeprefix(".")), text
     known = [*names(), *added]
     if not colon and name not in known:
-        raise InputError(f"{text!r} names no format; write FORMAT:PATH, such as csv:{text}")
+        raise InputError(
+            f"{text!r} names no format; write FORMAT:PATH, such as csv:{text}; "
+            f"known: {', '.join(known)}"
+        )
     if name not in known:
         raise InputError(f"unknown report format {name!r}; known: {', '.join(known)}")
     if not path.strip():

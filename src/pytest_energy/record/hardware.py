@@ -6,7 +6,13 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
-from pytest_energy.record.schema import ChannelRecord, GpuRecord, MachineRecord, TestRecord
+from pytest_energy.record.schema import (
+    ChannelRecord,
+    GpuRecord,
+    MachineRecord,
+    RunRecord,
+    TestRecord,
+)
 from pytest_energy.sensors.base import Kind
 
 LONGEST_NAME = 120
@@ -25,6 +31,13 @@ def hardware_of(test: TestRecord, machine: MachineRecord) -> str:
     if len(on_gpu) < len(gated):
         parts.append(f"{machine.cpu}, {machine.cpu_count} cores")
     return " + ".join(parts)
+
+
+def hardware_names(record: RunRecord) -> tuple[str, ...]:
+    """The hardware of each test where sessions on different hardware were merged, else ""."""
+    names = [hardware_of(each, record.session_of(each).machine) for each in record.tests]
+    differ = bool(record.sessions) and len(set(names) - {""}) > 1
+    return tuple(each if differ else "" for each in names)
 
 
 def boards_of(test: TestRecord, machine: MachineRecord) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from typing import Any, NoReturn, get_args, get_origin, get_type_hints
 from pytest_energy.carbon.intensity import Intensity
 from pytest_energy.errors import InputError
 from pytest_energy.record.project_files import read_file, target
+from pytest_energy.units import numbered
 
 SCHEMA = 1
 #: The method of a figure in CPU time; all others are named after their provenance.
@@ -172,6 +173,7 @@ class TestRecord:
     baseline: None where it has none and none was asked for. failure: what the test's own body ended
     in ("AssertionError"), "" where it passed or was skipped.
     notes: sentences for the summary.
+    session: which of the record's sessions it belongs to; 0 in a record of one session.
     """
 
     __test__ = False  # pytest would collect the class by its name
@@ -205,6 +207,7 @@ class TestRecord:
     failure: str = ""
     contention: bool = False
     code: str = ""
+    session: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -271,12 +274,23 @@ class Run:
     commit: str | None
 
 
+@dataclass(frozen=True)
+class SessionRecord:
+    """One pytest session of a record that was merged from several."""
+
+    run: Run
+    machine: MachineRecord
+    carbon: CarbonRecord | None
+
+
 @dataclass(frozen=True, kw_only=True)
 class RunRecord:
     """Everything one pytest session measured; every report is a function of it.
 
     unused_budgets, unused_baselines: a sentence for each that no test uses. lost_tests: ids of
     tests, measured or not, whose worker process was lost while they ran.
+    sessions: in a record that was merged from several, each of them; what differs between them is
+    empty in run, machine and carbon.
     """
 
     run: Run
@@ -287,14 +301,25 @@ class RunRecord:
     unused_baselines: tuple[str, ...] = ()
     lost_tests: tuple[str, ...] = ()
     schema: int = SCHEMA
+    sessions: tuple[SessionRecord, ...] = ()
+
+    @property
+    def all_sessions(self) -> tuple[SessionRecord, ...]:
+        """The sessions that were merged, or the only one."""
+        return self.sessions or (SessionRecord(self.run, self.machine, self.carbon),)
+
+    def session_of(self, test: TestRecord) -> SessionRecord:
+        """Where one of the tests was measured."""
+        return self.all_sessions[test.session]
 
     @property
     def last_attempts(self) -> tuple[TestRecord, ...]:
         """Every measurement of each test's last attempt; a rerun takes its predecessor's place."""
-        last: dict[str, int] = {}
+        last: dict[tuple[int, str], int] = {}
         for each in self.tests:
-            last[each.id] = max(last.get(each.id, 0), each.attempt)
-        return tuple(each for each in self.tests if each.attempt == last[each.id])
+            key = (each.session, each.id)
+            last[key] = max(last.get(key, 0), each.attempt)
+        return tuple(each for each in self.tests if each.attempt == last[each.session, each.id])
 
 
 def values_per_unit(rounds: Sequence[RoundRecord], method: str) -> tuple[float, ...]:
@@ -436,4 +461,11 @@ def read(path: Path) -> RunRecord:
     except RecordError as error:
         raise RecordError(f"{path}: {error}") from None
     assert isinstance(record, RunRecord)
+    number = len(record.all_sessions)
+    for index, test in enumerate(record.tests):
+        if not 0 <= test.session < number:
+            raise RecordError(
+                f"{path}: record.tests[{index}].session is {test.session}, and the record has "
+                f"{numbered(number, 'session')}"
+            )
     return record

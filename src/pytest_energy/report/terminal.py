@@ -9,6 +9,7 @@ from functools import partial
 from rich.text import Text
 
 from pytest_energy.limits.limit import LimitError, parse_limit
+from pytest_energy.record.hardware import hardware_names, hardware_of
 from pytest_energy.record.schema import (
     CPU_TIME_METHOD,
     ChannelRecord,
@@ -48,17 +49,18 @@ def render(record: RunRecord, width: int, *, colour: bool) -> str:
     record = all_printable(record)
     scale = _scale(record)
     columns = _columns(record, scale)
+    named = hardware_names(record)
     print_table(
         console,
         [Column(head, "left" if head in _WORDS else "right") for head in columns],
         [
             Row(
-                _name(test),
+                _name(test, hardware),
                 [cell(test) for cell in columns.values()],
                 (test.task or "", _origin(test)),
                 (_channels(test, scale), beside(test)),
             )
-            for test in record.tests
+            for test, hardware in zip(record.tests, named, strict=True)
         ],
         ("task", "limit from"),
         ("channels", "beside its baseline"),
@@ -85,7 +87,7 @@ def _columns(record: RunRecord, scale: Scale) -> dict[str, Callable[[TestRecord]
     columns: dict[str, Callable[[TestRecord], str | Text]] = {
         f"{scale.symbol}/unit": partial(_figure, scale=scale)
     }
-    if record.carbon is not None:
+    if any(each.carbon is not None for each in record.all_sessions):
         columns["gCO2e/1000"] = _grams
     return columns | {
         "interval": partial(_interval, scale=scale),
@@ -97,13 +99,15 @@ def _columns(record: RunRecord, scale: Scale) -> dict[str, Callable[[TestRecord]
     }
 
 
-def _name(test: TestRecord) -> Text:
+def _name(test: TestRecord, hardware: str) -> Text:
     name = test.id if test.name is None else f"{test.id} {test.name}"
     if test.attempt > 1:
         name += f" (attempt {test.attempt})"
     about = [] if test.unit == "query" else [f"per {test.unit}"]
     if test.budget is not None and "CO2e" in test.budget.limit:
         about.append("carbon limit")
+    if hardware:
+        about.append(hardware)
     return Text(f"{name} ({', '.join(about)})" if about else name, overflow="fold")
 
 
@@ -185,10 +189,25 @@ def lost_test(test_id: str) -> str:
     return f"{test_id}: its worker process was lost while it ran, and with it what was measured"
 
 
+def _factors(record: RunRecord) -> list[str]:
+    """The carbon factor; where sessions have different ones, with the hardware of each."""
+    hardware: dict[str, list[str]] = {}
+    for index, session in enumerate(record.all_sessions):
+        if session.carbon is not None:
+            tests = [each for each in record.tests if each.session == index]
+            names = [hardware_of(each, session.machine) for each in tests]
+            hardware.setdefault(session.carbon.description, []).extend(filter(None, names))
+    if len(hardware) < 2:
+        return [f"carbon: {each}" for each in hardware]
+    return [
+        f"carbon: {each} on {', '.join(dict.fromkeys(names)) or 'no hardware that was measured'}"
+        for each, names in hardware.items()
+    ]
+
+
 def _notes(record: RunRecord) -> list[str]:
     lines = []
-    if record.carbon is not None:
-        lines.append(f"carbon: {record.carbon.description}")
+    lines += _factors(record)
     by_note: dict[str, list[str]] = {}
     for test in record.tests:
         label = short_label(test.id, test.name)

@@ -20,6 +20,7 @@ from statistics import fmean
 from pytest_energy.limits.budget import ONE_PER_CALL
 from pytest_energy.limits.task_names import STUDY_TASKS, hub_name
 from pytest_energy.record.hardware import hardware_of
+from pytest_energy.record.merge import split
 from pytest_energy.record.schema import MachineRecord, RunRecord, TestRecord
 from pytest_energy.study.figures import StudyFigure, figure_of
 from pytest_energy.study.tables import model_named
@@ -86,7 +87,7 @@ def points_of(runs: Sequence[RunRecord]) -> Points:
     """The points of run records, in their order."""
     found: list[Point] = []
     left_out: list[str] = []
-    for run in runs:
+    for run in (part for each in runs for part in split(each)):
         for tests in _measurements(run):
             why = _why_none(tests[0])
             if why:

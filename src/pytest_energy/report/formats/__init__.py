@@ -14,11 +14,18 @@ from pytest_energy.errors import InputError
 from pytest_energy.record.schema import RunRecord
 
 Format = Callable[[RunRecord], str]
+#: Endings of files whose format has another name.
+_ENDINGS = {"htm": "html", "md": "markdown", "txt": "text"}
 
 
 def names() -> list[str]:
     """The formats of this package."""
     return sorted(each.name.replace("_", "-") for each in iter_modules(__path__))
+
+
+def name_by_ending(ending: str) -> str:
+    """The format of files that end so ("csv"), which need not exist."""
+    return _ENDINGS.get(ending.lower(), ending.lower())
 
 
 def format_named(name: str) -> Format:

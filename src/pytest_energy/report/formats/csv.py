@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 
+from pytest_energy.record.hardware import hardware_of
 from pytest_energy.record.schema import RunRecord
 from pytest_energy.report.printable import all_printable
 
@@ -26,6 +27,10 @@ COLUMNS = (
     "limit",
     "limit_joules_per_unit",
     "fraction_of_limit",
+    "hardware",
+    "grams_per_kwh",
+    "commit",
+    "session",
 )
 #: A spreadsheet takes a text that begins so for a formula.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -36,12 +41,18 @@ def render(record: RunRecord) -> str:
     output = io.StringIO()
     writer = csv.DictWriter(output, COLUMNS, lineterminator="\n")
     writer.writeheader()
-    for test in all_printable(record).tests:
+    record = all_printable(record)
+    for test in record.tests:
         low, high = test.interval or (None, None)
+        session = record.session_of(test)
         own = {
             "joules_per_unit_low": low,
             "joules_per_unit_high": high,
             "limit": test.budget.limit if test.budget else None,
+            "hardware": hardware_of(test, session.machine) or None,
+            "grams_per_kwh": session.carbon.grams_per_kwh if session.carbon else None,
+            "commit": session.run.commit,
+            "session": session.run.uuid,
         }
         cells = {name: own[name] if name in own else getattr(test, name) for name in COLUMNS}
         writer.writerow({name: _cell(value) for name, value in cells.items()})
