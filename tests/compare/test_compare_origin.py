@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pytest_energy.compare.origin import Tree, check_origin, loads_any
 from pytest_energy.compare.outcome import CouldNotCompare
+from pytest_energy.compare.worktree import Tree, check_origin, loads_any
 
 
 @pytest.fixture

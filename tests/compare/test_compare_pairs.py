@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 from compared_records import RULE, measured, noisy, run_of
 
-from pytest_energy.compare.pairs import Pair, Rule
-from pytest_energy.compare.turns import Plan, Progress, take_turns
+from pytest_energy.compare.judgement import Pair, Rule
+from pytest_energy.compare.processes import run_pairs
+from pytest_energy.compare.question import Plan
 from pytest_energy.record.schema import RunRecord
+from pytest_energy.report.progress import Step
 from pytest_energy.testing import VirtualTime
 
 
@@ -21,16 +23,12 @@ class Interleaved:
     def __init__(self, ratio_of: Callable[[int], float]) -> None:
         self.time = VirtualTime()
         self.order = ""
-        self.messages: list[Progress] = []
+        self.steps: list[Step] = []
         self._ratio_of = ratio_of
 
-    def take(self, plan: Plan) -> list[Pair]:
+    def run(self, plan: Plan) -> list[Pair]:
         runs = (lambda: self._run("A", 1.0), lambda: self._run("B", self._ratio))
-        return take_turns(runs, plan, self.time.clock.now, self._tell)
-
-    def _tell(self, doing: Progress | str) -> None:
-        assert isinstance(doing, Progress)
-        self.messages.append(doing)
+        return run_pairs(runs, plan, self.time.clock.now, self.steps.append)
 
     @property
     def _ratio(self) -> float:
@@ -43,21 +41,21 @@ class Interleaved:
 
 
 def plan_of(max_pairs: int = 20, seconds: float = math.inf, rule: Rule = RULE) -> Plan:
-    return Plan((), Path(), rule, max_pairs, seconds)
+    return Plan(arguments=(), folder=Path(), rule=rule, max_pairs=max_pairs, max_seconds=seconds)
 
 
 def test_processes_are_interleaved_a_b_b_a() -> None:
-    turns = Interleaved(noisy)
-    assert len(turns.take(plan_of(max_pairs=5, rule=Rule(0.03, ())))) == 5
-    assert turns.order == "ABBAABBAAB"
+    processes = Interleaved(noisy)
+    assert len(processes.run(plan_of(max_pairs=5, rule=Rule(0.03, ())))) == 5
+    assert processes.order == "ABBAABBAAB"
 
 
 def test_five_pairs_are_enough_where_they_decide() -> None:
-    turns = Interleaved(lambda i: 1.0)
-    assert len(turns.take(plan_of())) == 5
-    turns = Interleaved(lambda i: noisy(i) * 3)
-    assert len(turns.take(plan_of())) == 8  # far over, whatever the noise
-    assert len(Interleaved(noisy).take(plan_of())) == 20
+    processes = Interleaved(lambda i: 1.0)
+    assert len(processes.run(plan_of())) == 5
+    processes = Interleaved(lambda i: noisy(i) * 3)
+    assert len(processes.run(plan_of())) == 8  # far over, whatever the noise
+    assert len(Interleaved(noisy).run(plan_of())) == 20
 
 
 def test_nothing_in_common_ends_after_one_pair() -> None:
@@ -65,32 +63,24 @@ def test_nothing_in_common_ends_after_one_pair() -> None:
         return run_of(measured(2.0, id="test_it.py::test_other"))
 
     runs = (lambda: run_of(measured(2.0)), other)
-    pairs = take_turns(runs, plan_of(), VirtualTime().clock.now, lambda _: None)
+    pairs = run_pairs(runs, plan_of(), VirtualTime().clock.now, lambda _: None)
     assert len(pairs) == 1
 
 
 @pytest.mark.parametrize(("seconds", "pairs"), [(1, 3), (79, 3), (81, 4), (139, 6), (1e6, 20)])
 def test_time_ends_it_before_a_pair_that_would_take_too_long(seconds: float, pairs: int) -> None:
-    turns = Interleaved(noisy)
-    assert len(turns.take(plan_of(seconds=seconds))) == pairs
-    assert pairs in (3, 20) or turns.time.seconds - 100.0 <= seconds
+    processes = Interleaved(noisy)
+    assert len(processes.run(plan_of(seconds=seconds))) == pairs
+    assert pairs in (3, 20) or processes.time.seconds - 100.0 <= seconds
 
 
-def test_progress_shows_the_pair_and_the_time_to_the_next_look() -> None:
-    turns = Interleaved(noisy)
-    turns.take(plan_of())
-    assert [each.side for each in turns.messages[:4]] == [
-        "reference",
-        "candidate",
-        "candidate",
-        "reference",
+def test_each_step_names_its_pair_and_the_processes_to_the_next_look() -> None:
+    processes = Interleaved(noisy)
+    processes.run(plan_of())
+    assert processes.steps[:4] == [
+        Step("pair 1 of 5, reference", 0, 10),
+        Step("pair 1 of 5, candidate", 1, 10),
+        Step("pair 2 of 5, candidate", 2, 10),
+        Step("pair 2 of 5, reference", 3, 10),
     ]
-    first, second = turns.messages[:2]
-    assert (first.pair, first.next_look, first.processes_left, first.process_seconds) == (
-        1,
-        5,
-        10,
-        None,
-    )
-    assert (second.processes_left, second.process_seconds) == (9, 10.0)
-    assert [turns.messages[2 * n].next_look for n in (4, 5, 19)] == [5, 8, 20]
+    assert [processes.steps[2 * n].total for n in (4, 5, 19)] == [10, 16, 40]

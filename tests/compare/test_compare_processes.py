@@ -162,7 +162,7 @@ def test_a_tree_that_does_twice_the_work_regresses_and_is_left_as_it_was(
     assert project.snapshot() == before
     assert not (tmp_path / "hooked").exists()
     assert "your tree, commit" in ended.output
-    assert "with changes that aren't committed" in ended.output
+    assert "with uncommitted changes" in ended.output
     assert re.search(r"over the reference's [\d.]+ cpu-ms / query", ended.words)
     assert ended.errors == ""
     plain = json.loads((tmp_path / "a.json").read_bytes())
@@ -197,7 +197,7 @@ def test_setup_runs_in_each_tree_before_its_processes(project: Project, tmp_path
     assert project.snapshot() == before
     places = log.read_text(encoding="utf-8").splitlines()
     yours = str(project.root)
-    # A B | B A | A B, each tree once a change of turns, and the user's at last
+    # A B | B A | A B, a tree whenever the other ran before it, and the user's at the end
     assert [place == yours for place in places] == [False, True, False, True]
     assert not any(Path(place).exists() for place in places if place != yours)
 
@@ -352,12 +352,16 @@ def unknown_option(project: Project) -> list[str]:
 @pytest.mark.parametrize(
     ("prepare", "words", "tail"),
     [
-        (broken_import, "tests couldn't be collected, in the run of a", "nothing_of_this_name"),
+        (
+            broken_import,
+            "tests could not be collected, or pytest was interrupted, in the run of a",
+            "nothing_of_this_name",
+        ),
         (no_tests, "no tests were found in the run of a", "1 deselected"),
         (nothing_marked, "no test was measured on both sides", ""),
         (disabled, "nothing was measured in the run of a", "--energy-disable"),
-        (ended_early, "ended before it could tell which modules it loaded", ""),
-        (unknown_option, "pytest was used wrongly in the run of a", "--no-such-option"),
+        (ended_early, "ended before it listed the modules that it loaded", ""),
+        (unknown_option, "pytest rejected its options in the run of a", "--no-such-option"),
     ],
 )
 def test_a_process_without_figures_could_not_compare(
@@ -376,10 +380,13 @@ def test_an_impossible_base_is_reported_before_anything_runs(
     assert (ended.status, "there is nothing to compare" in ended.words) == (2, True)
     for ref in ("nowhere", "--output=x"):
         ended = project.compare(f"--base={ref}")
-        assert (ended.status, f"{ref}: git knows no such commit" in ended.words) == (2, True)
+        assert (ended.status, f"{ref}: git finds no such commit" in ended.words) == (2, True)
     project.write("new/conftest.py", "")
     ended = project.compare("--base", "main", folder="new")
-    assert (ended.status, "new, in which the command runs, isn't in main" in ended.words) == (
+    assert (
+        ended.status,
+        "the folder new, in which the command runs, is missing in main" in ended.words,
+    ) == (
         2,
         True,
     )
@@ -393,5 +400,5 @@ def test_an_impossible_base_is_reported_before_anything_runs(
     assert (ended.status, "set TMPDIR" in ended.words) == (2, True)
     elsewhere = Project(tmp_path)
     ended = elsewhere.compare("--base", "main")
-    assert (ended.status, "in no git work tree" in ended.words) == (2, True)
+    assert (ended.status, "not in a git work tree" in ended.words) == (2, True)
     assert len(project.git("worktree", "list").splitlines()) == 1

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_energy.compare.of_variants import read_variants
-from pytest_energy.compare.question import Options, read_question
+from pytest_energy.compare.question import Options, read_question, read_variants
 
 
 def test_the_first_variant_is_the_reference_and_a_name_may_set_several() -> None:
@@ -23,15 +22,15 @@ def test_the_first_variant_is_the_reference_and_a_name_may_set_several() -> None
 @pytest.mark.parametrize(
     ("texts", "words"),
     [
-        (["old"], "'old' is not NAME:VARIABLE=VALUE"),
-        (["old:MODEL"], "'old:MODEL' is not"),
-        (["MODEL=a"], "'MODEL=a' is not"),
-        (["old:1M=a"], "'old:1M=a' is not"),
-        ([":M=a"], "':M=a' is not"),
-        (["old:M=a"], "names 1 (old)"),
-        (["a:M=1", "b:M=2", "c:M=3"], "names 3 (a, b, c)"),
+        (["old"], "'old': expected NAME:VARIABLE=VALUE"),
+        (["old:MODEL"], "'old:MODEL': expected NAME"),
+        (["MODEL=a"], "'MODEL=a': expected NAME"),
+        (["old:1M=a"], "'old:1M=a': expected NAME"),
+        ([":M=a"], "':M=a': expected NAME"),
+        (["old:M=a"], "expected two names, got 1 (old)"),
+        (["a:M=1", "b:M=2", "c:M=3"], "expected two names, got 3 (a, b, c)"),
         (["a:M=1", "a:M=2", "b:M=3"], "a sets M twice"),
-        (["a:M=1", "b:M=1"], "set the same"),
+        (["a:M=1", "b:M=1"], "set the same variables"),
     ],
 )
 def test_variants_that_are_not_two_are_refused_with_an_example(
@@ -44,18 +43,18 @@ def test_variants_that_are_not_two_are_refused_with_an_example(
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (Options(()), "two records, not 0"),
-        (Options(("a.json",)), "two records, not 1"),
-        (Options(("a", "b", "c")), "two records, not 3"),
-        (Options(("a", "b"), setup="make"), "--setup prepares the two trees of --base"),
-        (Options(("a", "b"), pairs=5), "records have run"),
-        (Options(("a", "b"), max_seconds=5), "records have run"),
-        (Options(("a", "b"), max_increase="3"), "'3' is not a percentage"),
-        (Options(("a", "b"), max_increase="300%"), "'300%' is not a percentage"),
-        (Options(base="main", variants=("a:B=1",)), "keep one of them"),
-        (Options(base="main", pairs=2), "fewer than 3"),
-        (Options(base="main", max_seconds=0), "not above zero"),
-        (Options(base="main", max_seconds=math.nan), "not above zero"),
+        (Options(), "expected two records, got 0"),
+        (Options(arguments=("a.json",)), "expected two records, got 1"),
+        (Options(arguments=("a", "b", "c")), "expected two records, got 3"),
+        (Options(arguments=("a", "b"), setup="make"), "--setup prepares the two trees of --base"),
+        (Options(arguments=("a", "b"), pairs=5), "two records are already measured"),
+        (Options(arguments=("a", "b"), max_seconds=5), "two records are already measured"),
+        (Options(arguments=("a", "b"), max_increase="3"), "'3': expected a percentage"),
+        (Options(arguments=("a", "b"), max_increase="300%"), "'300%': expected a percentage"),
+        (Options(base="main", variants=("a:B=1",)), "use one of them"),
+        (Options(base="main", pairs=2), "--pairs 2: expected at least 3"),
+        (Options(base="main", max_seconds=0), "--max-seconds 0: expected a number above zero"),
+        (Options(base="main", max_seconds=math.nan), "expected a number above zero"),
     ],
 )
 def test_options_that_do_not_go_together_are_refused(options: Options, words: str) -> None:
@@ -66,7 +65,7 @@ def test_options_that_do_not_go_together_are_refused(options: Options, words: st
 @pytest.mark.parametrize(
     ("options", "max_increase"),
     [
-        (Options(("a", "b")), 0.05),
+        (Options(arguments=("a", "b")), 0.05),
         (Options(base="main"), 0.03),
         (Options(base="main", max_increase="10 %"), 0.10),
     ],

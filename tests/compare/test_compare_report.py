@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import math
 from dataclasses import replace
@@ -16,9 +15,7 @@ from typer.testing import CliRunner, Result
 
 from pytest_energy.cli import app
 from pytest_energy.compare.outcome import Compared, ComparisonRecord, Outcome, Quantity, Side
-from pytest_energy.compare.progress_line import ProgressLine
 from pytest_energy.compare.report import json_of, markdown_of, render_comparison
-from pytest_energy.compare.turns import Progress
 from pytest_energy.record.schema import write
 
 REGRESSED = Compared(
@@ -52,14 +49,14 @@ WITHIN = replace(
 LOST = Compared("tests/test_models.py::test_lost", None, Outcome.INCOMPARABLE, "it was *lost*")
 FOUND = ComparisonRecord(
     Side("main", "0123456789abcdef"),
-    Side("your tree", "fedcba9876543210", "with changes that aren't committed"),
+    Side("your tree", "fedcba9876543210", "with uncommitted changes"),
     0.03,
     (REGRESSED, WITHIN, LOST),
     ("only the candidate has tests/test_models.py::test_new (measured on gpu:0)",),
 )
 FACTS = ["11.0 J", "12.3 J", "1.121", "1.101 to 1.142", "13", "integrated", "regressed"]
 FACTS += ["31.0 cpu-ms", "(per token)", "within", "incomparable", "main, commit 012345678"]
-FACTS += [REGRESSED.reason, FOUND.notes[0], "your tree, commit fedcba987, with changes that aren't"]
+FACTS += [REGRESSED.reason, FOUND.notes[0], "your tree, commit fedcba987, with uncommitted changes"]
 
 
 @pytest.mark.parametrize("width", [40, 80, 100, 200])
@@ -212,33 +209,6 @@ def test_an_internal_error_is_not_reported_as_a_regression(monkeypatch: pytest.M
     records = written("old.json", 1.0), written("new.json", 1.0)
     monkeypatch.setattr("pytest_energy.compare.report.render_comparison", broken)
     assert run(*records).exit_code == 2
-
-
-# -- progress -------------------------------------------------------------------------------------
-
-
-class Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
-
-
-def test_progress_is_drawn_on_a_terminal_alone() -> None:
-    steps = [Progress(1, "reference", 5, 10, None), Progress(1, "candidate", 5, 9, 20.0)]
-    for stream in (Terminal(), io.StringIO()):
-        line = ProgressLine(stream)
-        for each in steps:
-            line(each)
-        line.clear()
-        drawn = stream.getvalue().split("\r\x1b[K")
-        if stream.isatty():
-            assert drawn == [
-                "",
-                "pair 1 of 5, reference",
-                "pair 1 of 5, candidate, 3 min left",
-                "",
-            ]
-        else:
-            assert drawn == [""]
 
 
 def test_nothing_is_infinite_in_json() -> None:

@@ -14,6 +14,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from records import TEST
 
+from pytest_energy.compare.judgement import (
+    Pair,
+    Rule,
+    compare_pairs,
+    compare_records,
+    decided,
+    is_undecided,
+)
 from pytest_energy.compare.outcome import (
     Compared,
     ComparisonRecord,
@@ -22,8 +30,6 @@ from pytest_energy.compare.outcome import (
     Quantity,
     Side,
 )
-from pytest_energy.compare.pairs import Pair, Rule, compare_pairs, decided, is_undecided
-from pytest_energy.compare.records import compare_records
 from pytest_energy.record.schema import ChannelRecord, RoundRecord, RunRecord
 from pytest_energy.rules.verdict import LOOKS, MAX_INCREASE, MAX_RATIO_INCREASE, Verdict, compare
 
@@ -56,7 +62,7 @@ def only(found: ComparisonRecord) -> Compared:
         (0.85, Outcome.IMPROVED, 0),
     ],
 )
-def test_one_session_beside_another_sees_what_sessions_do_not_explain(
+def test_one_session_shows_only_changes_larger_than_those_between_sessions(
     ratio: float, outcome: Outcome, status: int
 ) -> None:
     found = two(run_of(measured(2.0)), run_of(measured(2.0 * ratio)))
@@ -65,7 +71,7 @@ def test_one_session_beside_another_sees_what_sessions_do_not_explain(
     assert test.ratio == pytest.approx(ratio)
     assert test.threshold is not None and 0.07 < test.threshold < 0.10
     (note,) = found.notes
-    assert f"chance explains up to {test.threshold:.1%}".replace("%", " %") in note
+    assert f"differ by up to {test.threshold:.1%} by chance".replace("%", " %") in note
 
 
 def test_other_labels_are_compared_and_reported() -> None:
@@ -98,7 +104,7 @@ def test_fewer_than_five_rounds_are_not_compared() -> None:
     found = two(run_of(measured(2.0)), run_of(measured(2.0, rounds=4)))
     assert only(found).outcome is Outcome.INCOMPARABLE
     assert found.exit_status == 2
-    assert "4 of the 5 rounds" in only(found).reason
+    assert "4 rounds, and 5 are needed" in only(found).reason
     assert "--energy-max-seconds" in only(found).reason
 
 
@@ -284,8 +290,8 @@ def test_few_pairs_decide_only_on_wide_distances(ratio: float, outcome: Outcome)
 def test_a_verdict_once_reached_does_not_depend_on_how_long_others_take() -> None:
     decided = jittered(1.0, 5)
     alone = only(compare_pairs(paired(decided), SIDES, RULE))
-    beside = only(compare_pairs(paired([*decided, *[1.5] * 15]), SIDES, RULE))
-    assert beside == alone
+    longer = only(compare_pairs(paired([*decided, *[1.5] * 15]), SIDES, RULE))
+    assert longer == alone
 
 
 @given(st.lists(st.floats(min_value=0.5, max_value=2.0), min_size=3, max_size=20))
@@ -383,7 +389,7 @@ def test_cpu_contention_in_a_session_makes_its_side_doubtful(contention: str, ra
     else:
         quiet = only(compare_records(old, new, SIDES, 0.05))
         assert (test.outcome, test.reason) == (quiet.outcome, quiet.reason)
-    (pair,) = compare_pairs([sides], SIDES, RULE).tests  # sides that took turns had one crowd
+    (pair,) = compare_pairs([sides], SIDES, RULE).tests  # interleaved, both are disturbed
     assert pair.outcome is only(compare_pairs([(old, new)], SIDES, RULE)).outcome
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from records import RECORD, TEST
 
-from pytest_energy.compare.pairs import Rule
+from pytest_energy.compare.judgement import Rule
 from pytest_energy.record.schema import GpuRecord, RoundRecord, RunRecord, TestRecord
 from pytest_energy.rules.verdict import MAX_RATIO_INCREASE
 

@@ -29,38 +29,42 @@ def compare(
     variant: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="NAME:VARIABLE=VALUE", help="compare these two; the first is the reference"
+            metavar="NAME:VARIABLE=VALUE",
+            help="set a variable of a variant; the first NAME is the reference",
         ),
     ] = None,
     base: Annotated[
-        str | None, typer.Option(metavar="REF", help="compare your tree with this commit")
+        str | None, typer.Option(metavar="REF", help="compare your working tree with this commit")
     ] = None,
     setup: Annotated[
-        str | None, typer.Option(metavar="COMMAND", help="run COMMAND in each tree first")
+        str | None, typer.Option(metavar="COMMAND", help="run COMMAND in a tree before its runs")
     ] = None,
     pairs: Annotated[
-        int | None, typer.Option(metavar="N", help="measure exactly N pairs (5 to 20)")
+        int | None, typer.Option(metavar="N", help="measure exactly N pairs (at least 3)")
     ] = None,
     max_seconds: Annotated[
         float | None,
-        typer.Option(metavar="SECONDS", help="stop after SECONDS (three pairs always run)"),
+        typer.Option(
+            metavar="SECONDS",
+            help="start no pair that would end after SECONDS (three pairs always run)",
+        ),
     ] = None,
     max_increase: Annotated[
         str | None,
-        typer.Option(metavar="PERCENT", help="allow this increase (3 %; records: 5 %)"),
+        typer.Option(metavar="PERCENT", help="allow this increase (default 3 %; two records: 5 %)"),
     ] = None,
     to_json: Annotated[
         Path | None,
-        typer.Option("--json", metavar="PATH", help="write JSON (- is the output)"),
+        typer.Option("--json", metavar="PATH", help="write JSON (-: standard output)"),
     ] = None,
     to_markdown: Annotated[
         Path | None,
-        typer.Option("--markdown", metavar="PATH", help="write Markdown (- is the output)"),
+        typer.Option("--markdown", metavar="PATH", help="write Markdown (-: standard output)"),
     ] = None,
 ) -> None:
     """Compare a candidate with its reference: two records, two variants, or a commit and your tree.
 
-    Exit status 0: within. 1: regressed. 2: could not compare.
+    Exit status 0: within the allowed increase. 1: regressed. 2: could not compare.
 
     \b
     pytest-energy compare old.json new.json
@@ -73,18 +77,20 @@ def compare(
     from pytest_energy.compare.report import json_of, markdown_of, render_comparison
 
     options = Options(
-        tuple(arguments or ()),
-        tuple(variant or ()),
-        base,
-        setup,
-        pairs,
-        max_seconds,
-        max_increase,
+        arguments=tuple(arguments or ()),
+        variants=tuple(variant or ()),
+        base=base,
+        setup=setup,
+        pairs=pairs,
+        max_seconds=max_seconds,
+        max_increase=max_increase,
     )
     outputs = ((to_json, json_of), (to_markdown, markdown_of))
     to_stdout = [text_of for path, text_of in outputs if path == _STDOUT]
     if len(to_stdout) > 1:
-        raise InputError("--json - and --markdown - both write to the output; give one a path")
+        raise InputError(
+            "--json - and --markdown - both write to the standard output; give one a path"
+        )
     question = read_question(options, Path.cwd())
     try:
         found = answer(question, sys.stderr)
@@ -102,7 +108,7 @@ def compare(
     except EnergyError:
         raise
     except (Exception, KeyboardInterrupt):
-        # A mistake of ours must not look like a regression, whose status is 1.
+        # An internal error must not look like a regression, whose status is 1.
         traceback.print_exc()
         status = NOT_COMPARED
     raise typer.Exit(status)

@@ -1,4 +1,4 @@
-"""`pytest-energy compare`: a candidate beside its reference, in processes that take turns.
+"""`pytest-energy compare`: a candidate compared with its reference, each in processes of its own.
 
 Candidates inside one test are compared in `measure`.
 """

@@ -14,13 +14,14 @@ from pytest_energy.record.schema import (
     TestRecord,
     values_per_unit,
 )
+from pytest_energy.units import label, per_unit, percent
 
 REFERENCE, CANDIDATE = "reference", "candidate"
 
 
 @dataclass(frozen=True)
 class Key:
-    """Figures with equal keys may be compared, on one machine.
+    """Figures with equal keys on one machine may be compared.
 
     instruments: kind and source of each gated channel; an estimate's source holds its watts.
     """
@@ -41,8 +42,8 @@ class Key:
 class Figure:
     """What one run measured of one test: `values` per unit, one for each round.
 
-    channels: names of those gated. problem: why there are no values, or "". contention: why they
-    may be larger than the work's own, or "".
+    channels: names of those gated. problem: why there are no values, or "". contention: what
+    other processes may have added, or "".
     """
 
     key: Key
@@ -52,7 +53,7 @@ class Figure:
     contention: str = ""
     problem: str = ""
     labels: str = ""
-    """In words; they may be what is compared."""
+    """As text; they may be what is compared."""
 
 
 @dataclass(frozen=True)
@@ -139,11 +140,6 @@ def match(references: Sequence[RunRecord], candidates: Sequence[RunRecord]) -> M
     return Matched(both, tuple(incomparable), tuple(notes))
 
 
-def label(test_id: str, name: str | None) -> str:
-    """How sentences call a measurement."""
-    return f"{test_id} {name}" if name else test_id
-
-
 class _Runs:
     """The figures of one side's runs."""
 
@@ -153,12 +149,12 @@ class _Runs:
 
     @property
     def complete(self) -> list[Key]:
-        """Of those, each run has values."""
+        """The figures that have values in each run."""
         first = self._runs[0]
         return [key for key in first if all(key in run and run[key].values for run in self._runs)]
 
     def all_but(self, keys: Iterable[Key]) -> dict[tuple[str, str | None], Key]:
-        """A key for each measurement that some run has, and that isn't among these."""
+        """A key for each other measurement that some run has."""
         left = dict.fromkeys(key for run in self._runs for key in run)
         for key in keys:
             left.pop(key, None)
@@ -168,7 +164,7 @@ class _Runs:
         return tuple(run[key] for run in self._runs if key in run)
 
     def problem(self, key: Key) -> str:
-        """Why this figure is of no use, or ""."""
+        """Why this figure can't be compared, or ""."""
         found = self.figures(key)
         if problem := next((each.problem for each in found if each.problem), ""):
             return f"in the {self.name}, {problem}"
@@ -185,7 +181,7 @@ def _difference(reference: _Runs, key: Key, candidate: _Runs, other: Key) -> str
 
 
 def difference(first: Figure, second: Figure) -> str:
-    """In what two figures differ that are never compared."""
+    """Why two figures with different keys are not compared."""
     for sentence in (_basis, _sources):
         if sentence(first) != sentence(second):
             return f"{sentence(first)} against {sentence(second)}: such figures are never compared"
@@ -207,22 +203,22 @@ def doubt(
     reference: Sequence[Figure],
     candidate: Sequence[Figure],
     *,
-    took_turns: bool,
+    interleaved: bool,
 ) -> str:
-    """Why an outcome doesn't stand, or "": other processes only add to the figure of a side.
+    """Why an outcome is doubtful, or "": other processes only add to the figure of a side.
 
-    took_turns: the sides did, so that a crowd disturbed both alike.
+    interleaved: CPU contention disturbed both sides alike.
     """
     side, figures = (
         (CANDIDATE, candidate) if outcome is Outcome.REGRESSED else (REFERENCE, reference)
     )
-    doubtful = [each for each in figures if each.other_processes or not took_turns]
+    doubtful = [each for each in figures if each.other_processes or not interleaved]
     found = next((each.contention for each in doubtful if each.contention), "")
     return found and f"of the {side}: {found}"
 
 
 def differing_versions(reference: RunRecord, candidate: RunRecord) -> tuple[str, ...]:
-    """One sentence for what was installed differently."""
+    """One sentence for packages of different versions."""
     first, second = reference.run.versions, candidate.run.versions
     differing = [
         f"{name} {first.get(name, 'none')} against {second.get(name, 'none')}"
@@ -230,3 +226,18 @@ def differing_versions(reference: RunRecord, candidate: RunRecord) -> tuple[str,
         if first.get(name) != second.get(name)
     ]
     return (f"installed: {', '.join(differing)}",) if differing else ()
+
+
+def changed(key: Key, reference: float, candidate: float, ratio: float) -> str:
+    """ "12.3 J / query is 12 % over the reference's 11.0 J / query"."""
+    new, old = (
+        per_unit(value, key.unit, is_cpu_time=key.quantity is Quantity.CPU_SECONDS)
+        for value in (candidate, reference)
+    )
+    side = "over" if ratio > 1 else "under"
+    return f"{new} is {percent(ratio - 1)} {side} the reference's {old}"
+
+
+def evidence(figure: Figure) -> str:
+    """ "gpu:0, measured"."""
+    return f"{', '.join(figure.channels)}, {figure.key.method}"

@@ -1,9 +1,8 @@
-"""What runs inside each compared process, as a pytest plugin (-p): it imports nothing of ours.
+"""The pytest plugin (-p) inside each compared process; it imports nothing of this package.
 
-Verdicts on limits are left aside, because a red one would make the process look like one whose
-tests failed; no session is stored, because the user's tree is left as it is; and where each module
-came from is written down, because an editable install can load the user's tree in the run of
-another.
+Verdicts on limits are ignored, because a failed one would look like a failed test. No baseline is
+stored, because the user's tree stays as it is. The file of each loaded module is recorded, because
+an editable install can load the user's tree in the run of the other.
 """
 
 from __future__ import annotations

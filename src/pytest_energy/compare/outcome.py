@@ -1,4 +1,4 @@
-"""What a comparison came to, as plain data; every report of it is a function of this."""
+"""The result of a comparison as plain data; every report of it is a function of this."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ WITHIN, REGRESSED, NOT_COMPARED = 0, 1, 2
 
 
 class CouldNotCompare(EnergyError):
-    """Why there is nothing to judge.
+    """Why nothing can be compared.
 
-    The sentence may be shared. `detail` may not (a process's output, which names paths): it is for
-    the terminal alone.
+    The sentence is stored in reports. `detail` is for the terminal only, because it may name paths
+    (the output of a process).
     """
 
     def __init__(self, sentence: str, detail: str = "") -> None:
@@ -25,7 +25,7 @@ class CouldNotCompare(EnergyError):
 
 
 class Outcome(StrEnum):
-    """What can be said of one figure."""
+    """The result for one figure."""
 
     WITHIN = "within"
     IMPROVED = "improved"
@@ -43,7 +43,7 @@ class Quantity(StrEnum):
 
 @dataclass(frozen=True)
 class Compared:
-    """One figure of a test in both candidates, and what is said of it.
+    """One figure of a test on both sides, and its outcome.
 
     pairs: (reference, candidate) in joules or CPU seconds per unit, as `quantity` says; one for
     each pair of processes that the outcome rests on, or the centres of two records. reference and
@@ -71,7 +71,7 @@ class Compared:
 
 @dataclass(frozen=True)
 class Side:
-    """One of the two: its name, its git commit where there is one, and what else to know of it."""
+    """One of the two: its name, its git commit if known, and a remark."""
 
     name: str
     commit: str | None = None
@@ -80,7 +80,7 @@ class Side:
 
 @dataclass(frozen=True)
 class ComparisonRecord:
-    """Everything one comparison came to; no path, host or user is in it.
+    """Everything that one comparison found, without any path, host or user.
 
     max_increase: a fraction. notes: sentences, such as which tests only one side has. problem: why
     nothing was compared, or "".
@@ -96,7 +96,7 @@ class ComparisonRecord:
 
     @property
     def exit_status(self) -> int:
-        """0 within, 1 regressed, 2 could not compare; a regression is said before all else."""
+        """0 within, 1 regressed, 2 could not compare; a regression comes before all else."""
         outcomes = {each.outcome for each in self.tests}
         if Outcome.REGRESSED in outcomes:
             return REGRESSED

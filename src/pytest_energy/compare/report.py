@@ -12,7 +12,6 @@ from typing import Literal
 
 from rich.text import Text
 
-from pytest_energy.compare.figures import label
 from pytest_energy.compare.outcome import (
     NOT_COMPARED,
     REGRESSED,
@@ -24,13 +23,7 @@ from pytest_energy.compare.outcome import (
 )
 from pytest_energy.report.printable import all_printable
 from pytest_energy.report.table import Column, Row, console_of, print_table, printed
-from pytest_energy.units import (
-    cpu_time,
-    energy,
-    numbered,
-    percent,
-    signed_percent,
-)
+from pytest_energy.units import cpu_time, energy, label, numbered, percent, signed_percent
 
 _STYLES = {
     Outcome.WITHIN: "green",
@@ -51,7 +44,7 @@ class _Column:
 
 
 def _columns(found: ComparisonRecord) -> list[_Column]:
-    """Rule B' tells an interval from its pairs; rule B an increase that is allowed."""
+    """Rule B' gives an interval from its pairs; rule B an allowed increase."""
     if any(len(each.pairs) > 1 for each in found.tests):
         spread = [
             _Column("interval", "right", _interval),
@@ -80,7 +73,8 @@ def render_comparison(found: ComparisonRecord, width: int, *, colour: bool) -> s
         columns = _columns(found)
         rows = [Row(Text(_name(each)), _cells(columns, each)) for each in found.tests]
         print_table(console, [Column(each.head, each.justify) for each in columns], rows)
-    for line in [*_sentences(found), *found.notes, conclusion(found)]:
+    reasons = [f"{_name(each)}: {each.reason}" for each in _with_reasons(found)]
+    for line in [*reasons, *found.notes, conclusion(found)]:
         console.print(Text("\n".join(textwrap.wrap(line, width, break_on_hyphens=False))))
     return printed(console)
 
@@ -118,12 +112,8 @@ def _side(side: Side) -> str:
     return ", ".join(filter(None, (side.name, commit and f"commit {commit}", side.about)))
 
 
-def _sentences(found: ComparisonRecord) -> list[str]:
-    """One for each test that is not simply within."""
-    return [f"{_name(each)}: {each.reason}" for each in _sentence(found)]
-
-
-def _sentence(found: ComparisonRecord) -> list[Compared]:
+def _with_reasons(found: ComparisonRecord) -> list[Compared]:
+    """The tests whose outcome needs a sentence."""
     return [each for each in found.tests if each.outcome is not Outcome.WITHIN]
 
 
@@ -163,7 +153,9 @@ def markdown_of(found: ComparisonRecord) -> str:
             if each.outcome is not Outcome.WITHIN:
                 cells[-1] = f"**{cells[-1]}**"
             lines.append(_row([_code(_name(each)), *cells]))
-    sentences = [f"- {_code(_name(each))}: {_escaped(each.reason)}" for each in _sentence(found)]
+    sentences = [
+        f"- {_code(_name(each))}: {_escaped(each.reason)}" for each in _with_reasons(found)
+    ]
     sentences += [f"- {_escaped(note)}" for note in found.notes]
     if sentences:
         lines += ["", *sentences]

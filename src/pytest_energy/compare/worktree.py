@@ -1,19 +1,30 @@
-"""Git, as `--base` needs it: nothing of the user's repository is left changed."""
+"""Two trees: git for `--base`, which leaves the repository as it was, and what each tree loads."""
 
 from __future__ import annotations
 
 import os
 import shutil
+import site
 import subprocess
+import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
-from pytest_energy.compare.interrupts import Interrupts
 from pytest_energy.compare.outcome import CouldNotCompare
-from pytest_energy.compare.process import GIT_VARIABLES
+from pytest_energy.compare.processes import GIT_VARIABLES, Interrupts
+
+REMEDY = (
+    "An editable install or an absolute PYTHONPATH causes this. Either install each tree before "
+    "its runs (--setup 'pip install -e .') or use a path relative to the tree, such as "
+    "PYTHONPATH=src; give pytest relative paths"
+)
+
+
+#: What a process loaded: (name, file without links).
+Modules = frozenset[tuple[str, Path]]
 
 
 @dataclass(frozen=True)
@@ -28,8 +39,8 @@ class Repository:
             return _git(self.root, "rev-parse", "--verify", "--end-of-options", f"{ref}^{{commit}}")
         except CouldNotCompare:
             raise CouldNotCompare(
-                f"--base {ref}: git knows no such commit here; for example --base main. A shallow "
-                "clone holds few: fetch it (git fetch origin main, and --base origin/main)"
+                f"--base {ref}: git finds no such commit; for example --base main. In a shallow "
+                "clone, fetch it first: git fetch origin main, then --base origin/main"
             ) from None
 
     def has_changes(self) -> bool:
@@ -60,8 +71,8 @@ class Repository:
             folder = Path(name).resolve() / self.root.name
             if folder.is_relative_to(self.root):
                 raise CouldNotCompare(
-                    "the folder for temporary files is inside the repository, where a second work "
-                    "tree would be seen: set TMPDIR to another, such as TMPDIR=/tmp"
+                    "the folder for temporary files is inside the repository, where the second "
+                    "work tree would show up: set TMPDIR to another folder, such as TMPDIR=/tmp"
                 )
             try:
                 with interrupts.deferred():  # else git could be killed over a half-made one
@@ -73,12 +84,12 @@ class Repository:
     def _remove(self, folder: Path) -> None:
         """Raises CouldNotCompare where git still lists it."""
         shutil.rmtree(folder, ignore_errors=True)  # tests may have left what git wouldn't remove
-        # Twice --force: one that is being made is locked.
+        # Twice --force: a half-made one is locked.
         _try_git(self.root, "worktree", "remove", "--force", "--force", str(folder))
         listed = _try_git(self.root, "worktree", "list", "--porcelain") or ""
         if f"worktree {folder}" in listed.splitlines():
             raise CouldNotCompare(
-                "git's worktree of the base can't be removed; git worktree prune removes it",
+                "git's work tree of the base can't be removed; run git worktree prune",
                 str(folder),
             )
 
@@ -89,7 +100,7 @@ def repository_of(folder: Path) -> Repository:
         top = _git(folder, "rev-parse", "--show-toplevel")
     except CouldNotCompare as error:
         raise CouldNotCompare(
-            "--base compares with another commit, and this folder is in no git work tree",
+            "--base compares with another commit, but this folder is not in a git work tree",
             error.detail,
         ) from None
     return Repository(Path(top).resolve())
@@ -125,3 +136,80 @@ def _git(folder: Path, *arguments: str) -> str:
     if answer.returncode != 0:
         raise CouldNotCompare(f"git {arguments[0]} failed", answer.stderr.strip())
     return answer.stdout.rstrip("\n")
+
+
+@dataclass(frozen=True)
+class Tree:
+    """A work tree: its name in messages, and its root folder without links."""
+
+    name: str
+    root: Path
+
+
+def check_origin(modules: Modules, own: Tree, other: Tree, changed: Iterable[str]) -> None:
+    """Raises CouldNotCompare where a process ran with modules of another tree, or with a copy.
+
+    changed: sources that differ between the trees, as paths from their roots.
+    """
+    sources = {_module_name(own.root, path): path for path in changed}
+    for name, file in sorted(modules):
+        home = _home(file, own, other)
+        if home is other:
+            path = file.relative_to(other.root).as_posix()
+            raise CouldNotCompare(
+                f"{path} of {other.name} was loaded in the run of {own.name}, so its code would "
+                f"have been measured in place of {own.name}'s. {REMEDY}"
+            )
+        if home is None and name in sources and not _is_copy(file, own.root / sources[name]):
+            raise CouldNotCompare(
+                f"{sources[name]} differs between the trees, but the run of {own.name} loaded an "
+                f"installed copy with other contents. Install each tree before its runs: "
+                "--setup 'pip install .'"
+            )
+
+
+def loads_any(modules: Modules, own: Tree, sources: Iterable[str]) -> bool:
+    """Whether a process loaded one of these sources of its tree, from there or as a copy."""
+    names, files = {name for name, _ in modules}, {file for _, file in modules}
+    return any(
+        own.root / path in files or _module_name(own.root, path) in names for path in sources
+    )
+
+
+def _is_copy(file: Path, source: Path) -> bool:
+    """Whether they hold the same; true where that is unknown, as of what was compiled."""
+    if file.suffix != ".py" or not file.is_file() or not source.is_file():
+        return True
+    return file.read_bytes() == source.read_bytes()
+
+
+def _home(file: Path, *trees: Tree) -> Tree | None:
+    """The tree that a file is in; none for the Python environment, which may stand in a tree."""
+    around = [each for each in trees if file.is_relative_to(each.root)]
+    found = max(around, key=lambda each: len(each.root.parts), default=None)
+    if found is None:
+        return None
+    inside = (each for each in _environments() if found.root in each.parents)
+    return None if any(file.is_relative_to(each) for each in inside) else found
+
+
+def _environments() -> list[Path]:
+    folders = (sys.prefix, sys.base_prefix, site.getusersitepackages())
+    return [Path(folder).resolve() for folder in folders]
+
+
+def _module_name(root: Path, path: str) -> str:
+    """The name by which a source is imported: from the folder above its outermost package.
+
+    A module outside packages has one only in the root and in src; elsewhere it is a script, which
+    may have the name of a library.
+    """
+    pure = PurePosixPath(path)
+    parts = [] if pure.stem == "__init__" else [pure.stem]
+    folder = pure.parent
+    while folder.name and (root / folder / "__init__.py").is_file():
+        parts.insert(0, folder.name)
+        folder = folder.parent
+    if len(parts) == 1 and pure.stem != "__init__" and str(folder) not in (".", "src"):
+        return ""
+    return ".".join(parts)

@@ -1,4 +1,4 @@
-"""One pytest process of a comparison: started, waited for, and what it left."""
+"""The processes of a comparison: interleaved, interrupted cleanly, and what each left."""
 
 from __future__ import annotations
 
@@ -8,25 +8,65 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import FrameType
 
 from pytest_energy.compare import inside
-from pytest_energy.compare.interrupts import Interrupts
+from pytest_energy.compare.figures import CANDIDATE, REFERENCE
+from pytest_energy.compare.judgement import Pair, is_undecided
 from pytest_energy.compare.outcome import CouldNotCompare
+from pytest_energy.compare.question import MIN_PAIRS, Plan
 from pytest_energy.record import schema as record
 from pytest_energy.record.schema import RunRecord
+from pytest_energy.report.progress import Step
 
 #: Lines of output that are shown when something failed.
 TAIL_LINES = 40
-#: Seconds that an interrupted process has to end by itself.
+#: Seconds for an interrupted process to end by itself.
 GRACE_SECONDS = 5.0
 #: Variables by which git finds a repository other than the one of the folder it is in; a hook that
 #: calls us has them set.
 _GIT = ("DIR", "WORK_TREE", "INDEX_FILE", "OBJECT_DIRECTORY", "COMMON_DIR", "PREFIX", "NAMESPACE")
 GIT_VARIABLES = frozenset(f"GIT_{name}" for name in _GIT)
+SIGNALS = tuple(
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+)
+
+#: Called with each step before it begins.
+OnStep = Callable[[Step], None]
+
+
+def run_pairs(
+    runs: tuple[Callable[[], RunRecord], Callable[[], RunRecord]],
+    plan: Plan,
+    now: Callable[[], float],
+    on_step: OnStep,
+) -> list[Pair]:
+    """Run pairs A B B A A B ... until enough is known or time is up, at least three if undecided.
+
+    runs: one process of the reference, one of the candidate. now: seconds of a clock.
+    """
+    started = now()
+    pairs: list[Pair] = []
+    longest = 0.0
+    while True:
+        pair_started = now()
+        number = len(pairs) + 1
+        next_look = min([look for look in plan.rule.looks if look >= number] or [plan.max_pairs])
+        records: dict[int, RunRecord] = {}
+        for side in (0, 1) if number % 2 else (1, 0):
+            text = f"pair {number} of {next_look}, {(REFERENCE, CANDIDATE)[side]}"
+            on_step(Step(text, 2 * len(pairs) + len(records), 2 * next_look))
+            records[side] = runs[side]()
+        pairs.append((records[0], records[1]))
+        longest = max(longest, now() - pair_started)
+        if number >= plan.max_pairs or not is_undecided(pairs, plan.rule):
+            return pairs
+        if number >= MIN_PAIRS and now() - started + longest > plan.max_seconds:
+            return pairs
 
 
 @dataclass(frozen=True)
@@ -39,7 +79,7 @@ class Ran:
 
 @dataclass(frozen=True)
 class PytestProcess:
-    """How pytest is started for one side. side: what sentences call it."""
+    """How pytest is started for one side. side: its name in messages."""
 
     side: str
     arguments: Sequence[str]
@@ -72,7 +112,7 @@ class PytestProcess:
             modules = _modules(scratch)
             if not modules:
                 raise CouldNotCompare(
-                    f"the run of {self.side} ended before it could tell which modules it loaded",
+                    f"the run of {self.side} ended before it listed the modules that it loaded",
                     output,
                 )
             return Ran(found, modules)
@@ -81,8 +121,8 @@ class PytestProcess:
 def _why(status: int) -> str:
     known = {
         1: "tests failed",
-        2: "pytest was interrupted, or tests couldn't be collected,",
-        4: "pytest was used wrongly",
+        2: "tests could not be collected, or pytest was interrupted,",
+        4: "pytest rejected its options",
         5: "no tests were found",
     }
     if status < 0:
@@ -139,3 +179,50 @@ def _end(child: subprocess.Popen[bytes]) -> None:
     with suppress(OSError):
         os.killpg(child.pid, signal.SIGKILL)
     child.wait()
+
+
+class Interrupted(BaseException):
+    """A signal asked to stop; not an Exception, so that no handler takes it for an error."""
+
+
+class Interrupts:
+    """While entered, the first of the signals raises Interrupted, and later ones are ignored.
+
+    They are ignored to the end of this process, because only the clean-up and a message are left,
+    and by processes that it starts: a second Ctrl-C doesn't stop git from removing a worktree.
+    """
+
+    def __init__(self) -> None:
+        self._deferring = False
+        self._waiting: Interrupted | None = None
+
+    def __enter__(self) -> Interrupts:
+        # One that is ignored stays so: that is what nohup does.
+        taken = [each for each in SIGNALS if signal.getsignal(each) is not signal.SIG_IGN]
+        self._before = {each: signal.signal(each, self._stop) for each in taken}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for each, handler in self._before.items():
+            if signal.getsignal(each) is not signal.SIG_IGN:
+                signal.signal(each, handler)
+
+    @contextmanager
+    def deferred(self) -> Iterator[None]:
+        """While this holds, Interrupted waits for its end."""
+        self._deferring = True
+        try:
+            yield
+        finally:
+            self._deferring = False
+            if (waiting := self._waiting) is not None:
+                self._waiting = None
+                raise waiting
+
+    def _stop(self, number: int, _: FrameType | None) -> None:
+        for each in SIGNALS:
+            signal.signal(each, signal.SIG_IGN)
+        interrupted = Interrupted(f"interrupted by {signal.Signals(number).name}")
+        if not self._deferring:
+            raise interrupted
+        self._waiting = interrupted
