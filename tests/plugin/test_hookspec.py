@@ -35,13 +35,16 @@ def test_a_report_is_written_in_each_format(energy_pytester: EnergyPytester) -> 
 
 def test_the_ending_of_a_path_names_the_format(energy_pytester: EnergyPytester) -> None:
     energy_pytester.write(TEST)
-    options = [f"--energy-report={path}" for path in ("energy.json", "energy.CSV", "out/e.txt")]
+    options = [
+        f"--energy-report={path}" for path in ("energy.json", "energy.CSV", "out/e.txt", "e.md")
+    ]
     energy_pytester.run(*options).assert_outcomes(passed=1)
     folder = energy_pytester.pytester.path
     written = json.loads((folder / "energy.json").read_text())
     assert written == energy_pytester.record()
     assert (folder / "energy.CSV").read_text().startswith("id,name,")
     assert "vs limit" in (folder / "out" / "e.txt").read_text()
+    assert (folder / "e.md").read_text().startswith("<!-- pytest-energy: report -->\n## Energy: ")
 
 
 def test_the_command_prints_what_the_run_writes(energy_pytester: EnergyPytester) -> None:
@@ -51,13 +54,13 @@ def test_the_command_prints_what_the_run_writes(energy_pytester: EnergyPytester)
     assert printed.output == (energy_pytester.pytester.path / "energy.csv").read_text()
     unknown = CliRunner().invoke(app, ["report", str(energy_pytester.record_path), "--to", "xls"])
     assert unknown.exit_code == 2
-    assert "unknown report format 'xls'; known: csv, json, text" in unknown.output
+    assert "unknown report format 'xls'; known: csv, json, markdown, text" in unknown.output
 
 
 @pytest.mark.parametrize(
     ("option", "words"),
     [
-        ("xls:out", "unknown report format 'xls'; known: csv, json, text"),
+        ("xls:out", "unknown report format 'xls'; known: csv, json, markdown, text"),
         ("report", "'report' names no format; write FORMAT:PATH, such as csv:report; known: csv,"),
         ("a.xls", "'a.xls' names no format; write FORMAT:PATH, such as csv:a.xls; known: csv,"),
         ("csv:", "'csv:' names no file; write FORMAT:PATH"),

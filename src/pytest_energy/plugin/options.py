@@ -64,7 +64,7 @@ COMMAND_LINE_ONLY = (
         "--energy-report",
         "FORMAT:PATH",
         "append",
-        "Write a report to PATH (formats: csv, json, text, and those of plugins); repeatable",
+        "Write a report to PATH (formats: see docs/reports.md, and those of plugins); repeatable",
     ),
     (
         "--energy-update",

@@ -2,33 +2,31 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from functools import partial
 
 from rich.text import Text
 
-from pytest_energy.limits.limit import LimitError, parse_limit
 from pytest_energy.record.hardware import hardware_names, hardware_of
 from pytest_energy.record.schema import (
-    CPU_TIME_METHOD,
     ChannelRecord,
-    ReferenceRecord,
     RunRecord,
     TestRecord,
+)
+from pytest_energy.report.cells import (
+    beyond_limit,
+    scale_of,
+    shown_figure,
+    shown_grams,
+    shown_interval,
+    shown_limit,
 )
 from pytest_energy.report.printable import all_printable
 from pytest_energy.report.regressions import beside, regression_notes
 from pytest_energy.report.table import Column, Row, console_of, print_table, printed
 from pytest_energy.units import (
-    CPU_TIME,
     Scale,
-    cpu_time,
-    energy_scale,
-    figure,
-    interval,
     short_label,
-    signed_percent,
 )
 
 #: Columns of words; all others are figures.
@@ -47,7 +45,7 @@ def render(record: RunRecord, width: int, *, colour: bool) -> str:
     """The table and its notes for a terminal of this width, ending in a newline."""
     console = console_of(width, colour=colour)
     record = all_printable(record)
-    scale = _scale(record)
+    scale = scale_of(record.tests)
     columns = _columns(record, scale)
     named = hardware_names(record)
     print_table(
@@ -72,27 +70,17 @@ def render(record: RunRecord, width: int, *, colour: bool) -> str:
     return printed(console)
 
 
-def _scale(record: RunRecord) -> Scale:
-    """One unit of energy for all figures and limits."""
-    return energy_scale(
-        joules
-        for test in record.tests
-        for joules in (test.joules_per_unit, test.limit_joules_per_unit)
-        if joules is not None
-    )
-
-
 def _columns(record: RunRecord, scale: Scale) -> dict[str, Callable[[TestRecord], str | Text]]:
     """The cell of each column, by its head."""
     columns: dict[str, Callable[[TestRecord], str | Text]] = {
-        f"{scale.symbol}/unit": partial(_figure, scale=scale)
+        f"{scale.symbol}/unit": partial(shown_figure, scale=scale)
     }
     if any(each.carbon is not None for each in record.all_sessions):
-        columns["gCO2e/1000"] = _grams
+        columns["gCO2e/1000"] = shown_grams
     return columns | {
-        "interval": partial(_interval, scale=scale),
-        "limit": partial(_limit, scale=scale),
-        "vs limit": _beyond,
+        "interval": partial(shown_interval, scale=scale),
+        "limit": partial(shown_limit, scale=scale),
+        "vs limit": beyond_limit,
         "calls": lambda test: str(sum(each.calls for each in test.rounds)),
         "method": lambda test: test.method or "-",
         "verdict": _verdict,
@@ -132,56 +120,8 @@ def _channel(each: ChannelRecord, scale: Scale) -> str:
     return f"{each.name} {shown} {each.provenance}"
 
 
-def _beyond(test: TestRecord) -> str:
-    """By how much a figure is over or under its limit."""
-    return "-" if test.fraction_of_limit is None else signed_percent(test.fraction_of_limit - 1)
-
-
-def _grams(test: TestRecord) -> str:
-    return "-" if test.grams_per_unit is None else figure(test.grams_per_unit * 1000)
-
-
 def _verdict(test: TestRecord) -> Text:
     return Text(test.verdict, _STYLES.get(test.verdict, ""))
-
-
-def _is_cpu_time(test: TestRecord) -> bool:
-    return test.method == CPU_TIME_METHOD and test.cpu_seconds_per_unit is not None
-
-
-def _figure(test: TestRecord, scale: Scale) -> str:
-    """What was compared: energy, or CPU time with its unit."""
-    if _is_cpu_time(test):
-        return cpu_time(test.cpu_seconds_per_unit or 0.0)
-    return "-" if test.joules_per_unit is None else scale.show(test.joules_per_unit)
-
-
-def _interval(test: TestRecord, scale: Scale) -> str:
-    if test.interval is None:
-        return "-"
-    if _is_cpu_time(test):
-        # The joules of an estimate are CPU seconds times watts, so both have the same spread.
-        per_joule = (test.cpu_seconds_per_unit or 0.0) / (test.joules_per_unit or math.inf)
-        return interval(test.interval[0] * per_joule, test.interval[1] * per_joule, CPU_TIME)
-    return interval(*test.interval, scale)
-
-
-def _limit(test: TestRecord, scale: Scale) -> str:
-    if test.budget is None:
-        return _allowed(test.reference, scale)
-    if test.limit_joules_per_unit is not None:
-        return scale.show(test.limit_joules_per_unit)
-    try:
-        return cpu_time(parse_limit(test.budget.limit).base_per_unit)
-    except LimitError:  # a record from elsewhere
-        return test.budget.limit
-
-
-def _allowed(reference: ReferenceRecord | None, scale: Scale) -> str:
-    """What a candidate may use beside its reference."""
-    if reference is None or reference.joules_per_unit is None:
-        return "-"
-    return scale.show(reference.joules_per_unit * (1 + reference.max_increase))
 
 
 def lost_test(test_id: str) -> str:
