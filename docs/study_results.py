@@ -17,12 +17,12 @@ from statistics import fmean, median
 from pytest_energy.limits.task_names import STUDY_TASKS
 from pytest_energy.record.schema import RunRecord
 from pytest_energy.study.compare import Agreement, Comparison, compare_with_study, study_rank
+from pytest_energy.study.figures import said_with_figures
 from pytest_energy.study.picture import draw
 from pytest_energy.study.points import Point, points_of
-from pytest_energy.study.remarks import said_with_figures
 from pytest_energy.study.report import shown_correlation
-from pytest_energy.study.run_progress import duration
 from pytest_energy.study.running.codecarbon_way import CodeCarbonFigure, path_beside, read_figure
+from pytest_energy.study.running.command import duration
 from pytest_energy.study.running.results import Result, points_in, records_in, result_of
 from pytest_energy.units import figure, grouped, watt_hours_per_1000
 

@@ -35,9 +35,16 @@ from pytest_energy.record.schema import (
     write,
 )
 from pytest_energy.study.compare import Comparison, Rank, compare_with_study, study_rank
-from pytest_energy.study.figures import figure_of, figures_of, spread_of
+from pytest_energy.study.figures import (
+    OF_ITS_GRAMS,
+    REMARKS,
+    STATED,
+    figure_of,
+    figures_of,
+    said_with_figures,
+    spread_of,
+)
 from pytest_energy.study.points import points_of
-from pytest_energy.study.remarks import OF_ITS_GRAMS, REMARKS, STATED, said_with_figures
 from pytest_energy.study.report import render_study_comparison, render_task, render_tasks
 from pytest_energy.study.running.codecarbon_way import path_beside, write_figure
 from pytest_energy.study.running.results import points_in, records_in

@@ -26,10 +26,9 @@ from pytest_energy.record.schema import (
     write,
 )
 from pytest_energy.study.compare import Rank
-from pytest_energy.study.figures import figures_of
+from pytest_energy.study.figures import figures_of, said_with_figures
 from pytest_energy.study.place import Placements, place
 from pytest_energy.study.points import points_of
-from pytest_energy.study.remarks import said_with_figures
 from pytest_energy.study.running.codecarbon_way import path_beside, write_figure
 
 

@@ -8,8 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from session_records import measured, session
 from typer.testing import CliRunner
 
@@ -17,12 +15,11 @@ from conftest import EnergyPytester
 from pytest_energy.cli import app
 from pytest_energy.record import schema as record
 from pytest_energy.record.schema import RecordError
-from pytest_energy.study import run_command as command
-from pytest_energy.study.run_progress import Progress, bar, duration, expected_seconds
-from pytest_energy.study.run_table import render_results
-from pytest_energy.study.running import codecarbon_way
+from pytest_energy.study.report import render_results
+from pytest_energy.study.running import codecarbon_way, command
 from pytest_energy.study.running.choice import OPTIONS, Choice
 from pytest_energy.study.running.codecarbon_way import CodeCarbonFigure
+from pytest_energy.study.running.command import RunProgress, duration
 from pytest_energy.study.running.results import labels, read_result, result_of
 from pytest_energy.study.running.twins import (
     Twin,
@@ -186,40 +183,42 @@ class Terminal(io.StringIO):
         return True
 
 
-def test_progress_draws_a_bar_with_the_time_left() -> None:
+def test_progress_on_a_terminal_has_the_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "80")
     choice, clock, stream = Choice(tasks=("fill-mask",)), [0.0], Terminal()
-    progress = Progress(stream, lambda: clock[0], choice, 60)
-    progress.start("fill-mask/distilbert")
-    assert stream.getvalue().endswith(
-        "[--------------------] 0 of 4, about 4 min left: fill-mask/distilbert"
-    )
-    clock[0] = 20.0
-    progress.end("fill-mask/distilbert", "0.07 Wh")
-    assert stream.getvalue().endswith("\r\x1b[K[1/4] fill-mask/distilbert: 0.07 Wh\n")
-    progress.start("fill-mask/albert-base-v2")  # three are left, and the first took 20 s
-    assert stream.getvalue().endswith("1 of 4, about 60 s left: fill-mask/albert-base-v2")
+    progress = RunProgress(stream, choice, 60, lambda: clock[0])
+    with progress.running(choice.subjects()):
+        progress.start("fill-mask/distilbert")
+        assert "0 of 4: fill-mask/distilbert" in stream.getvalue()
+        clock[0] = 20.0
+        progress.end("fill-mask/distilbert", "0.07 Wh")
+        assert "[1/4] fill-mask/distilbert: 0.07 Wh\n" in stream.getvalue()
+        progress.start("fill-mask/albert-base-v2")  # three are left, and the first took 20 s
+        line = stream.getvalue().rpartition("1 of 4: fill-mask/albert-base-v2")[2]
+        assert "0:01:01" in line  # the largest of them takes longer to load
 
 
-def test_progress_elsewhere_than_on_a_terminal_is_a_line_for_each_model() -> None:
-    stream = io.StringIO()
-    progress = Progress(stream, lambda: 0.0, Choice(tasks=("fill-mask",)), 60)
-    progress.start("fill-mask/distilbert")
-    progress.end("fill-mask/distilbert", "left out: too big")
-    progress.clear()
+def test_progress_in_a_pipe_is_a_line_for_each_model() -> None:
+    stream, choice = io.StringIO(), Choice(tasks=("fill-mask",))
+    progress = RunProgress(stream, choice, 60)
+    with progress.running(choice.subjects()):
+        progress.start("fill-mask/distilbert")
+        progress.end("fill-mask/distilbert", "left out: too big")
     assert stream.getvalue() == "[1/4] fill-mask/distilbert: left out: too big\n"
 
 
-def test_an_unknown_time_left_is_not_shown() -> None:
-    choice = Choice(names=("sd1.5",), full=True, device="cuda")
-    assert expected_seconds(twin("sd1.5"), choice, 60) is None
+def test_an_unknown_time_left_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    choice = Choice(names=("sd1.5", "gpt2"), full=True, device="cuda")
+    assert choice.expected_seconds(twin("sd1.5"), 60) is None
     stream = Terminal()
-    Progress(stream, lambda: 0.0, choice, 60).start("x")
-    assert "left" not in stream.getvalue()
-
-
-@given(st.integers(0, 50), st.integers(1, 50), st.floats(0, 1e6))
-def test_a_bar_is_always_of_one_length(done: int, more: int, seconds: float) -> None:
-    assert len(bar(done, done + more, seconds, "x").partition("]")[0]) == 21
+    progress = RunProgress(stream, choice, 60, iter(range(0, 10_000, 10)).__next__)
+    with progress.running(choice.subjects()):
+        progress.end("text-generation/gpt2", "0.07 Wh")
+        progress.start("text-to-image/sd1.5")
+    assert "1 of 2: text-to-image/sd1.5" in stream.getvalue()
+    assert "0:0" not in stream.getvalue()
 
 
 @pytest.mark.parametrize(
@@ -292,11 +291,11 @@ def test_1000_queries_are_one_window_or_ten(
 ) -> None:
     energy_pytester.write(
         f"""
-        from pytest_energy.study.running import protocol
+        from pytest_energy.study.running import queries
         from pytest_energy.study.running.queries import Inference
         from pytest_energy.study.running.twins import pick, twins
 
-        protocol.ONE_WINDOW_SECONDS = 2.5
+        queries.ONE_WINDOW_SECONDS = 2.5
         done = []
 
         def query(given):
@@ -305,8 +304,8 @@ def test_1000_queries_are_one_window_or_ten(
 
         def test_it(energy):
             (twin,) = pick((), ["text-generation/gpt2"], twins())
-            protocol.measure_in_full(energy, Inference(twin, query, ["a", "b"]))
-            assert len(done) == 1000 + protocol.WARM_UP_QUERIES
+            queries.measure_in_full(energy, Inference(twin, query, ["a", "b"]))
+            assert len(done) == 1000 + queries.WARM_UP_QUERIES
             assert abs(done.count("a") - done.count("b")) <= 1
         """
     )

@@ -13,8 +13,14 @@ from hypothesis import strategies as st
 from pytest_energy import study
 from pytest_energy.limits.task_names import hub_name
 from pytest_energy.study.running.hub import datasets_of, text_of
-from pytest_energy.study.running.memory import BYTES, GIB, free_bytes, free_bytes_for, why_too_big
-from pytest_energy.study.running.models import CannotRun
+from pytest_energy.study.running.models import (
+    BYTES,
+    GIB,
+    CannotRun,
+    free_bytes,
+    free_bytes_for,
+    why_too_big,
+)
 from pytest_energy.study.running.twins import (
     Construction,
     Inputs,

@@ -63,11 +63,16 @@ def print_table(
     rows: Sequence[Row],
     beside: Sequence[str] = (),
     below: Sequence[str] = (),
+    *,
+    name: str = "test",
 ) -> None:
-    """Print the rows; `beside` and `below` are the heads of their further cells."""
+    """Print the rows.
+
+    beside, below: heads of their further cells. name: head of the first column.
+    """
     unbounded = console.options.update(width=UNBOUNDED)
     for heads in (below, ()):
-        wide = _wide(columns, rows, beside, heads)
+        wide = _wide(name, columns, rows, beside, heads)
         if Measurement.get(console, unbounded, wide).maximum <= console.width:
             console.print(wide)
             for row in () if heads else rows:
@@ -79,10 +84,14 @@ def print_table(
 
 
 def _wide(
-    columns: Sequence[Column], rows: Sequence[Row], beside: Sequence[str], below: Sequence[str]
+    name: str,
+    columns: Sequence[Column],
+    rows: Sequence[Row],
+    beside: Sequence[str],
+    below: Sequence[str],
 ) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("test", no_wrap=True)
+    table.add_column(name, no_wrap=True)
     for column in columns:
         table.add_column(column.head, justify=column.justify, no_wrap=True)
     heads = (*beside, *below)

@@ -158,8 +158,8 @@ def study_run(
     pytest-energy study run --twin 'gpt2*' --dtype bfloat16 --method codecarbon
     pytest-energy study run --model ./my-model --task text-generation
     """
-    from pytest_energy.study import run_command as command
-    from pytest_energy.study.run_table import render_results
+    from pytest_energy.study.report import render_results
+    from pytest_energy.study.running import command
     from pytest_energy.study.running.choice import Choice
     from pytest_energy.study.running.models import device_for, why_impossible
 
@@ -224,8 +224,7 @@ def scale(
     pytest-energy scale text-generation --training "1287 MWh"
     """
     from pytest_energy.carbon.intensity import Intensity, parse_intensity
-    from pytest_energy.study.scale_report import Training, render_scaled
-    from pytest_energy.study.traffic import parse_training, parse_volume
+    from pytest_energy.study.scale import Training, parse_training, parse_volume, render_scaled
     from pytest_energy.study.unit_costs import unit_costs
 
     if volume is None and training is None:

@@ -12,9 +12,8 @@ from typing import Any
 from pytest_energy.errors import InputError
 from pytest_energy.limits.task_names import STUDY_TASKS
 from pytest_energy.study.compare import Comparison
-from pytest_energy.study.figures import figures_of
+from pytest_energy.study.figures import figures_of, said_with_figures
 from pytest_energy.study.points import Point, conditions
-from pytest_energy.study.remarks import said_with_figures
 from pytest_energy.units import watt_hours_per_1000
 
 FORMATS = (".png", ".svg", ".pdf")

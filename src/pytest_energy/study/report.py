@@ -2,25 +2,44 @@
 
 from __future__ import annotations
 
-import io
 import math
 import textwrap
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
-from rich import box
-from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
+from pytest_energy.report.table import Column, Row, console_of, print_table, printed
 from pytest_energy.study.compare import Agreement, Beside, Comparison, study_rank
-from pytest_energy.study.figures import figures_of, spread_of
+from pytest_energy.study.figures import (
+    OF_ITS_GRAMS,
+    STATED,
+    figures_of,
+    said_with_figures,
+    spread_of,
+)
 from pytest_energy.study.place import Placement, Placements
 from pytest_energy.study.points import conditions
-from pytest_energy.study.remarks import OF_ITS_GRAMS, STATED, said_with_figures
-from pytest_energy.study.tables import Model, Task, datasets, models, task_named, tasks
-from pytest_energy.units import JOULES_PER_KWH, figure, grouped, numbered, watt_hours_per_1000
+from pytest_energy.study.running.results import Result
+from pytest_energy.study.tables import (
+    Model,
+    Task,
+    datasets,
+    model_named,
+    models,
+    task_named,
+    tasks,
+)
+from pytest_energy.units import (
+    JOULES_PER_KWH,
+    figure,
+    grouped,
+    numbered,
+    percent,
+    watt_hours_per_1000,
+)
 
-_NARROWEST = 80  # the tables need it
+_NARROWEST = 40
 _WIDEST = 100
 _TWO_GRAMS = (
     f"gCO2e: at {OF_ITS_GRAMS.factor}, as the study prints them, and at {STATED.factor}, as it "
@@ -30,25 +49,28 @@ _TWO_GRAMS = (
 
 def render_tasks(width: int) -> str:
     """The study's ten tasks, with the spread over their models."""
-    table = _new_table("task", "printed", "over models", "range", "gCO2e")
+    rows = []
     for task in tasks():
         spread = spread_of(task)
-        table.add_row(
-            task.name,
-            f"{_printed(task.paper_mean_kwh_per_1000)}±{_printed(task.paper_std_kwh_per_1000)}",
-            f"{_wh(spread.mean)}±{_wh(spread.standard_deviation)}",
-            f"{_wh(spread.low)}..{_wh(spread.high)}",
-            _both_grams(task.logs_mean_kwh),
+        rows.append(
+            (
+                task.name,
+                f"{_printed(task.paper_mean_kwh_per_1000)}±{_printed(task.paper_std_kwh_per_1000)}",
+                f"{_wh(spread.mean)}±{_wh(spread.standard_deviation)}",
+                f"{_wh(spread.low)}..{_wh(spread.high)}",
+                _both_grams(task.logs_mean_kwh),
+            )
         )
     return _text(
         [
             "Wh for 1,000 inferences of the study, by task",
-            table,
+            _Table(("task", "printed", "over models", "range", "gCO2e"), rows),
             "printed: mean and standard deviation in Table 2 of the paper. over models, range: "
             "over those of its Table 6, from the logs; "
             f"{_unknown_models()} have no run there under their data sets.",
             f"{_TWO_GRAMS}; from the logs.",
             f"Sources: {tasks()[0].source_paper}; {tasks()[0].source_logs}.",
+            *said_with_figures(),
         ],
         width,
     )
@@ -57,26 +79,29 @@ def render_tasks(width: int) -> str:
 def render_task(name: str, width: int) -> str:
     """The models of one task, by rising energy. Raises ValueError for a task of no study."""
     task = task_named(name)
-    table = _new_table("model", "parameters", "Wh/1000", "gCO2e", "rank")
+    rows = []
     for model in sorted(_models_of(task), key=_energy):
         kwh = model.mean_kwh_per_1000
-        table.add_row(
-            model.id,
-            "-" if model.params_study is None else f"{model.params_study / 1e6:,.0f} M",
-            _wh(kwh),
-            "-" if kwh is None else _both_grams(kwh),
-            "-" if kwh is None else str(study_rank(kwh, task.name, model.id)),
+        rows.append(
+            (
+                model.id,
+                "-" if model.params_study is None else f"{model.params_study / 1e6:,.0f}",
+                _wh(kwh),
+                "-" if kwh is None else _both_grams(kwh),
+                "-" if kwh is None else str(study_rank(kwh, task.name, model.id)),
+            )
         )
     pairs = [each for each in datasets() if each.task_name == task.name]
     inputs = "; ".join(f"{each.dataset_paper} ({each.split}, {each.input_rule})" for each in pairs)
     return _text(
         [
             f"{task.name} ({task.task}): {_mean_of(task)}",
-            table,
+            _Table(("model", "parameters (M)", "Wh/1000", "gCO2e", "rank"), rows),
             f"Data sets, 1,000 inferences of each, ten times: {inputs}.",
             f"{_TWO_GRAMS}.",
             *_notes_of(task),
             f"Sources: {task.source_paper}; {task.source_logs}; {pairs[0].source}.",
+            *said_with_figures(),
         ],
         width,
     )
@@ -84,20 +109,20 @@ def render_task(name: str, width: int) -> str:
 
 def render_study_comparison(found: Comparison, width: int) -> str:
     """One's own figures beside the study's, task by task, and how well the order agrees."""
-    parts: list[str | Table] = []
+    parts: list[str | _Table] = []
     dtypes = {row.point.dtype for row in found.rows if row.point.dtype}
     methods = {row.point.evidence.method for row in found.rows}
     for name in dict.fromkeys(row.point.task for row in found.rows):
-        task = task_named(name)
-        table = _new_table("model", "Wh/1000", "gCO2e", "rank", "study Wh", "gCO2e", "rank")
+        rows = []
         for row in found.rows:
             if row.point.task == name:
                 point = row.point
                 about = [point.dtype] if len(dtypes) > 1 and point.dtype else []
                 about += [point.evidence.method] if len(methods) > 1 else []
                 model = point.name + (f" ({', '.join(about)})" if about else "")
-                table.add_row(model, *_cells(row))
-        parts += [f"{name}: {_mean_of(task)}", table]
+                rows.append((model, *_cells(row)))
+        heads = ("model", "Wh/1000", "gCO2e", "rank", "study Wh", "gCO2e", "rank")
+        parts += [f"{name}: {_mean_of(task_named(name))}", _Table(heads, rows)]
     parts += [_agrees(each) for each in found.agreements]
     parts += list(found.left_out)
     parts += [
@@ -106,12 +131,12 @@ def render_study_comparison(found: Comparison, width: int) -> str:
         f"The study's grams are those of its logs, at {OF_ITS_GRAMS.factor}.",
         f"Sources: {tasks()[0].source_paper}; {tasks()[0].source_logs}.",
     ]
-    return _text(parts, width)
+    return _text([*parts, *said_with_figures()], width)
 
 
 def render_placements(found: Placements, width: int) -> str:
     """Where each model lies among the study's, and why others can't be placed."""
-    parts: list[str | Table] = [_placed(each) for each in found.found]
+    parts = [_placed(each) for each in found.found]
     parts += list(found.left_out)
     if found.found:
         parts.append(
@@ -119,7 +144,29 @@ def render_placements(found: Placements, width: int) -> str:
             "change ratios too."
         )
         parts.append(f"Source of the study's figures: {found.found[0].figure.source}.")
-    return _text(parts, width)
+    return _text([*parts, *said_with_figures()], width)
+
+
+def render_results(results: Sequence[Result], width: int) -> str:
+    """All results of a run with the notes that they need; "" for none."""
+    if not results:
+        return ""
+    heads = ["model", "Wh/1000", "+-", "ms", "queries"]
+    both = any(each.codecarbon for each in results)
+    if both:
+        heads += ["CodeCarbon", "times"]
+    rows = [
+        (
+            each.twin,
+            figure(watt_hours_per_1000(each.joules_per_unit)),
+            "-" if each.spread is None else percent(each.spread),
+            figure(each.seconds_per_unit * 1000),
+            f"{each.units:.0f}",
+            *(_theirs(each) if both else ()),
+        )
+        for each in results
+    ]
+    return _text([_Table(heads, rows), *_notes(results)], width)
 
 
 def _models_of(task: Task) -> list[Model]:
@@ -215,23 +262,57 @@ def _both_grams(kwh: float) -> str:
     return ", ".join(figure(each.grams(kwh * JOULES_PER_KWH)) for each in (OF_ITS_GRAMS, STATED))
 
 
-def _new_table(first: str, *others: str) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
-    table.add_column(first, overflow="fold")
-    for head in others:
-        table.add_column(head, justify="right", no_wrap=True)
-    return table
+def _theirs(each: Result) -> list[str]:
+    if each.codecarbon is None:
+        return ["-", "-"]
+    joules = each.codecarbon.joules_per_unit
+    return [figure(watt_hours_per_1000(joules)), f"{joules / each.joules_per_unit:.1f}"]
 
 
-def _text(parts: Sequence[str | Table], width: int) -> str:
-    """Tables and paragraphs for this width, then the study's citation and the remarks."""
-    width = max(_NARROWEST, min(width, _WIDEST))
-    output = io.StringIO()
-    console = Console(file=output, width=width, highlight=False, markup=False, emoji=False)
-    for part in (*parts, *said_with_figures()):
-        if isinstance(part, Table):
-            console.print(part)
+def _notes(results: Sequence[Result]) -> list[str]:
+    ways = dict.fromkeys(f"{each.dtype} on {each.device}: {each.method}" for each in results)
+    notes = ["; ".join(ways)]
+    if any(each.units < 1000 for each in results):
+        notes.append("Wh are scaled to 1,000 queries from the number in the table.")
+    if any(each.weights == "random" for each in results):
+        notes.append(
+            "Weights are random: a query costs what it costs with the real ones, and its answer "
+            "means nothing."
+        )
+    if others := [each.twin for each in results if model_named(each.study_id) is None]:
+        notes.append(
+            f"Of no model of the study, and in no comparison with it: {', '.join(others)}."
+        )
+    figures = [each.codecarbon for each in results if each.codecarbon]
+    if figures:
+        first = figures[0]
+        notes.append(
+            f"CodeCarbon {first.version} counts as the study did: the whole machine, here "
+            f"{first.cpu_watts:.1f} W for its processor and {first.ram_watts:.1f} W for its "
+            "memory, whoever uses them. Never gated."
+        )
+    return notes
+
+
+@dataclass(frozen=True)
+class _Table:
+    """The heads of its columns, and its rows: a name and figures."""
+
+    heads: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+def _text(parts: Sequence[str | _Table], width: int) -> str:
+    """Tables and paragraphs for this width."""
+    console = console_of(max(_NARROWEST, min(width, _WIDEST)), colour=False)
+    for part in parts:
+        if isinstance(part, _Table):
+            name, *figures = part.heads
+            rows = [Row(Text(first), cells) for first, *cells in part.rows]
+            print_table(console, [Column(each) for each in figures], rows, name=name)
         else:
-            lines = textwrap.wrap(part, width, subsequent_indent="  ", break_on_hyphens=False)
+            lines = textwrap.wrap(
+                part, console.width, subsequent_indent="  ", break_on_hyphens=False
+            )
             console.print(Text("\n".join(lines)))
-    return "\n".join(line.rstrip() for line in output.getvalue().splitlines()) + "\n"
+    return printed(console)

@@ -14,8 +14,7 @@ from pytest_energy.limits.limit import Limit, Quantity, parse_limit
 from pytest_energy.limits.task_names import STUDY_TASKS, hub_name
 from pytest_energy.record import schema as record
 from pytest_energy.record.schema import CarbonRecord, RunRecord
-from pytest_energy.study.figures import figure_of
-from pytest_energy.study.remarks import OF_ITS_GRAMS, STATED
+from pytest_energy.study.figures import OF_ITS_GRAMS, STATED, figure_of
 from pytest_energy.study.tables import model_named, task_named, tasks
 from pytest_energy.units import JOULES_PER_KWH, label
 

@@ -8,14 +8,15 @@ from typing import NamedTuple
 
 from pytest_energy.errors import InputError
 from pytest_energy.study.running.codecarbon_way import path_beside
-from pytest_energy.study.running.memory import BYTES
-from pytest_energy.study.running.models import AUTO_CLASSES
-from pytest_energy.study.running.twins import Construction, Twin, pick, twins
+from pytest_energy.study.running.models import AUTO_CLASSES, BYTES
+from pytest_energy.study.running.twins import QUERIES, Construction, Twin, pick, twins
 
 WEIGHTS = ("random", "hub")
 METHODS = ("ours", "codecarbon")
 DTYPES = tuple(BYTES)
-RESULTS_FOLDER = "energy-study"
+#: To make a model, without its queries: for each, and for each of its parameters.
+LOAD_SECONDS = 4.0
+LOAD_SECONDS_PER_PARAMETER = 1.2e-8
 
 
 class StudyOption(NamedTuple):
@@ -152,6 +153,15 @@ class Choice:
     def pending(self, device: str) -> tuple[Twin, ...]:
         """The models that are still to be run."""
         return tuple(each for each in self.subjects() if not self.has_result(each, device))
+
+    def expected_seconds(self, twin: Twin, max_seconds: float) -> float | None:
+        """How long a model takes, at most or about; None where that is unknown."""
+        load = LOAD_SECONDS + LOAD_SECONDS_PER_PARAMETER * twin.parameters
+        if not self.full:
+            return max_seconds + load
+        if self.device not in (None, "cpu") or self.dtype not in twin.cpu_seconds:
+            return None
+        return QUERIES * twin.cpu_seconds[self.dtype] + load
 
     def arguments(self) -> list[str]:
         """The same as options of pytest."""

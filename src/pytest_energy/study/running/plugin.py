@@ -10,9 +10,8 @@ import functools
 import gc
 import os
 import sys
-import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -24,20 +23,29 @@ from pytest_energy.plugin.settings import read_settings
 from pytest_energy.record import schema as record
 from pytest_energy.record.lock import CPU, DEFAULT_FOLDER, Locks
 from pytest_energy.record.schema import TestRecord, from_plain
-from pytest_energy.study.run_progress import Progress
-from pytest_energy.study.running import codecarbon_way, memory, protocol, results
+from pytest_energy.study.running import codecarbon_way, results
 from pytest_energy.study.running.choice import OPTIONS, SEVERAL, Choice
 from pytest_energy.study.running.codecarbon_way import CodeCarbonFigure
+from pytest_energy.study.running.command import RunProgress
 from pytest_energy.study.running.hub import real_inputs
 from pytest_energy.study.running.models import (
     CannotRun,
     MissingPackage,
     device_for,
+    free_bytes_for,
     loaded,
     why_impossible,
+    why_too_big,
     with_random_weights,
 )
-from pytest_energy.study.running.queries import INPUTS, Inference, inference_of, random_inputs
+from pytest_energy.study.running.queries import (
+    INPUTS,
+    Inference,
+    inference_of,
+    measure_in_full,
+    measure_queries,
+    random_inputs,
+)
 from pytest_energy.study.running.twins import QUERIES, Twin
 
 _CHOICE: pytest.StashKey[Choice] = pytest.StashKey()
@@ -70,7 +78,7 @@ def pytest_configure(config: pytest.Config) -> None:
         progress = None
         if config.getoption("--study-progress"):
             seconds = config.getoption("energy_max_seconds")
-            progress = Progress(sys.stderr, time.monotonic, choice, float(seconds or 60))
+            progress = RunProgress(sys.stderr, choice, float(seconds or 60))
         config.pluginmanager.register(_Keeper(config, choice, progress), "energy-study-keeper")
 
 
@@ -155,7 +163,7 @@ def inference(request: pytest.FixtureRequest) -> Iterator[Inference]:
     device = device_for(choice.device)
     if twin.needs_gpu and device == "cpu":
         pytest.skip(twin.note)
-    if why := memory.why_too_big(twin, choice.dtype, memory.free_bytes_for(device)):
+    if why := why_too_big(twin, choice.dtype, free_bytes_for(device)):
         pytest.skip(why)
     with _marked_as_running(twin, choice):
         try:
@@ -229,9 +237,9 @@ def measure(request: pytest.FixtureRequest) -> Measure:
 
     def run(energy: Energy, inference: Inference) -> None:
         if choice.full:
-            protocol.measure_in_full(energy, inference)
+            measure_in_full(energy, inference)
         else:
-            protocol.measure(energy, inference)
+            measure_queries(energy, inference)
         if choice.method == "codecarbon":
             limit = float("inf") if choice.full else seconds
             # It counts the whole machine, so nothing is measured beside it.
@@ -243,17 +251,20 @@ def measure(request: pytest.FixtureRequest) -> Measure:
 
 
 class _Keeper:
-    """Stores each finished model at once, and tells how far the run is."""
+    """Stores each finished model at once, and shows the progress."""
 
-    def __init__(self, config: pytest.Config, choice: Choice, progress: Progress | None) -> None:
+    def __init__(self, config: pytest.Config, choice: Choice, progress: RunProgress | None) -> None:
         self._config = config
         self._choice = choice
         self._progress = progress
 
-    def pytest_collection_finish(self, session: pytest.Session) -> None:
-        if self._progress and session.items:
-            found = [_twin_of(item) for item in session.items]
-            self._progress.plan([each for each in found if each])
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> Iterator[None]:
+        # The controller of pytest-xdist has no items.
+        found = filter(None, map(_twin_of, session.items)) if session.items else ()
+        twins = tuple(found) or self._choice.pending(device_for(self._choice.device))
+        with self._progress.running(twins) if self._progress else nullcontext():
+            return (yield)
 
     def pytest_runtest_logstart(self, nodeid: str) -> None:
         if self._progress:
@@ -269,13 +280,9 @@ class _Keeper:
             plain = _with_data_set(report.energy, properties.get(_DATA))
             outcome = self._keep(plain, properties.get(_CODECARBON))
         if self._progress and (report.when == "call" or report.outcome != "passed"):
-            said = [outcome] if outcome else []
-            said += [] if outcome and report.outcome == "passed" else [_why(report)]
-            self._progress.end(str(name), "; ".join(said))
-
-    def pytest_sessionfinish(self) -> None:
-        if self._progress:
-            self._progress.clear()
+            parts = [outcome] if outcome else []
+            parts += [] if outcome and report.outcome == "passed" else [_why(report)]
+            self._progress.end(str(name), "; ".join(parts))
 
     def _keep(self, plain: dict[str, Any], codecarbon: Any) -> str:
         """Store what one model took; gives it in a line, or "" where there is no result."""

@@ -1,12 +1,16 @@
-"""One inference: what a model is called with, and the call."""
+"""One inference: its input, the call, and how it is measured: batch 1, after warm-up."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import cycle, islice
 from typing import Any
 
-from pytest_energy.study.running.twins import Twin
+from pytest_energy.measure.calls import Counts
+from pytest_energy.plugin.fixture import Energy
+from pytest_energy.study.running.twins import QUERIES, Twin
 
 #: Different inputs that a run cycles through; each has the same shape, so costs the same.
 INPUTS = 8
@@ -15,6 +19,11 @@ FIRST_ID = 100
 GUIDANCE = 7.5
 #: Prompts are padded to this, as by the study's pipelines.
 PROMPT_TOKENS = 77
+#: 1,000 queries that take longer than this are measured in ten windows that follow each other,
+#: because the counters of processors wrap.
+ONE_WINDOW_SECONDS = 100.0
+WINDOWS = 10
+WARM_UP_QUERIES = 3
 
 #: The keyword arguments of one call.
 Input = dict[str, Any]
@@ -140,3 +149,41 @@ def random_inputs(twin: Twin, model: Any, seed: int) -> list[Input]:
                 return {"input_features": noise(*sizes)}
 
     return [one() for _ in range(INPUTS)]
+
+
+def measure_queries(energy: Energy, inference: Inference) -> None:
+    """As many queries as the figure needs, within --energy-max-seconds."""
+    if _cost_the_same(inference.inputs):
+        given = cycle(inference.inputs)
+        energy.measure(lambda: inference.query(next(given)), **_counts(inference))
+    else:
+        energy.measure(inference.query, inputs=inference.inputs, **_counts(inference))
+
+
+def measure_in_full(energy: Energy, inference: Inference) -> None:
+    """1,000 queries, as in the study."""
+    inputs = cycle(inference.inputs)
+    seconds = [_seconds(inference, next(inputs)) for _ in range(WARM_UP_QUERIES)]
+    windows = WINDOWS if min(seconds) * QUERIES > ONE_WINDOW_SECONDS else 1
+    number = QUERIES // windows
+    for first in range(0, QUERIES, number):
+        name = f"queries {first + 1} to {first + number}"
+        with energy.window(name=name, **_counts(inference, number)):
+            for given in islice(inputs, number):
+                inference.query(given)
+
+
+def _cost_the_same(inputs: Sequence[Input]) -> bool:
+    """Whether a part of these inputs stands for all: those of one shape do, and padded prompts."""
+    shapes = [{name: getattr(each, "shape", None) for name, each in one.items()} for one in inputs]
+    return all(each == shapes[0] for each in shapes)
+
+
+def _seconds(inference: Inference, given: Input) -> float:
+    started = time.perf_counter()
+    inference.query(given)
+    return time.perf_counter() - started
+
+
+def _counts(inference: Inference, number: int = 1) -> Counts:
+    return {"images": number} if inference.twin.steps is not None else {"count": number}

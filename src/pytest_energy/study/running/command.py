@@ -6,19 +6,23 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 from pytest_energy.baselines import BASELINES_FOLDER
 from pytest_energy.limits import BUDGETS_FILE
-from pytest_energy.study.run_progress import duration, expected_seconds
-from pytest_energy.study.running import plugin_name, suite
+from pytest_energy.report.progress import LiveProgress, Step
+from pytest_energy.study.running import suite
 from pytest_energy.study.running.choice import Choice
 from pytest_energy.study.running.results import Result, read_result
-from pytest_energy.study.running.twins import QUERIES
+from pytest_energy.study.running.twins import QUERIES, Twin
 from pytest_energy.units import numbered
 
 LOG = "pytest.log"
+PLUGIN = "pytest_energy.study.running.plugin"
 #: The tests have the same ids wherever this package is installed.
 SUITE = Path(suite.__file__).parent
 SUITE_FILE, TEST = "test_study.py", "test_inference"
@@ -26,6 +30,15 @@ SUITE_FILE, TEST = "test_study.py", "test_inference"
 START_SECONDS = 15.0
 #: Exit status where some model could not be measured, and where nothing could be run.
 FAILED, NOT_RUN = 1, 2
+
+
+def duration(seconds: float) -> str:
+    """Such as "40 s", "25 min" or "13 h"."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 90 * 60:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.0f} h"
 
 
 def plan(choice: Choice, device: str, seconds: float) -> list[str]:
@@ -40,7 +53,7 @@ def plan(choice: Choice, device: str, seconds: float) -> list[str]:
         )
     if not twins:
         return lines
-    expected = [expected_seconds(each, choice, seconds) for each in twins]
+    expected = [choice.expected_seconds(each, seconds) for each in twins]
     known = [each for each in expected if each is not None]
     total = duration(sum(known))
     if not choice.full:
@@ -78,7 +91,7 @@ def run(
     assert choice.results is not None and choice.running_path is not None
     choice.results.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "pytest", str(SUITE), f"--config-file={SUITE / 'pytest.ini'}"]
-    command += ["-p", plugin_name, "-p", "no:cacheprovider", "-W", "default"]
+    command += ["-p", PLUGIN, "-p", "no:cacheprovider", "-W", "default"]
     command += ["-p", "no:asyncio"]  # it warns of its settings, and nothing here is asynchronous
     command += [*choice.arguments(), "--study-progress", f"--energy-max-seconds={seconds:g}"]
     command += [*_files_of(choice.results, arguments), *arguments]
@@ -103,6 +116,48 @@ def run(
                 f"{killed[-1]}: the system ended its process ({signal.Signals(-status).name}), "
                 "mostly for want of memory; it is left out"
             )
+
+
+class RunProgress:
+    """A line for each finished model, and on a terminal one with the time left.
+
+    max_seconds: for each model. now: seconds of a clock.
+    """
+
+    def __init__(
+        self,
+        stream: TextIO,
+        choice: Choice,
+        max_seconds: float,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._live = LiveProgress(stream, now)
+        self._choice = choice
+        self._max_seconds = max_seconds
+        self._expected: dict[str, float | None] = {}
+        self._done: set[str] = set()
+
+    @contextmanager
+    def running(self, twins: Sequence[Twin]) -> Iterator[None]:
+        """While these are run."""
+        self._expected = {
+            each.name: self._choice.expected_seconds(each, self._max_seconds) for each in twins
+        }
+        with self._live:
+            yield
+
+    def start(self, name: str) -> None:
+        seconds = [each for each in self._expected.values() if each is not None]
+        known = len(seconds) == len(self._expected)
+        done = sum(self._expected.get(each) or 0.0 for each in self._done)
+        text = f"{len(self._done)} of {len(self._expected)}: {name}"
+        self._live.show(Step(text, done, sum(seconds) if known else None))
+
+    def end(self, name: str, outcome: str) -> None:
+        """A model has ended; outcome: how, as text."""
+        self._done.add(name)
+        total = len(self._expected)
+        self._live.print(f"[{len(self._done):>{len(str(total))}}/{total}] {name}: {outcome}")
 
 
 def _files_of(folder: Path, arguments: Sequence[str]) -> list[str]:
