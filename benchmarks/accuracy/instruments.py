@@ -20,11 +20,12 @@ from fake_powercap import RANGE_UJ, UNIT_UJ, Energy, VirtualPowercap, Zone
 from loads import LONGER, Load, Trace
 from virtual import VirtualTime
 
-from pytest_energy.sensors import rapl, ticks
+from pytest_energy.sensors import rapl
 from pytest_energy.sensors.base import Reading, Sensor, SensorFault
+from pytest_energy.sensors.gpu_choice import Board
+from pytest_energy.sensors.gpu_counter import probe_counters
 from pytest_energy.sensors.gpu_energy import GpuEnergy
 from pytest_energy.sensors.nvml import Gpu, Nvml
-from pytest_energy.sensors.visible import Board
 
 SEED = 20231128
 WINDOWS = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
@@ -159,7 +160,7 @@ class GpuBench(Bench):
 
     def sensor(self) -> Sensor:
         nvml = cast(Nvml, self._counter)
-        probed = ticks.probe(nvml, self._time.clock, [GPU])
+        probed = probe_counters(nvml, self._time.clock, [GPU])
         assert not probed.faults, probed.faults
         self._sensor = GpuEnergy(nvml, self._time.clock, probed, {GPU: self._counter.watts})
         return self._sensor

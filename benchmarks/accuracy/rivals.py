@@ -19,8 +19,8 @@ from typing import Any, Protocol
 from loads import LONGER
 
 from pytest_energy.measure.watcher import Glance, Lookout
-from pytest_energy.sensors import ticks
 from pytest_energy.sensors.base import Clock, SensorFault
+from pytest_energy.sensors.gpu_counter import probe_counters
 from pytest_energy.sensors.gpu_energy import GpuEnergy
 from pytest_energy.sensors.nvml import Nvml
 from pytest_energy.study.running.codecarbon_way import machine_tracker
@@ -41,7 +41,7 @@ class Ours:
     def __init__(self) -> None:
         clock = Clock(time.perf_counter, time.sleep)
         nvml = Nvml()
-        probed = ticks.probe(nvml, clock, nvml.gpus)
+        probed = probe_counters(nvml, clock, nvml.gpus)
         self._sensor = GpuEnergy(nvml, clock, probed)
         self._lookout = Lookout()
 

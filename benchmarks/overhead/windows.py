@@ -67,21 +67,21 @@ def _opener(name: str) -> Callable[[], None]:
     if name.startswith("CodeCarbon"):
         return _rival("CodeCarbon")
     from pytest_energy.measure.meter import Meter
-    from pytest_energy.sensors import ticks
     from pytest_energy.sensors.base import Clock
     from pytest_energy.sensors.cpu_time import CpuTime
+    from pytest_energy.sensors.gpu_counter import ProbedCounters, probe_counters
     from pytest_energy.sensors.gpu_energy import GpuEnergy
     from pytest_energy.sensors.nvml import Nvml
-    from pytest_energy.sensors.proc_stat import busy_seconds
+    from pytest_energy.sensors.proc import busy_seconds
 
     nvml = Nvml()
     quick, slow = nvml.gpus
     clock = Clock(time.perf_counter, lambda _seconds: None)
-    counter = GpuEnergy(nvml, clock, ticks.Probed(periods={quick: 0.0}))
+    counter = GpuEnergy(nvml, clock, ProbedCounters(periods={quick: 0.0}))
     channel = quick.channel
     if name == WAITING:
         clock, channel = Clock(time.perf_counter, time.sleep), slow.channel
-        probed = ticks.probe(nvml, clock, [slow])
+        probed = probe_counters(nvml, clock, [slow])
         counter = GpuEnergy(nvml, clock, probed)
     meter = Meter([counter], CpuTime(4.0), busy_seconds, clock)
     names = frozenset({channel})

@@ -9,7 +9,7 @@ from pytest_energy.limits.limit import parse_limit
 from pytest_energy.measure.coverage import Coverage, GpuFacts, GpusInUse, Offer, cover, gpus_in_use
 from pytest_energy.sensors.accelerators import DeviceUse
 from pytest_energy.sensors.base import Channel, Kind, Provenance
-from pytest_energy.sensors.visible import Allotted, Board, MigDevice
+from pytest_energy.sensors.gpu_choice import Allotted, Board, MigDevice
 
 A, B = Allotted(Board(0, "GPU-AAAA")), Allotted(Board(1, "GPU-bbbb"))
 NOTHING_HELD = DeviceUse()

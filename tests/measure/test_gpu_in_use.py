@@ -10,8 +10,8 @@ from gpu_bench import TORCH, GpuBench
 
 from conftest import FAKES, EnergyPytester, compiled
 from pytest_energy.measure.in_use import in_first_pid_namespace
+from pytest_energy.sensors.clock import real
 from pytest_energy.sensors.gpu_activity import is_flat, rise_in_step
-from pytest_energy.sensors.real import real
 
 FIRST = "gpu watts=50 period_ms=20 jitter_ms=2"
 SECOND = "gpu watts=60 period_ms=20 jitter_ms=2"

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conftest import EnergyPytester
-from pytest_energy.sensors.workers import VISIBLE, WORKER, pin
+from pytest_energy.sensors.gpu_choice import VISIBLE, WORKER, pin
 
 #: Refreshed every 50 ms, so a window takes half a second.
 BOARDS = [

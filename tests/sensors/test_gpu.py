@@ -107,8 +107,8 @@ def test_the_power_of_an_old_board_is_read_as_it_is(gpu: GpuBench) -> None:
 @pytest.mark.parametrize(
     ("event", "words"),
     [
-        ("library.fake_nvml_reset_counter(0)", "was reset in the window"),
-        ("library.fake_nvml_freeze_counter(0)", "stood still"),
+        ("library.fake_nvml_reset_counter(0)", "was reset during the window"),
+        ("library.fake_nvml_freeze_counter(0)", "stalled for at least"),
         ("library.fake_nvml_fault(0, b'nvmlDeviceGetTotalEnergyConsumption', 15)", "GPU is lost"),
     ],
 )

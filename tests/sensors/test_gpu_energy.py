@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from virtual import VirtualBoard
 
 from pytest_energy.sensors.base import SensorFault
+from pytest_energy.sensors.gpu_choice import Board
+from pytest_energy.sensors.gpu_counter import probe_counters
 from pytest_energy.sensors.gpu_energy import GpuEnergy
 from pytest_energy.sensors.nvml import Gpu, Nvml
-from pytest_energy.sensors.ticks import probe
-from pytest_energy.sensors.visible import Board
 from pytest_energy.testing import VirtualTime
 
 GPU = Gpu(Board(0, "GPU-a"), None, "virtual", None)
@@ -35,7 +35,7 @@ class VirtualNvml:
 
 def meter(time: VirtualTime, boards: dict[Gpu, Any]) -> GpuEnergy:
     nvml = cast(Nvml, VirtualNvml(boards))
-    probed = probe(nvml, time.clock, list(boards))
+    probed = probe_counters(nvml, time.clock, list(boards))
     assert not probed.faults
     powers = {gpu: each.watts for gpu, each in boards.items() if isinstance(each, VirtualBoard)}
     return GpuEnergy(nvml, time.clock, probed, powers)
@@ -107,7 +107,7 @@ def test_most_of_the_wait_is_slept_through() -> None:
 def test_an_erratic_counter_is_reported_and_gets_longer_windows() -> None:
     time = VirtualTime()
     board = VirtualBoard(time, 0.02, 0.0, jitter=0.2, seed=8)
-    probed = probe(cast(Nvml, VirtualNvml({GPU: board})), time.clock, [GPU])
+    probed = probe_counters(cast(Nvml, VirtualNvml({GPU: board})), time.clock, [GPU])
     (note,) = probed.notes
     assert "refreshed erratically, every " in note
     assert probed.periods[GPU] > 0.1
@@ -160,7 +160,7 @@ def test_a_frozen_counter_is_refused_when_probed() -> None:
     time = VirtualTime()
     counter = Scripted(time)
     counter.frozen_at = 0.0
-    probed = probe(cast(Nvml, VirtualNvml({GPU: counter})), time.clock, [GPU])
+    probed = probe_counters(cast(Nvml, VirtualNvml({GPU: counter})), time.clock, [GPU])
     assert not probed.periods
     assert probed.faults[GPU] == "the energy counter did not move in 3 s"
 
@@ -168,8 +168,8 @@ def test_a_frozen_counter_is_refused_when_probed() -> None:
 @pytest.mark.parametrize(
     ("event", "words"),
     [
-        ("frozen_at", "stood still for 0.25 s or longer, though it is refreshed every 100 ms"),
-        ("reset_at", "was reset in the window"),
+        ("frozen_at", "stalled for at least 0.25 s (expected a new value every 99.8 ms)"),
+        ("reset_at", "was reset during the window"),
         ("lost_at", "lost"),
     ],
 )
@@ -213,7 +213,7 @@ def test_a_counter_that_stands_still_for_a_while_is_unmeasured(
     sensor = meter(time, {GPU: board})
     now = time.seconds + 0.1  # about when the window opens
     board.halted = [(now + since, now + until)]
-    assert_fault(glanced(board, sensor, seconds), "counter-stalled", "stood still for 0.")
+    assert_fault(glanced(board, sensor, seconds), "counter-stalled", "stalled for at least 0.")
 
 
 def test_a_running_counter_is_never_reported_as_frozen() -> None:
@@ -235,7 +235,7 @@ def test_a_counter_that_is_reset_near_zero_is_unmeasured(since: float) -> None:
     board.extra_joules = -board.joules() + board.extra_joules
     board.work(2.0, 300.0, sensor)
     reading = sensor.close(time.seconds)["gpu:0"]
-    assert_fault(reading, "counter-reset", "it was reset in the window")
+    assert_fault(reading, "counter-reset", "it was reset during the window")
 
 
 @pytest.mark.parametrize("joules", [1e6, 500.0])
@@ -249,7 +249,7 @@ def test_more_than_a_board_draws_is_unmeasured(joules: float, glances: bool) -> 
     board.extra_joules += joules
     board.work(0.2, 300.0, sensor if glances else None)
     reading = sensor.close(time.seconds)["gpu:0"]
-    assert_fault(reading, "implausible-power", "can draw at most 800 W (twice its limit)")
+    assert_fault(reading, "implausible-power", "can draw at most 800 W")
 
 
 def test_most_that_a_board_draws_is_measured() -> None:

@@ -18,7 +18,7 @@ from typing import Any
 
 from pytest_energy.carbon.intensity import Intensity
 from pytest_energy.errors import InputError
-from pytest_energy.sensors.codecarbon_data import data_file
+from pytest_energy.sensors.tdp import data_file
 
 _COUNTRIES = "global_energy_mix.json"
 _PER_FUEL = "carbon_intensity_per_source.json"

@@ -15,7 +15,7 @@ from pytest_energy.limits.budget import Budget
 from pytest_energy.limits.limit import LARGEST_COUNT
 from pytest_energy.measure.lazy import kind_of_lazy, unsettled, waiting_for
 from pytest_energy.sensors.accelerators import wait_for
-from pytest_energy.sensors.real import real
+from pytest_energy.sensors.clock import real
 
 __tracebackhide__ = True  # a failing test's traceback ends in the user's lines
 

@@ -10,7 +10,7 @@ from pytest_energy.limits.budget import Budget, Scope
 from pytest_energy.record.schema import CPU_TIME_METHOD
 from pytest_energy.sensors.accelerators import DeviceUse, plain_uuid
 from pytest_energy.sensors.base import Channel, Kind, Provenance
-from pytest_energy.sensors.visible import Allotted
+from pytest_energy.sensors.gpu_choice import Allotted
 
 _WORST_FIRST = (Provenance.ESTIMATED, Provenance.INTEGRATED, Provenance.MEASURED)
 

@@ -17,7 +17,7 @@ from pytest_energy.record import machine
 from pytest_energy.sensors.accelerators import DeviceUse
 from pytest_energy.sensors.base import Channel, Clock, Missing, Provenance, SensorFault
 from pytest_energy.sensors.discover import Instruments
-from pytest_energy.sensors.proc_stat import busy_seconds
+from pytest_energy.sensors.proc import busy_seconds
 
 SECONDS = 2.0
 #: A board's power may exceed its limit for a moment.

@@ -7,10 +7,9 @@ import sys
 
 from pytest_energy.measure.coverage import GpuFacts, GpusInUse, Offer, gpus_in_use
 from pytest_energy.sensors.accelerators import DeviceUse
+from pytest_energy.sensors.clock import real
 from pytest_energy.sensors.discover import Instruments
-from pytest_energy.sensors.real import real
-from pytest_energy.sensors.visible import Allotted
-from pytest_energy.sensors.workers import VISIBLE
+from pytest_energy.sensors.gpu_choice import VISIBLE, Allotted
 
 #: The inode of the first PID namespace (PROC_PID_INIT_INO in the kernel): in any other one the
 #: driver's process ids are not ours.

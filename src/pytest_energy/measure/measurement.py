@@ -42,8 +42,8 @@ from pytest_energy.record.schema import GpuRecord, MachineRecord, TestRecord
 from pytest_energy.sensors.accelerators import DeviceUse, devices_in_use
 from pytest_energy.sensors.base import Clock, Device, Kind, Provenance, Sensor
 from pytest_energy.sensors.discover import Choice, Instruments, discover
-from pytest_energy.sensors.proc_stat import busy_seconds
-from pytest_energy.sensors.workers import PER_WORKER
+from pytest_energy.sensors.gpu_choice import PER_WORKER
+from pytest_energy.sensors.proc import busy_seconds
 
 __tracebackhide__ = True  # a failing test's traceback ends in the user's lines
 

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
-from pytest_energy.sensors.real import real
+from pytest_energy.sensors.clock import real
 
 #: Connections made through Python since they were asked for: (family, address).
 Address = tuple[int, object]

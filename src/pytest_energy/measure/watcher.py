@@ -12,7 +12,7 @@ from _thread import LockType, allocate_lock, start_new_thread
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from pytest_energy.sensors.real import real
+from pytest_energy.sensors.clock import real
 
 #: Of one core; where looking costs more, it is done less often.
 SHARE = 0.004

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-import pytest_energy.sensors.real  # noqa: F401  (binds system calls before a conftest can replace them)
+import pytest_energy.sensors.clock  # noqa: F401  (binds system calls before a conftest can replace them)
 from pytest_energy.baselines import BASELINES_FOLDER
 from pytest_energy.limits import BUDGETS_FILE
 from pytest_energy.plugin.measured_tests import MARKER as MARKER_NAME
@@ -60,7 +60,7 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
     gpus = next(option for option in OPTIONS if option.name == "gpus")
     named = getattr(early_config.known_args_namespace, gpus.ini, None)
     if (named or os.environ.get(gpus.variable) or early_config.getini(gpus.ini)) == "per-worker":
-        from pytest_energy.sensors.workers import pin
+        from pytest_energy.sensors.gpu_choice import pin
 
         pin()
 

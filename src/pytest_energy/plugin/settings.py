@@ -34,7 +34,7 @@ from pytest_energy.record.schema import short
 from pytest_energy.report.printable import printable
 from pytest_energy.rules.verdict import MAX_ROUNDS, RED, Verdict
 from pytest_energy.sensors import CPU_COUNTER_FOLDER
-from pytest_energy.sensors.visible import GpuChoice
+from pytest_energy.sensors.gpu_choice import GpuChoice
 
 if TYPE_CHECKING:
     from pytest_energy.sensors.discover import Choice

@@ -7,8 +7,7 @@ from typing import Any, Literal
 
 from pytest_energy.limits import checks
 from pytest_energy.rules.verdict import MAX_ROUNDS, Verdict
-from pytest_energy.sensors.visible import GpuChoice
-from pytest_energy.sensors.workers import PER_WORKER
+from pytest_energy.sensors.gpu_choice import PER_WORKER, GpuChoice
 
 
 def _gpus(text: str) -> GpuChoice:

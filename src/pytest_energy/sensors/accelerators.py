@@ -1,14 +1,21 @@
-"""What the libraries that a test has loaded say about devices; none is imported from here."""
+"""What the libraries that a test has loaded say about devices, and waiting for those devices.
+
+No library is imported from here, the CUDA driver is not loaded, and no context is created. CUDA's
+driver knows the devices of all libraries that use it (CuPy, JAX, ONNX Runtime, ...).
+"""
 
 from __future__ import annotations
 
+import ctypes
+import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import UUID
 
-from pytest_energy.sensors.cuda_driver import cuda_uuids, synchronise_cuda
-
+_CUDA_LIBRARY = "libcuda.so.1"
+_CUDA_SUCCESS = 0
 #: JAX's names of what a sensor reads.
 _READ_FOR_JAX = frozenset({"cpu", "cuda", "gpu"})
 
@@ -118,3 +125,72 @@ def _mps_bytes(torch: Any) -> int:
     if mps is None or backend is None or not backend.is_available():
         return 0
     return int(mps.driver_allocated_memory())
+
+
+# CUDA's driver
+
+
+def synchronise_cuda() -> None:
+    """Wait until every CUDA device on which this process has a context has done its work."""
+    driver = _loaded_driver()
+    if driver is not None:
+        for device in _devices_with_context(driver):
+            _wait_for(driver, device)
+
+
+def cuda_uuids() -> frozenset[str]:
+    """UUIDs of the devices on which this process has a context: hex digits, no prefix.
+
+    One is empty where the driver doesn't tell it.
+    """
+    driver = _loaded_driver()
+    if driver is None:
+        return frozenset()
+    return frozenset(_uuid(driver, device) for device in _devices_with_context(driver))
+
+
+def _devices_with_context(driver: ctypes.CDLL) -> Iterator[ctypes.c_int]:
+    count = ctypes.c_int(0)
+    # It answers with an error where nobody has initialised it: then there is no context.
+    if driver.cuDeviceGetCount(ctypes.byref(count)) != _CUDA_SUCCESS:
+        return
+    for ordinal in range(count.value):
+        device, flags, active = ctypes.c_int(), ctypes.c_uint(), ctypes.c_int()
+        if driver.cuDeviceGet(ctypes.byref(device), ordinal) != _CUDA_SUCCESS:
+            continue
+        state = driver.cuDevicePrimaryCtxGetState(device, ctypes.byref(flags), ctypes.byref(active))
+        if state == _CUDA_SUCCESS and active.value:
+            yield device
+
+
+def _uuid(driver: ctypes.CDLL, device: ctypes.c_int) -> str:
+    found = (ctypes.c_ubyte * 16)()
+    # From CUDA 11.4 on, the second version names a MIG slice and not its board.
+    get = getattr(driver, "cuDeviceGetUuid_v2", None) or getattr(driver, "cuDeviceGetUuid", None)
+    if get is None or get(found, device) != _CUDA_SUCCESS:
+        return ""
+    return str(UUID(bytes=bytes(found)))
+
+
+def _loaded_driver() -> ctypes.CDLL | None:
+    no_load = getattr(os, "RTLD_NOLOAD", None)  # where there is none, torch's own way is left
+    if no_load is None:
+        return None
+    try:
+        return ctypes.CDLL(_CUDA_LIBRARY, mode=no_load | os.RTLD_NOW)
+    except OSError:
+        return None
+
+
+def _wait_for(driver: ctypes.CDLL, device: ctypes.c_int) -> None:
+    context = ctypes.c_void_p()
+    if driver.cuDevicePrimaryCtxRetain(ctypes.byref(context), device) != _CUDA_SUCCESS:
+        return
+    try:
+        if driver.cuCtxPushCurrent_v2(context) == _CUDA_SUCCESS:
+            try:
+                driver.cuCtxSynchronize()
+            finally:
+                driver.cuCtxPopCurrent_v2(ctypes.byref(context))
+    finally:
+        driver.cuDevicePrimaryCtxRelease_v2(device)

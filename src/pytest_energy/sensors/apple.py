@@ -33,7 +33,13 @@ from pytest_energy.sensors.base import (
     Sensor,
     SensorFault,
 )
-from pytest_energy.sensors.standstill import STILL_PERIODS, beyond, stood_still, stopped_after
+from pytest_energy.sensors.counter import (
+    patience_seconds,
+    stalled,
+    stalled_after_work,
+    too_much,
+    went_back,
+)
 
 SOURCE = "Apple IOReport energy counter (experimental)"
 INSTALL = 'pip install "pytest-energy[apple]"'
@@ -129,7 +135,7 @@ class AppleSilicon(Sensor):
     def _dead(self, closing: _Snapshot) -> dict[_Counter, SensorFault]:
         """The counters that are no longer refreshed: they may have stopped during the work."""
         waiting = {
-            each: STILL_PERIODS * self._channels[each].update_seconds
+            each: patience_seconds(self._channels[each].update_seconds)
             for each in self._wanted
             if not each.rests
         }
@@ -146,7 +152,7 @@ class AppleSilicon(Sensor):
                 break
             self._clock.sleep(POLL_SECONDS)
         return {
-            counter: stopped_after(counter.label, seconds, self._channels[counter].update_seconds)
+            counter: stalled_after_work(seconds, self._channels[counter].update_seconds)
             for counter in waiting
         }
 
@@ -224,15 +230,10 @@ def _joules(counter: _Counter, period: float, opening: _Snapshot, closing: _Snap
     seconds = closing.seconds - opening.seconds
     joules = (closed - opened) / 1000
     if joules < 0:
-        return SensorFault(
-            f"the energy counter of {counter.label} went back from {opened / 1000:.3f} J to "
-            f"{closed / 1000:.3f} J: it was reset in the window"
-        )
-    if joules == 0 and not counter.rests and seconds > STILL_PERIODS * period:
-        return stood_still(counter.label, seconds, period)
-    if why := beyond(counter.label, joules, seconds, period, CEILING_WATTS):
-        return SensorFault(why)
-    return joules
+        return went_back(opened / 1000, closed / 1000)
+    if joules == 0 and not counter.rests and (fault := stalled(seconds, period)):
+        return fault
+    return too_much(joules, seconds, period, CEILING_WATTS) or joules
 
 
 # Finding the library

@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from pytest_energy.sensors.base import Channel, Kind, Provenance, Reading, Sensor, SensorFault
+from pytest_energy.sensors.clock import real
 from pytest_energy.sensors.process_tree import Lost, ProcessTree, Snapshot
-from pytest_energy.sensors.real import real
 
 try:
     import resource

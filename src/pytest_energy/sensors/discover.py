@@ -22,10 +22,9 @@ from pytest_energy.sensors.base import (
     Sensor,
 )
 from pytest_energy.sensors.cpu_time import CpuTime
+from pytest_energy.sensors.gpu_choice import PER_WORKER, Allotted, Board, GpuChoice
 from pytest_energy.sensors.process_tree import ProcessTree
 from pytest_energy.sensors.rapl import probe as probe_rapl
-from pytest_energy.sensors.visible import Allotted, Board, GpuChoice
-from pytest_energy.sensors.workers import PER_WORKER
 
 if TYPE_CHECKING:
     from pytest_energy.sensors.gpu_activity import GpuActivity

@@ -13,9 +13,9 @@ from itertools import cycle
 from statistics import mean, median
 
 from pytest_energy.sensors.base import Channel, Reading, Sensor, SensorFault
+from pytest_energy.sensors.clock import real
 from pytest_energy.sensors.nvml import Gpu, Nvml
 from pytest_energy.sensors.process_tree import ProcessTree
-from pytest_energy.sensors.real import real
 
 GLANCE_SECONDS = 0.025
 #: A board's power rises in step when its windows are above the gaps between them by this.

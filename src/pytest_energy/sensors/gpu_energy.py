@@ -3,7 +3,7 @@
 A counter is refreshed every 20-100 ms, so a plain difference over T is wrong by up to period/T, and
 low on average, because the work after the last refresh is missing. So a window opens on a tick and
 closes on the first tick after the work; what the board used outside the work is taken off, going by
-its power in the two tick intervals right after (see `tail`).
+its power in the two tick intervals right after (see `gpu_corrections`).
 """
 
 from __future__ import annotations
@@ -24,11 +24,22 @@ from pytest_energy.sensors.base import (
     Sensor,
     SensorFault,
 )
-from pytest_energy.sensors.lag import lag_seconds
+from pytest_energy.sensors.gpu_corrections import (
+    Ending,
+    Interval,
+    Stretch,
+    joules_after_work,
+    lag_seconds,
+)
+from pytest_energy.sensors.gpu_counter import (
+    History,
+    ProbedCounters,
+    Sighting,
+    Tick,
+    read_counter,
+    watch,
+)
 from pytest_energy.sensors.nvml import Gpu, Nvml
-from pytest_energy.sensors.tail import Ending, Interval, Stretch, tail_joules
-from pytest_energy.sensors.ticks import Probed, Sight, Tick, sight, watch
-from pytest_energy.sensors.trail import Trail
 
 AFTER_TICKS = 3
 #: Of a period: a few intervals don't show all of a counter's jitter.
@@ -59,7 +70,7 @@ class GpuEnergy(Sensor):
         self,
         nvml: Nvml,
         clock: Clock,
-        probed: Probed,
+        probed: ProbedCounters,
         powers: Mapping[Gpu, Callable[[], float]] | None = None,
     ) -> None:
         self._nvml = nvml
@@ -69,7 +80,7 @@ class GpuEnergy(Sensor):
         self._idle_watts = probed.idle_watts
         self._opening: dict[Gpu, Tick | SensorFault] = {}
         self._powers = powers or {}
-        self._trails: dict[Gpu, Trail] = {}
+        self._histories: dict[Gpu, History] = {}
         self._drawn: dict[Gpu, deque[tuple[float, float]]] = {}
         """Seconds and watts."""
         self._latest: dict[Gpu, float] = {}
@@ -93,7 +104,7 @@ class GpuEnergy(Sensor):
 
     def open(self, names: frozenset[str]) -> None:
         wanted = [gpu for gpu in self._periods if gpu.channel in names]
-        self._trails = {gpu: Trail(self._periods[gpu], gpu.ceiling_watts) for gpu in wanted}
+        self._histories = {gpu: History(self._periods[gpu], gpu.ceiling_watts) for gpu in wanted}
         self._drawn = {gpu: deque(maxlen=POWERS_KEPT) for gpu in wanted if gpu in self._powers}
         seen = self._next_ticks(wanted, 1)
         self._opening = {gpu: _first(each) for gpu, each in seen.items()}
@@ -104,17 +115,17 @@ class GpuEnergy(Sensor):
         return max(GLANCE_SHARE * min(mine), GLANCE_SECONDS) if mine else math.inf
 
     def glance(self) -> None:
-        for gpu in self._trails:
+        for gpu in self._histories:
             # A fault of reading is met again when the window closes.
             with suppress(SensorFault):
-                self._see(gpu, sight(self._nvml, self._clock, gpu))
+                self._see(gpu, read_counter(self._nvml, self._clock, gpu))
 
-    def _see(self, gpu: Gpu, seen: Sight) -> SensorFault | None:
+    def _see(self, gpu: Gpu, seen: Sighting) -> SensorFault | None:
         drawn = self._drawn.get(gpu)
         if drawn is not None and not (drawn and seen.latest < drawn[-1][0] + POWER_SECONDS):
             with suppress(SensorFault):  # the counter says itself what is wrong
                 drawn.append((seen.latest, self._powers[gpu]()))
-        return self._trails[gpu].see(seen)
+        return self._histories[gpu].see(seen)
 
     def close(self, ended: float) -> Mapping[str, Reading]:
         ticked = [gpu for gpu, each in self._opening.items() if isinstance(each, Tick)]
@@ -127,14 +138,14 @@ class GpuEnergy(Sensor):
         }
 
     def abandon(self) -> None:
-        self._trails = {}
+        self._histories = {}
 
     def _between(
         self, gpu: Gpu, opening: Tick, after: list[Tick] | SensorFault, ended: float
     ) -> Reading:
         if isinstance(after, SensorFault):
             return after
-        if lag := lag_seconds(self._trails[gpu].values(), self._drawn.get(gpu, ())):
+        if lag := lag_seconds(self._histories[gpu].values(), self._drawn.get(gpu, ())):
             return SensorFault(
                 f"the energy counter shows what was used {lag:.2f} s ago, going by the board's "
                 "power, so that a window doesn't hold its work",
@@ -157,10 +168,10 @@ class GpuEnergy(Sensor):
         lengths = [first.seconds, second.seconds, self._periods[gpu]]
         jitter = max(self._jitter.get(gpu, 0.0), max(lengths) - min(lengths))
         slack = max(jitter, LEAST_SLACK * self._periods[gpu]) + after[0].slack
-        last = self._trails[gpu].last_interval(opening, after[0], fmean(lengths), slack)
+        last = self._histories[gpu].last_interval(opening, after[0], fmean(lengths), slack)
         most = MOST_SLACK * self._periods[gpu]
         if last is None or last.slack > most or last.began - last.slack >= ended:
-            return joules - tail_joules(
+            return joules - joules_after_work(
                 Ending(window=window, last=window, tail=tail), first, second
             )
         # That refresh came before the end of the work, and the work may have begun after it.
@@ -177,7 +188,7 @@ class GpuEnergy(Sensor):
             last_watts=last.watts,
             doubt=last.doubt,
         )
-        return joules - tail_joules(end, first, second)
+        return joules - joules_after_work(end, first, second)
 
     def _next_ticks(self, gpus: Sequence[Gpu], count: int) -> dict[Gpu, list[Tick] | SensorFault]:
         """The next refreshes of each counter, all watched together."""

@@ -18,7 +18,6 @@ from pytest_energy.sensors.base import (
     SensorFault,
 )
 from pytest_energy.sensors.nvml import Gpu
-from pytest_energy.sensors.trail import implausible
 from pytest_energy.units import percent
 
 SAMPLE_SECONDS = 0.02
@@ -134,8 +133,11 @@ class GpuPower(Sensor):
                 trace.fault = fault
                 continue
             if watts > reader.gpu.ceiling_watts:
-                trace.fault = implausible(
-                    f"the power reads {watts:,.0f} W", reader.gpu.ceiling_watts
+                trace.fault = SensorFault(
+                    f"the power reads {watts:,.0f} W, and the board can draw at most "
+                    f"{reader.gpu.ceiling_watts:,.0f} W (twice its power limit), so the reading is "
+                    "wrong; run the test again",
+                    "implausible-power",
                 )
             trace.samples.append((self._clock.now(), watts))
 

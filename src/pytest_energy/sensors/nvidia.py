@@ -10,12 +10,7 @@ from functools import partial
 
 from pytest_energy.sensors.base import Access, Clock, Device, Missing, Probe, Sensor, SensorFault
 from pytest_energy.sensors.gpu_activity import GpuActivity
-from pytest_energy.sensors.gpu_energy import GpuEnergy
-from pytest_energy.sensors.gpu_power import GpuPower, PowerReader
-from pytest_energy.sensors.nvml import SHADOWED, UNINSTALL, Gpu, Nvml
-from pytest_energy.sensors.process_tree import ProcessTree
-from pytest_energy.sensors.ticks import probe as probe_counters
-from pytest_energy.sensors.visible import (
+from pytest_energy.sensors.gpu_choice import (
     Allotted,
     Board,
     GpuChoice,
@@ -23,6 +18,11 @@ from pytest_energy.sensors.visible import (
     is_cuda_order_open,
     listed,
 )
+from pytest_energy.sensors.gpu_counter import probe_counters
+from pytest_energy.sensors.gpu_energy import GpuEnergy
+from pytest_energy.sensors.gpu_power import GpuPower, PowerReader
+from pytest_energy.sensors.nvml import SHADOWED, UNINSTALL, Gpu, Nvml
+from pytest_energy.sensors.process_tree import ProcessTree
 
 WHAT = "NVIDIA GPUs"
 _NO_DRIVER = (

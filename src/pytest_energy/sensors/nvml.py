@@ -10,7 +10,7 @@ from typing import Any
 import pynvml
 
 from pytest_energy.sensors.base import DeviceState, SensorFault
-from pytest_energy.sensors.visible import Board, MigDevice
+from pytest_energy.sensors.gpu_choice import Board, MigDevice
 
 #: NVMLLibraryMismatchError, which says that an old driver lacks a function, is no NVMLError.
 _ERRORS = (

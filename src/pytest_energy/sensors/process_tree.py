@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 
 from pytest_energy.errors import InputError
 from pytest_energy.sensors.base import SensorFault
-from pytest_energy.sensors.proc_files import ProcFiles
-from pytest_energy.sensors.real import real
+from pytest_energy.sensors.clock import real
+from pytest_energy.sensors.proc import ProcFiles
 
 try:
     import resource

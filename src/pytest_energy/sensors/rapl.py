@@ -7,20 +7,15 @@ The counters are kept only together: a sum in which one package is missing would
 from __future__ import annotations
 
 import math
-import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
-from io import FileIO
-from itertools import pairwise
+from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
 
 from pytest_energy.sensors.base import (
     Access,
     Channel,
     Clock,
-    Kind,
     Missing,
     Probe,
     Provenance,
@@ -28,32 +23,26 @@ from pytest_energy.sensors.base import (
     Sensor,
     SensorFault,
 )
-from pytest_energy.sensors.powercap import (
-    HiddenFile,
-    Refusal,
-    Zone,
-    cannot_read,
-    number,
-    open_file,
-    read_file,
-    remedy_for,
-    shown,
-    text_of,
-    zones_to_count,
+from pytest_energy.sensors.counter import (
+    patience_seconds,
+    stalled,
+    stalled_after_work,
+    too_much,
 )
-from pytest_energy.sensors.real import real
-from pytest_energy.sensors.standstill import STILL_PERIODS, beyond, stood_still, stopped_after
+from pytest_energy.sensors.powercap import Refusal, Zone, remedy_for, zones_to_count
+from pytest_energy.sensors.rapl_counters import (
+    POLL_SECONDS,
+    Counter,
+    WatchedCounter,
+    ceiling_watts,
+    watch_counters,
+)
 
-POLL_SECONDS = 0.0005
 #: Longer than a counter that is refreshed each millisecond may stand still, so that two equal
 #: glances tell.
 GLANCE_SECONDS = 0.04
-PROBE_REFRESHES = 5
-PROBE_SECONDS = 1.0
 MIN_WINDOW_SECONDS = 0.2
 WINDOW_PERIODS = 100
-MAX_PLAUSIBLE_WATTS = 1000.0
-DEFAULT_WATTS = {Kind.CPU: 1000.0, Kind.DRAM: 500.0}
 
 
 def probe(root: Path, clock: Clock) -> Probe:
@@ -68,9 +57,7 @@ def probe(root: Path, clock: Clock) -> Probe:
     with ExitStack() as files:
         try:
             counted += zones_to_count(root, left_out)
-            counters = _open(counted, files)
-            seen = _watch(counters, clock)
-            domains = _domains(_worth_counting(seen, left_out))
+            domains = _domains(watch_counters(counted, files, clock, left_out))
         except Refusal as refusal:
             remedy = remedy_for(refusal, root, counted)
             return Probe(
@@ -129,10 +116,10 @@ class Rapl(Sensor):
     def _stalled(self) -> dict[_Domain, SensorFault]:
         """The counters that stood still for a while inside the window."""
         return {
-            domain: stood_still(domain.counter.zone.label, stretch.longest, period)
+            domain: fault
             for domain, stretch in self._stretches.items()
             for period in [domain.channel.update_seconds]
-            if stretch.longest > STILL_PERIODS * period
+            if (fault := stalled(stretch.longest, period))
         }
 
     def _dead(self, closing: Mapping[_Domain, _Point | SensorFault]) -> dict[_Domain, SensorFault]:
@@ -145,13 +132,12 @@ class Rapl(Sensor):
                 if isinstance(now, SensorFault) or now.microjoules != each.microjoules:
                     del waiting[domain]
             seconds = self._clock.now() - began
-            patience = {domain: STILL_PERIODS * domain.channel.update_seconds for domain in waiting}
-            if all(seconds > each for each in patience.values()):
+            patience = [patience_seconds(domain.channel.update_seconds) for domain in waiting]
+            if all(seconds > each for each in patience):
                 break
             self._clock.sleep(POLL_SECONDS)
         return {
-            domain: stopped_after(domain.counter.zone.label, seconds, domain.channel.update_seconds)
-            for domain in waiting
+            domain: stalled_after_work(seconds, domain.channel.update_seconds) for domain in waiting
         }
 
     def abandon(self) -> None:
@@ -170,39 +156,12 @@ class Rapl(Sensor):
             return fault
 
 
-@dataclass(frozen=True)
-class _Counter:
-    """The open counter of a zone, in microjoules; it starts again at 0 above `range_uj`."""
-
-    zone: Zone
-    file: FileIO
-    range_uj: int
-
-    def read(self) -> int:
-        """Raises SensorFault."""
-        try:
-            text = real.pread(self.file.fileno(), 64, 0)
-        except OSError as error:
-            raise SensorFault(cannot_read(self.zone, "energy_uj", error)) from None
-        value = number(text)
-        if value is None or value > self.range_uj:
-            raise SensorFault(
-                f"energy_uj of {self.zone.label} reads {shown(text)}, "
-                f"which is no number from 0 to {self.range_uj}"
-            )
-        return value
-
-    def between(self, earlier: int, later: int) -> int:
-        """Microjoules from one value to the next, over one wrap at most."""
-        return later - earlier + (self.range_uj if later < earlier else 0)
-
-
 @dataclass(frozen=True, eq=False)  # a key by identity: hashing all fields takes time in a window
 class _Domain:
     """A counter as a channel. ceiling_watts: more than this it can't draw."""
 
     channel: Channel
-    counter: _Counter
+    counter: Counter
     ceiling_watts: float
 
 
@@ -225,167 +184,30 @@ class _Stretch:
         self.longest = max(self.longest, point.seconds - self.since.seconds)
 
 
-@dataclass
-class _Seen:
-    """What was seen of one counter while it was watched.
-
-    first, last: its value before and after all other counters were read, at the beginning and at
-    the end. refreshed: when. step_uj: the most that came with one refresh.
-    """
-
-    counter: _Counter
-    first: tuple[int, int]
-    last: tuple[int, int]
-    refreshed: list[float] = field(default_factory=list)
-    step_uj: int = 0
-    seconds: float = 0.0
-
-    @property
-    def watts(self) -> float | None:
-        """What it drew on average while it was watched."""
-        joules = self.counter.between(self.first[1], self.last[0]) / 1e6
-        return joules / self.seconds if self.seconds > 0 else None
-
-    @property
-    def period(self) -> float:
-        """Seconds between two refreshes; no shorter than those between two polls."""
-        intervals = [later - earlier for earlier, later in pairwise(self.refreshed)]
-        return median(intervals) if intervals else PROBE_SECONDS
-
-
 def _joules(domain: _Domain, opened: _Point | SensorFault, closed: _Point | SensorFault) -> Reading:
     if isinstance(opened, SensorFault):
         return opened
     if isinstance(closed, SensorFault):
         return closed
-    counter, ceiling, label = domain.counter, domain.ceiling_watts, domain.counter.zone.label
+    counter, ceiling = domain.counter, domain.ceiling_watts
     period = domain.channel.update_seconds
     seconds = closed.seconds - opened.seconds
     joules = counter.between(opened.microjoules, closed.microjoules) / 1e6
-    if joules == 0 and seconds > STILL_PERIODS * period:
-        return stood_still(label, seconds, period)
-    if why := beyond(label, joules, seconds, period, ceiling):
-        return SensorFault(why)
+    if joules == 0 and (fault := stalled(seconds, period)):
+        return fault
+    if fault := too_much(joules, seconds, period, ceiling):
+        return fault
     range_joules = counter.range_uj / 1e6
-    if not beyond(label, joules + range_joules, seconds, period, ceiling):
+    if not too_much(joules + range_joules, seconds, period, ceiling):
         return SensorFault(
-            f"the energy counter of {label} starts again after {range_joules:,.0f} J, and may have "
-            f"done so more than once in {seconds:,.0f} s: "
+            f"the energy counter starts again after {range_joules:,.0f} J, and may have done so "
+            f"more than once in {seconds:,.0f} s; "
             f"measure in windows shorter than {range_joules / ceiling:,.1f} s"
         )
     return joules
 
 
-# Opening and watching the counters
-
-
-def _open(zones: Sequence[Zone], files: ExitStack) -> list[_Counter]:
-    """Raises Refusal with all zones that share the gravest reason."""
-    counters: list[_Counter] = []
-    masked: list[str] = []
-    denied: list[str] = []
-    faults: list[str] = []
-    for zone in zones:
-        try:
-            file = files.enter_context(open_file(zone.folder / "energy_uj"))
-            if not os.pread(file.fileno(), 1, 0):
-                masked.append(zone.label)  # /dev/null is mounted over it
-                continue
-            counter = _Counter(zone, file, _range(zone))
-            counter.read()
-            counters.append(counter)
-        except PermissionError:
-            denied.append(zone.label)
-        except HiddenFile:
-            masked.append(zone.label)
-        except FileNotFoundError:
-            masked.append(zone.label)
-        except OSError as error:
-            faults.append(cannot_read(zone, "energy_uj", error))
-        except SensorFault as fault:
-            faults.append(str(fault))
-    if masked:
-        raise Refusal(
-            Access.MASKED, f"the counters of {', '.join(masked)} are hidden, as in a container"
-        )
-    if denied:
-        raise Refusal(Access.DENIED, f"this user may not read energy_uj of {', '.join(denied)}")
-    if faults:
-        raise Refusal(Access.FAULTY, "; ".join(faults))
-    return counters
-
-
-def _watch(counters: Sequence[_Counter], clock: Clock) -> list[_Seen]:
-    """Watch counters together until each has been refreshed a few times, or the time is over."""
-    try:
-        seen = [_Seen(counter, both, both) for counter, both in _there_and_back(counters)]
-        values = [each.first[1] for each in seen]
-        started = now = clock.now()
-        while now - started < PROBE_SECONDS and any(
-            len(each.refreshed) <= PROBE_REFRESHES for each in seen
-        ):
-            clock.sleep(POLL_SECONDS)
-            for index, each in enumerate(seen):
-                now = clock.now()
-                value = each.counter.read()
-                if value != values[index]:
-                    step = each.counter.between(values[index], value)
-                    each.step_uj = max(each.step_uj, step)
-                    each.refreshed.append(now)
-                    values[index] = value
-        for each, (_, both) in zip(seen, _there_and_back(counters), strict=True):
-            each.last = both
-            each.seconds = clock.now() - started
-    except SensorFault as fault:
-        raise Refusal(Access.FAULTY, str(fault)) from None
-    return seen
-
-
-def _there_and_back(counters: Sequence[_Counter]) -> list[tuple[_Counter, tuple[int, int]]]:
-    """Each counter's values before and after all that follow it were read."""
-    there = [counter.read() for counter in counters]
-    back = [counter.read() for counter in reversed(counters)]
-    return list(zip(counters, zip(there, reversed(back), strict=True), strict=True))
-
-
-def _worth_counting(seen: Sequence[_Seen], left_out: dict[str, str]) -> list[_Seen]:
-    """The counters that add up to the whole. Raises Refusal where one stands still."""
-    kept: list[_Seen] = []
-    still: list[str] = []
-    for each in seen:
-        zone = each.counter.zone
-        key = f"{zone.name} ({zone.id})"
-        original = next((other for other in kept if _mirrors(other, each)), None)
-        if not each.refreshed and zone.kind is Kind.DRAM and not any(each.last):
-            left_out[key] = "never counted anything"
-        elif not each.refreshed:
-            still.append(f"the energy counter of {zone.label} stands still")
-        elif original:
-            left_out[key] = f"mirrors {original.counter.zone.label}"
-        else:
-            kept.append(each)
-    if still:
-        raise Refusal(Access.FAULTY, "; ".join(still))
-    return kept
-
-
-def _mirrors(one: _Seen, other: _Seen) -> bool:
-    """Whether two zones of a package read the same counter, as the dies of some processors do.
-
-    Then the other's value, read in between, lies between the values of the one, before and after;
-    give or take one refresh, which may reach the dies one after the other.
-    """
-    a, b = one.counter, other.counter
-    if (a.zone.kind, a.zone.package, a.range_uj) != (b.zone.kind, b.zone.package, b.range_uj):
-        return False
-    step = max(one.step_uj, other.step_uj)
-    return all(
-        (there - before + step) % a.range_uj <= a.between(before, after) + 2 * step
-        for (before, after), (there, _) in ((one.first, other.first), (one.last, other.last))
-    )
-
-
-def _domains(kept: Sequence[_Seen]) -> list[_Domain]:
+def _domains(kept: Sequence[WatchedCounter]) -> list[_Domain]:
     names = [each.counter.zone.channel for each in kept]
     domains: list[_Domain] = []
     for each, name in zip(kept, names, strict=True):
@@ -402,42 +224,5 @@ def _domains(kept: Sequence[_Seen]) -> list[_Domain]:
             shortest_seconds=seconds,
             idle_watts=each.watts,
         )
-        domains.append(_Domain(channel, each.counter, _ceiling(zone)))
+        domains.append(_Domain(channel, each.counter, ceiling_watts(zone)))
     return domains
-
-
-# Reading the other files of a zone
-
-
-def _range(zone: Zone) -> int:
-    """Raises SensorFault, or PermissionError."""
-    try:
-        text = read_file(zone.folder / "max_energy_range_uj")
-    except PermissionError:
-        raise
-    except OSError as error:
-        raise SensorFault(cannot_read(zone, "max_energy_range_uj", error)) from None
-    if not (value := number(text)):
-        raise SensorFault(
-            f"max_energy_range_uj of {zone.label} reads {shown(text)}, which is no range"
-        )
-    return value
-
-
-def _ceiling(zone: Zone) -> float:
-    """Twice the largest limit, since a limit holds on average only."""
-    limits = list(_watts(zone, "constraint_*_power_limit_uw"))
-    plausible = [
-        watts
-        for watts in (*limits, *_watts(zone, "constraint_*_max_power_uw"))
-        if 0 < watts <= MAX_PLAUSIBLE_WATTS
-    ]
-    # Boards without limits (4,095 W) exceed the power that the processor was made for.
-    unlimited = any(watts > MAX_PLAUSIBLE_WATTS for watts in limits)
-    return DEFAULT_WATTS[zone.kind] if unlimited or not plausible else 2 * max(plausible)
-
-
-def _watts(zone: Zone, pattern: str) -> Iterator[float]:
-    for path in zone.folder.glob(pattern):
-        if microwatts := number(text_of(path).encode()):
-            yield microwatts / 1e6

@@ -8,12 +8,12 @@ tells, so there it is refused.
 from __future__ import annotations
 
 import csv
+import importlib.util
 import re
 from collections.abc import Mapping
 from pathlib import Path
 
 from pytest_energy.errors import InputError
-from pytest_energy.sensors.codecarbon_data import data_file
 
 _CPUINFO = Path("/proc/cpuinfo")
 _NOISE = re.compile(
@@ -74,3 +74,11 @@ def _table() -> dict[str, str]:
             return {_plain(row["Name"]): row["TDP"] for row in csv.DictReader(file)}
     except (OSError, LookupError, ValueError) as error:
         raise InputError(f"tdp: CodeCarbon's table can't be read ({error}); {_INSTEAD}") from None
+
+
+def data_file(*parts: str) -> Path:
+    """The path of one of its data files. Raises LookupError where the package isn't installed."""
+    spec = importlib.util.find_spec("codecarbon")  # of a top-level package: nothing is imported
+    if spec is None or not spec.submodule_search_locations:
+        raise LookupError("the package codecarbon is not installed")
+    return Path(spec.submodule_search_locations[0], "data", *parts)

@@ -1,4 +1,4 @@
-"""Files of /proc, read also where a test has used up the descriptors of its process."""
+"""Files of /proc: read without a free descriptor, and how busy the machine is."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from pytest_energy.sensors.base import SensorFault
-from pytest_energy.sensors.real import real
+from pytest_energy.sensors.clock import real
 
+_PROC_STAT = "/proc/stat"
 _EXHAUSTED = (errno.EMFILE, errno.ENFILE)
 _GONE = (errno.ENOENT, errno.ESRCH)
 
@@ -92,3 +93,21 @@ def _contents(path: str) -> bytes:
         return b"".join(iter(lambda: real.read(file, 65536), b""))
     finally:
         real.close(file)
+
+
+def busy_seconds() -> float | None:
+    """CPU seconds that all processes of the machine have used; None where nothing tells.
+
+    In ticks of 10 ms a core. Idle time, waiting for disks and time stolen by a hypervisor are left
+    out; guests are part of user time (proc(5)).
+    """
+    try:
+        file = real.open(_PROC_STAT, os.O_RDONLY)
+        try:
+            first = real.read(file, 256).partition(b"\n")[0].split()  # it holds the sums
+        finally:
+            real.close(file)
+        user, nice, system, _, _, irq, softirq = (int(word) for word in first[1:8])
+    except (OSError, ValueError):
+        return None
+    return (user + nice + system + irq + softirq) / real.sysconf("SC_CLK_TCK")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_energy.sensors.visible import Allotted, Board, MigDevice, allotted, listed
+from pytest_energy.sensors.gpu_choice import Allotted, Board, MigDevice, allotted, listed
 
 A = Board(0, "GPU-aaaa1111-0000-0000-0000-000000000000")
 B = Board(1, "GPU-aaaa2222-0000-0000-0000-000000000000")

@@ -1,14 +1,20 @@
-"""Energy counters of GPUs, watched until they are refreshed."""
+"""The energy counter of one GPU: when it is refreshed, and what it shows during a window.
+
+Two readings do not show that a counter stood still between them, jumped, or began again near zero.
+All readings in between do.
+"""
 
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from statistics import median
 
 from pytest_energy.sensors.base import Clock, SensorFault
+from pytest_energy.sensors.counter import stalled, too_much, went_back
 from pytest_energy.sensors.nvml import Gpu, Nvml
 
 POLL_SECONDS = 0.0005
@@ -24,6 +30,8 @@ PROBE_TICKS = 5
 PROBE_SECONDS = 3.0
 #: Intervals that differ more than this make a counter erratic: its longest is its period then.
 ERRATIC = 2.5
+#: Values of a counter that are kept.
+KEPT = 200
 
 
 @dataclass(frozen=True)
@@ -40,7 +48,7 @@ class Tick:
 
 
 @dataclass(frozen=True)
-class Sight:
+class Sighting:
     """A counter's value at some moment between two times."""
 
     earliest: float
@@ -49,18 +57,18 @@ class Sight:
 
 
 #: Is given all that is seen of a counter; says why it is of no use any more.
-Notice = Callable[[Gpu, Sight], SensorFault | None]
+Observe = Callable[[Gpu, Sighting], SensorFault | None]
 
 
-def sight(nvml: Nvml, clock: Clock, gpu: Gpu) -> Sight:
+def read_counter(nvml: Nvml, clock: Clock, gpu: Gpu) -> Sighting:
     """Read one counter. Raises SensorFault."""
     before = clock.now()
     joules = nvml.joules(gpu)
-    return Sight(before, clock.now(), joules)
+    return Sighting(before, clock.now(), joules)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Probed:
+class ProbedCounters:
     """Counters that move, with their refresh period in seconds; and why others can't be used.
 
     jitter: by how much the seconds between two refreshes differ. idle_watts: of the boards
@@ -74,7 +82,7 @@ class Probed:
     notes: tuple[str, ...] = ()
 
 
-def probe(nvml: Nvml, clock: Clock, gpus: Sequence[Gpu]) -> Probed:
+def probe_counters(nvml: Nvml, clock: Clock, gpus: Sequence[Gpu]) -> ProbedCounters:
     """Watch all counters for a few refreshes."""
     periods: dict[Gpu, float] = {}
     jitter: dict[Gpu, float] = {}
@@ -101,7 +109,7 @@ def probe(nvml: Nvml, clock: Clock, gpus: Sequence[Gpu]) -> Probed:
                 "the longest needs"
             )
             periods[gpu] = longest
-    return Probed(
+    return ProbedCounters(
         periods=periods, jitter=jitter, idle_watts=idle_watts, faults=faults, notes=tuple(notes)
     )
 
@@ -114,7 +122,7 @@ def watch(
     patience: Mapping[Gpu, float],
     periods: Mapping[Gpu, float],
     latest: Mapping[Gpu, float],
-    notice: Notice | None = None,
+    notice: Observe | None = None,
 ) -> dict[Gpu, list[Tick] | SensorFault]:
     """Watch counters until each has been refreshed `ticks` times, or its patience is over.
 
@@ -122,7 +130,7 @@ def watch(
     through: reading takes processor time, and reading all the time disturbs some counters.
     """
     seen: dict[Gpu, list[Tick] | SensorFault] = {}
-    last: dict[Gpu, Sight] = {}
+    last: dict[Gpu, Sighting] = {}
     nap = {gpu: SLEEP_SHARE * periods.get(gpu, 0.0) for gpu in gpus}
     due = {gpu: latest.get(gpu, -math.inf) + nap[gpu] for gpu in gpus}
     late = {gpu: max(PRECISION * periods.get(gpu, math.inf), QUICK_SECONDS) for gpu in gpus}
@@ -138,7 +146,7 @@ def watch(
                 asleep.add(gpu)
                 continue
             try:
-                now = sight(nvml, clock, gpu)
+                now = read_counter(nvml, clock, gpu)
                 if notice is not None and (fault := notice(gpu, now)):
                     raise fault
             except SensorFault as fault:
@@ -167,3 +175,107 @@ def watch(
         if waiting:
             clock.sleep(max(min(due[gpu] for gpu in waiting) - clock.now(), POLL_SECONDS))
     return seen
+
+
+# What a counter shows during a window
+
+
+@dataclass(frozen=True)
+class Step:
+    """A value of a counter: it came after `after` and was there at `by`, in seconds."""
+
+    after: float
+    by: float
+    joules: float
+
+
+@dataclass(frozen=True)
+class LastInterval:
+    """The refresh interval in which the work ended, and the power in the one before.
+
+    began: in seconds, give or take `slack`, since nobody saw that refresh come. joules: what the
+    counter showed from then on. watts: before, within a part `doubt`; None where it wasn't seen.
+    """
+
+    began: float
+    slack: float
+    joules: float
+    watts: float | None
+    doubt: float
+
+
+@dataclass
+class History:
+    """One counter, since the refresh on which its window opened.
+
+    ceiling_watts: more than this the board can't draw.
+    """
+
+    period: float
+    ceiling_watts: float
+    fault: SensorFault | None = None
+    steps: deque[Step] = field(default_factory=lambda: deque(maxlen=KEPT))
+    _last: Sighting | None = None
+    _since: float = 0.0
+
+    def see(self, seen: Sighting) -> SensorFault | None:
+        """Take in a later reading; the first fault stays."""
+        last = self._last
+        if self.fault is None and last is not None:
+            self.fault = self._compared(last, seen)
+        if last is None or seen.joules != last.joules:
+            self._since = seen.latest
+            if last is not None:
+                self.steps.append(Step(last.earliest, seen.latest, seen.joules))
+        self._last = seen
+        return self.fault
+
+    def values(self) -> list[tuple[float, float]]:
+        """When the counter was refreshed, about, and the joules that it showed from then on."""
+        found: list[tuple[float, float]] = []
+        period = self._usual_period()
+        for each in self.steps:
+            # It is the latest value before it was seen; some before it may not have been.
+            earliest = max(each.after, each.by - period)
+            expected = (earliest + each.by) / 2
+            if found and period:
+                before = found[-1][0]
+                expected = before + (each.by - before) // period * period
+            found.append((min(max(expected, earliest), each.by), each.joules))
+        return found
+
+    def _usual_period(self) -> float:
+        """Between the first and the last refresh, which are polled for."""
+        if not self.steps or not self.period:
+            return self.period
+        span = self.steps[-1].by - self.steps[0].by
+        return span / max(round(span / self.period), 1)
+
+    def last_interval(
+        self, opening: Tick, closing: Tick, usual: float, slack: float
+    ) -> LastInterval | None:
+        """The interval that ends with `closing`; None where another value came in between.
+
+        usual: seconds of an interval, give or take `slack`.
+        """
+        span = closing.seconds - opening.seconds
+        number = max(round(span / usual), 1) if usual else 1
+        interval, joules = span / number, closing.before_joules
+        began = closing.seconds - interval
+        if number == 1:
+            is_whole = joules == opening.joules
+            return LastInterval(opening.seconds, 0.0, joules, None, 0.0) if is_whole else None
+        earlier = [Step(opening.seconds, opening.seconds, opening.joules)]
+        earlier += [each for each in self.steps if opening.joules < each.joules < joules]
+        latest = earlier[-1]
+        intervals = max(round((began - (latest.after + latest.by) / 2) / interval), 1)
+        watts = (joules - latest.joules) / interval if intervals == 1 else None
+        return LastInterval(began, slack, joules, watts, 2 * slack / interval)
+
+    def _compared(self, last: Sighting, seen: Sighting) -> SensorFault | None:
+        joules = seen.joules - last.joules
+        if joules < 0:
+            return went_back(last.joules, seen.joules)
+        if joules > 0:
+            return too_much(joules, seen.latest - last.earliest, self.period, self.ceiling_watts)
+        return stalled(seen.earliest - self._since, self.period)

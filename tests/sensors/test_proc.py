@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_energy.sensors import proc_stat
+from pytest_energy.sensors import proc
 
 STAT = "cpu  700 50 200 90000 4000 30 20 999 7 7\ncpu0 1 1 1 1 1 1 1 1 1 1\nintr 5\n"
 
@@ -15,8 +15,8 @@ STAT = "cpu  700 50 200 90000 4000 30 20 999 7 7\ncpu0 1 1 1 1 1 1 1 1 1 1\nintr
 def read(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> float | None:
     path = tmp_path / "stat"
     path.write_text(text, encoding="ascii")
-    monkeypatch.setattr(proc_stat, "_PROC_STAT", str(path))
-    return proc_stat.busy_seconds()
+    monkeypatch.setattr(proc, "_PROC_STAT", str(path))
+    return proc.busy_seconds()
 
 
 def test_idle_waiting_and_stolen_time_is_nobodys(
@@ -33,10 +33,10 @@ def test_a_file_that_cannot_be_read_is_unknown(
 
 
 def test_our_own_work_is_in_it() -> None:
-    before, cpu = proc_stat.busy_seconds(), time.process_time()
+    before, cpu = proc.busy_seconds(), time.process_time()
     while time.process_time() < cpu + 0.3:
         pass
-    after = proc_stat.busy_seconds()
+    after = proc.busy_seconds()
     assert before is not None
     assert after is not None
     assert after - before > 0.25

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_energy.sensors.tail import Ending, Interval, Stretch, tail_joules
+from pytest_energy.sensors.gpu_corrections import Ending, Interval, Stretch, joules_after_work
 
 
 def fallen(busy: float, idle: float, fall: float, start: float, seconds: float) -> float:
@@ -40,7 +40,9 @@ def test_an_exponential_fall_is_found_again(
     truth = fallen(busy, idle, fall, 0.0, tail)
     window = Stretch(1.0, 0.95 * usual + 0.05 * busy + truth)
     end = Ending(window=window, last=Stretch(0.05, 0.05 * busy + truth), tail=tail)
-    assert tail_joules(end, first, second) == pytest.approx(truth, abs=0.005 * max(busy, usual))
+    assert joules_after_work(end, first, second) == pytest.approx(
+        truth, abs=0.005 * max(busy, usual)
+    )
 
 
 @given(
@@ -74,7 +76,7 @@ def test_whatever_is_read_it_stays_between_settled_and_all(
         last_watts=before,
         doubt=0.1,
     )
-    found = tail_joules(end, one, two)
+    found = joules_after_work(end, one, two)
     assert math.isfinite(found)
     settled = one.watts * tail
     most = max(settled, end.window.joules, joules)
@@ -83,10 +85,10 @@ def test_whatever_is_read_it_stays_between_settled_and_all(
 
 def test_without_a_fall_only_the_interval_after_counts() -> None:
     end = steady(300.0, 0.05, 2.5)
-    assert tail_joules(end, Interval(0.1, 5.0), Interval(0.1, 5.0)) == 2.5
+    assert joules_after_work(end, Interval(0.1, 5.0), Interval(0.1, 5.0)) == 2.5
     # Less than the moments of the refreshes are known by is no fall.
     later = Interval(0.1, 4.0, 0.02)
-    assert tail_joules(end, Interval(0.1, 5.0, 0.01), later) == 2.5
+    assert joules_after_work(end, Interval(0.1, 5.0, 0.01), later) == 2.5
 
 
 def test_a_fall_that_nobody_saw_is_what_the_work_can_not_have_used() -> None:
@@ -95,7 +97,7 @@ def test_a_fall_that_nobody_saw_is_what_the_work_can_not_have_used() -> None:
     def found(last_watts: float | None, slack: float) -> float:
         end = steady(300.0, 0.05, 2.5 + 3.75)
         end = replace(end, last_watts=last_watts, slack=slack, doubt=0.05)
-        return tail_joules(end, idle, idle)
+        return joules_after_work(end, idle, idle)
 
     assert found(300.0, 0.0) == pytest.approx(6.25, rel=0.05)
     assert found(300.0, 0.02) == 2.5  # within what its beginning is known by

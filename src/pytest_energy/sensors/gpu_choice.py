@@ -1,14 +1,22 @@
-"""CUDA_VISIBLE_DEVICES in every form, as CUDA reads it; pure.
+"""Which GPUs count: --energy-gpus, CUDA_VISIBLE_DEVICES, and one GPU for each xdist worker.
 
-The list ends at the first entry that names no device, as in CUDA: "0,-1,1" shows device 0 alone.
+CUDA_VISIBLE_DEVICES is read as CUDA reads it. The list ends at the first entry that names no
+device: "0,-1,1" shows device 0 alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+import re
+from collections.abc import MutableMapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 
 from pytest_energy.errors import InputError
+
+PER_WORKER = "per-worker"
+VISIBLE = "CUDA_VISIBLE_DEVICES"
+WORKER = "PYTEST_XDIST_WORKER"
 
 
 @dataclass(frozen=True)
@@ -122,3 +130,34 @@ def _begins(uuid: str, prefix: str) -> bool:
 
 def _only(found: Sequence[Allotted]) -> Allotted | None:
     return found[0] if len(found) == 1 else None
+
+
+# --energy-gpus per-worker
+
+
+def pin(environment: MutableMapping[str, str] = os.environ) -> None:
+    """Leave a worker one of the GPUs that it may use, going by its number.
+
+    Nothing changes where there is no GPU (measuring then says why), nor in a process that is no
+    worker.
+    """
+    worker = re.fullmatch(r"gw(\d+)", environment.get(WORKER, ""))
+    if worker and (devices := _devices(environment.get(VISIBLE))):
+        environment[VISIBLE] = devices[int(worker[1]) % len(devices)]
+
+
+def _devices(visible: str | None) -> Sequence[str]:
+    """What CUDA_VISIBLE_DEVICES lists, or all boards by UUID: CUDA numbers them its own way."""
+    if visible is not None:
+        words = (word.strip() for word in visible.split(","))
+        return list(takewhile(lambda word: word not in ("", "-1"), words))  # as CUDA reads it
+    from pytest_energy.sensors.base import SensorFault
+    from pytest_energy.sensors.nvml import Nvml
+
+    try:
+        nvml = Nvml()
+    except SensorFault:
+        return []
+    uuids = [gpu.board.uuid for gpu in nvml.gpus]
+    nvml.close()
+    return uuids
