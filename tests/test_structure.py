@@ -26,6 +26,7 @@ HEAVY = [
     "pandas",
     "filelock",
     "matplotlib",
+    "jinja2",
 ]
 
 

@@ -63,6 +63,11 @@ def grouped(value: float) -> str:
     return f"{int(whole):,}{point}{rest}" if whole.isdigit() else text
 
 
+def power_of_ten(exponent: int) -> str:
+    """The label of an axis: "0.001", "1", "1,000"; "1e-06" where it would be long."""
+    return f"{10**exponent:,}" if 0 <= exponent <= 6 else f"{10.0**exponent:g}"
+
+
 def time_and_power(units_per_second: float, watts: float, unit: str) -> str:
     """What makes the energy of one unit: "41.0 ms a query at 300 W"."""
     return f"{figure(1000 / units_per_second)} ms a {unit} at {figure(watts)} W"

@@ -29,11 +29,16 @@ def details(record: RunRecord, width: int) -> list[str]:
         if test.explanation is None:
             continue
         lines.append(label(test.id, test.name) + f" (per {test.unit})")
-        for line in _lines(test, test.explanation):
+        for line in details_of(test):
             lines += textwrap.wrap(
                 line, width, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False
             )
     return lines
+
+
+def details_of(test: TestRecord) -> list[str]:
+    """The same of one test, a line each; nothing where it has no figure."""
+    return [] if test.explanation is None else list(_lines(test, test.explanation))
 
 
 def _lines(test: TestRecord, found: Explanation) -> Iterator[str]:

@@ -1,0 +1,129 @@
+"""What happened in a run, and what to do about it, in sentences; pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pytest_energy.record.schema import RunRecord, TestRecord
+from pytest_energy.rules.verdict import RED, Verdict
+from pytest_energy.units import numbered
+
+#: The most urgent first, as reports list them.
+ORDER = (
+    Verdict.FAIL,
+    Verdict.UNMEASURED,
+    Verdict.INCONCLUSIVE,
+    Verdict.NO_BASELINE,
+    Verdict.CLOSE,
+    Verdict.NO_BUDGET,
+    Verdict.PASS,
+)
+#: What each verdict means.
+MEANING = {
+    Verdict.FAIL: "clearly over its limit, its baseline or its reference",
+    Verdict.UNMEASURED: "no figure, so nothing was compared",
+    Verdict.INCONCLUSIVE: "the rounds differ too much to tell",
+    Verdict.NO_BASELINE: "no earlier session to compare with",
+    Verdict.CLOSE: "within the tolerance of its limit",
+    Verdict.NO_BUDGET: "measured, without a limit",
+    Verdict.PASS: "within its limit or the increase that is allowed",
+}
+_OF_CODES = {
+    "over-baseline": "Find the change that costs more. If it is intended, store the new level with "
+    "pytest --energy-update reset and commit the baselines.",
+    "contention": "Run the test on a machine without other load.",
+}
+_OF_VERDICTS = {
+    Verdict.UNMEASURED: "Run pytest-energy doctor: it shows what this machine can measure, and "
+    "what to do about what is missing.",
+    Verdict.INCONCLUSIVE: "Give the test more time (--energy-max-seconds), or a machine without "
+    "other load.",
+    Verdict.NO_BASELINE: "Store this session with pytest --energy-update new and commit the "
+    "baselines.",
+}
+
+
+@dataclass(frozen=True)
+class Conclusion:
+    """The verdict of a run. tone: "bad", "warn", "good", or "none" where nothing was compared."""
+
+    sentence: str
+    tone: str
+
+
+def advice(test: TestRecord) -> str:
+    """What to do about a verdict; "" where nothing is to be done."""
+    if test.code in _OF_CODES:
+        return _OF_CODES[test.code]
+    if test.verdict == Verdict.FAIL:
+        if test.budget is not None:
+            where = test.budget.origin
+            return f"Find what costs more, or raise the limit in {where} if it is worth it."
+        return (
+            "Find what costs more in the candidate, or keep the reference. If the increase is "
+            "worth it, raise max_increase."
+        )
+    return next((words for each, words in _OF_VERDICTS.items() if test.verdict == each), "")
+
+
+def conclude(record: RunRecord) -> Conclusion:
+    """The run in one sentence; its worst verdicts are named first."""
+    tests = record.last_attempts
+    found = counts(tests)
+    number = numbered(len(tests), "measurement")
+    if not tests:
+        lost = len(record.lost_tests)
+        why = f"{numbered(lost, 'test')} ended with a lost worker process" if lost else ""
+        return Conclusion(
+            f"Nothing was measured: {why or 'no test has an energy limit or asked for one'}.",
+            "bad" if lost else "none",
+        )
+    words = {
+        Verdict.FAIL: "{} of {} failed",
+        Verdict.UNMEASURED: "{} of {} could not be measured",
+        Verdict.INCONCLUSIVE: "{} of {} is undecided"
+        if found[Verdict.INCONCLUSIVE] == 1
+        else "{} of {} are undecided",
+    }
+    red = [
+        sentence.format(found[verdict], number)
+        for verdict, sentence in words.items()
+        if found[verdict]
+    ]
+    if red:
+        others = [each.replace(f" of {number}", "") for each in red[1:]]
+        return Conclusion(f"{', '.join([red[0], *others])}.", "bad")
+    broken = sum(1 for each in tests if each.failure) + len(record.lost_tests)
+    if broken:
+        return Conclusion(
+            f"No limit was exceeded, but {numbered(broken, 'test')} ended in an error.", "bad"
+        )
+    compared = found[Verdict.PASS] + found[Verdict.CLOSE]
+    if not compared:
+        return Conclusion(f"Nothing was compared: {number} without a limit.", "none")
+    rest = len(tests) - compared
+    more = f"; {numbered(rest, 'measurement')} had nothing to compare with" if rest else ""
+    close = f", {found[Verdict.CLOSE]} of them close to it" if found[Verdict.CLOSE] else ""
+    number = numbered(compared, "measurement")
+    verb = "is within its limit" if compared == 1 else "are within their limits"
+    return Conclusion(
+        f"Passed: {number} {verb}{close}{more}.", "warn" if found[Verdict.CLOSE] else "good"
+    )
+
+
+def counts(tests: Sequence[TestRecord]) -> Counter[str]:
+    """How many there are of each verdict."""
+    return Counter(each.verdict for each in tests)
+
+
+def is_red(test: TestRecord) -> bool:
+    """Whether it fails a run by default, or its own body ended in an error."""
+    return test.verdict in RED or bool(test.failure)
+
+
+def by_urgency(tests: Sequence[TestRecord]) -> list[TestRecord]:
+    """The red ones first, then by verdict; otherwise in the order of the run."""
+    ranks: dict[str, int] = {verdict: rank for rank, verdict in enumerate(ORDER)}
+    return sorted(tests, key=lambda each: (not is_red(each), ranks.get(each.verdict, len(ranks))))

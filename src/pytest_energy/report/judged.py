@@ -1,0 +1,92 @@
+"""What was judged in one test, in one quantity: the figure, its interval, its limit, its rounds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pytest_energy.baselines.baseline import COMPARED_ROUNDS
+from pytest_energy.limits.limit import LimitError, Quantity, parse_limit
+from pytest_energy.record.schema import TestRecord, values_per_unit
+from pytest_energy.report.cells import is_cpu_time as counts_cpu_time
+from pytest_energy.rules.verdict import session_of
+from pytest_energy.units import CPU_TIME, Scale, energy_scale
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judged:
+    """Joules, or CPU seconds, for one unit.
+
+    limit: of the budget, or what the reference allows; None where there is none or it can't be
+    read. rounds: the measured ones. reference, reference_rounds: of the work that took turns with
+    it. sessions: of the baseline, or their mean alone where the record has no more.
+    """
+
+    is_cpu_time: bool
+    figure: float | None
+    interval: tuple[float, float] | None
+    limit: float | None
+    rounds: tuple[float, ...]
+    reference: float | None = None
+    reference_rounds: tuple[float, ...] = ()
+    sessions: tuple[float, ...] = ()
+
+    @property
+    def scale(self) -> Scale:
+        """The unit that fits the figure, or the limit where there is no figure."""
+        if self.is_cpu_time:
+            return CPU_TIME
+        return energy_scale([each for each in (self.figure or self.limit,) if each])
+
+
+def judged(test: TestRecord) -> Judged:
+    """What was compared, with everything in the quantity of the limit."""
+    is_cpu_time = counts_cpu_time(test)
+    figure = test.cpu_seconds_per_unit if is_cpu_time else test.joules_per_unit
+    interval = test.interval
+    if is_cpu_time and interval is not None:
+        # The joules of an estimate are CPU seconds times watts, so both have the same spread.
+        seconds_per_joule = (figure or 0.0) / test.joules_per_unit if test.joules_per_unit else 0.0
+        interval = (interval[0] * seconds_per_joule, interval[1] * seconds_per_joule)
+    reference = test.reference
+    beside = None
+    if reference is not None:
+        beside = reference.cpu_seconds_per_unit if is_cpu_time else reference.joules_per_unit
+    rounds = values_per_unit([each for each in test.rounds if not each.warmup], test.method)
+    return Judged(
+        is_cpu_time=is_cpu_time,
+        figure=figure,
+        interval=interval,
+        limit=_limit(test, beside, is_cpu_time=is_cpu_time),
+        rounds=rounds,
+        reference=beside,
+        reference_rounds=()
+        if reference is None
+        else values_per_unit([each for each in reference.rounds if not each.warmup], test.method),
+        sessions=_sessions(test, rounds),
+    )
+
+
+def _limit(test: TestRecord, reference: float | None, *, is_cpu_time: bool) -> float | None:
+    if test.budget is None:
+        if test.reference is None or reference is None:
+            return None
+        return reference * (1 + test.reference.max_increase)
+    if test.limit_joules_per_unit is not None:
+        return test.limit_joules_per_unit
+    try:
+        limit = parse_limit(test.budget.limit)
+    except LimitError:  # a record from elsewhere
+        return None
+    is_same = is_cpu_time and limit.quantity is Quantity.CPU_TIME
+    return limit.base_per_unit if is_same else None
+
+
+def _sessions(test: TestRecord, rounds: Sequence[float]) -> tuple[float, ...]:
+    found = test.baseline
+    if found is None or found.increase is None or found.increase <= -1:
+        return ()
+    if len(rounds) < COMPARED_ROUNDS:
+        return ()
+    # Rule B compares these rounds alone.
+    return (session_of(rounds[:COMPARED_ROUNDS]).centre / (1 + found.increase),)
