@@ -34,6 +34,9 @@ hypothesis.settings.load_profile("suite")
 importlib.import_module("hypothesis.internal.observability")
 
 FAKES = Path(__file__).parent / "fakes"
+# Runs inside of tests leave no summary and no annotations in the job that runs them.
+for variable in ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY"):
+    os.environ.pop(variable, None)
 
 
 def compiled(source: Path, library: Path) -> Path:

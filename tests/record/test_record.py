@@ -104,7 +104,7 @@ def test_the_record_of_a_run_holds_everything_measured(
         "lost_tests",
         "sessions",
     }
-    assert set(record["run"]) == {"uuid", "start", "end", "versions", "commit"}
+    assert set(record["run"]) == {"uuid", "start", "end", "versions", "commit", "folder"}
     assert {"pytest-energy", "python"} <= set(record["run"]["versions"])
     (test,) = record["tests"]
     assert test["id"] == "test_it.py::test_it"

@@ -134,6 +134,7 @@ def _hooks(config: pytest.Config) -> EnergyHooks:
     """The hooks of this session, registered on first need."""
     found: EnergyHooks | None = config.pluginmanager.get_plugin("energy-hooks")
     if found is None:
+        from pytest_energy.plugin import github
         from pytest_energy.plugin.run import EnergyHooks
         from pytest_energy.plugin.session import Reporting
         from pytest_energy.plugin.settings import read_settings
@@ -147,4 +148,7 @@ def _hooks(config: pytest.Config) -> EnergyHooks:
             config.pluginmanager.register(budget_use, "energy-budget-use")
         config.pluginmanager.register(reporting, "energy-reporting")
         config.pluginmanager.register(found, "energy-hooks")
+        if github.is_job(os.environ):
+            job = github.GitHubJob(config, settings.fail_on, reporting, os.environ)
+            config.pluginmanager.register(job, "energy-github")
     return found

@@ -35,6 +35,13 @@ def asks_for_fixture(item: Any) -> bool:
     return bool(definitions) and definitions[-1].func.__module__ == "pytest_energy.plugin.entry"
 
 
+def location_of(item: Any) -> str:
+    """Where a test is written, as file:line from the root folder."""
+    file, line, _ = item.location
+    shown = str(file).replace("\\", "/")
+    return shown if line is None else f"{shown}:{line + 1}"
+
+
 def test_id(item: Any) -> str:
     """An item's node id, without the group that pytest-xdist adds to it (--dist loadgroup)."""
     groups = [

@@ -14,7 +14,7 @@ import pytest
 from pytest_energy.limits.budget import DEFAULT_UNIT, Budget, Declaration, Scope
 from pytest_energy.limits.resolve import Resolution
 from pytest_energy.plugin import marker
-from pytest_energy.plugin.measured_tests import is_measured, test_id
+from pytest_energy.plugin.measured_tests import is_measured, location_of, test_id
 from pytest_energy.plugin.overheads import overheads_of
 from pytest_energy.plugin.progress import ProgressLine, say
 from pytest_energy.plugin.sensors import added_sensors
@@ -160,7 +160,10 @@ class TestRun:
         found = self.instruments.find()
         return {
             "tests": [
-                to_plain(replace(self._full(each), failure=self.failure)) for each in self.records
+                to_plain(
+                    replace(self._full(each), failure=self.failure, location=location_of(self.item))
+                )
+                for each in self.records
             ],
             "machine": to_plain(found.machine),
             "versions": found.versions,

@@ -65,7 +65,7 @@ class Reporting:
             return
         if self._settings.strict and self._unused():
             _fail(session)
-        if self._may_write():
+        if self.may_write():
             self._write_record()
             self._write_reports()
             self._update_baselines()
@@ -81,14 +81,14 @@ class Reporting:
 
         try:
             with writing(path):
-                write(self._record(), path)
+                write(self.record(), path)
         except EnergyError as error:
             self._unwritten.append(f"--energy-json: {error}")
 
     def _write_reports(self) -> None:
         for report in self._settings.reports:
             try:
-                report.write(self._record())
+                report.write(self.record())
             except EnergyError as error:
                 self._unwritten.append(f"--energy-report {report.format}: {error}")
 
@@ -98,7 +98,7 @@ class Reporting:
         if not getattr(self._config.hook, hook).get_hookimpls():
             return
         for plugin, result in call_each(
-            self._config, hook, config=self._config, record=self._record()
+            self._config, hook, config=self._config, record=self.record()
         ):
             if isinstance(result, Exception):
                 self._unwritten.append(
@@ -118,7 +118,7 @@ class Reporting:
             found, written = change_folder(
                 folder,
                 shown,
-                lambda lines: update(lines, [self._record()], mode),
+                lambda lines: update(lines, [self.record()], mode),
                 self._config.rootpath,
             )
         except EnergyError as error:
@@ -133,11 +133,11 @@ class Reporting:
 
     def _no_update(self) -> str:
         """Why the baselines that were to be updated are not, or ""."""
-        if self._settings.update is None or self._may_write():
+        if self._settings.update is None or self.may_write():
             return self._settings.no_update
         return "--energy-update: nothing was measured, so the baselines are unchanged"
 
-    def _may_write(self) -> bool:
+    def may_write(self) -> bool:
         """Whether tests were to be measured: else an earlier record is left as it is."""
         option = self._config.option
         return not (
@@ -146,7 +146,7 @@ class Reporting:
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         disabled = sum(1 for each in self._reported if each.get("disabled"))
-        record = self._record() if len(self._reported) > disabled else None
+        record = self.record() if len(self._reported) > disabled else None
         unused = self._unused()
         no_update = self._no_update()
         more = disabled or unused or self._lost or self._unwritten or self._updated or no_update
@@ -187,13 +187,13 @@ class Reporting:
         for line in (*textwrap.wrap(no_update, width, break_on_hyphens=False), *self._unwritten):
             terminalreporter.line(printable(line), red=True)
         if self._settings.json_path is not None and not self._unwritten:
-            written = "run record" if self._may_write() else "no run record written to"
+            written = "run record" if self.may_write() else "no run record written to"
             terminalreporter.line(printable(f"{written}: {self._settings.json_path}"))
-        if self._may_write() and not self._unwritten:
+        if self.may_write() and not self._unwritten:
             for report in self._settings.reports:
                 terminalreporter.line(printable(f"{report.format} report: {report.path}"))
 
-    def _record(self) -> RunRecord:
+    def record(self) -> RunRecord:
         """Built once, when all tests have ended."""
         # No cached_property: pytest reads all attributes of a plugin when it is registered.
         if self._built is None:
@@ -223,6 +223,7 @@ class Reporting:
                 end=ended.isoformat(),
                 versions=measured[0]["versions"] if measured else machine.versions({}),
                 commit=machine.commit(self._config.rootpath),
+                folder=machine.folder_in_repository(self._config.rootpath),
             ),
             # What a session finds out about the machine, its later reports hold.
             machine=from_plain(MachineRecord, _best_known([each["machine"] for each in measured]))

@@ -61,6 +61,11 @@ def commit(folder: Path) -> str | None:
     return _answer("git", "-C", str(folder), "rev-parse", "HEAD")
 
 
+def folder_in_repository(folder: Path) -> str:
+    """A folder's path within its git repository, "" at the top of it and outside of any."""
+    return (_answer("git", "-C", str(folder), "rev-parse", "--show-prefix") or "").rstrip("/")
+
+
 def _answer(*command: str) -> str | None:
     """What a command prints, or None where it fails."""
     try:

@@ -97,6 +97,7 @@ def _common_run(runs: Sequence[Run]) -> Run:
             if all(each.versions.get(name) == version for each in runs)
         },
         commit=_common([each.commit for each in runs], None),
+        folder=_common([each.folder for each in runs], ""),
     )
 
 

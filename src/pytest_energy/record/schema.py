@@ -174,6 +174,7 @@ class TestRecord:
     in ("AssertionError"), "" where it passed or was skipped.
     notes: sentences for the summary.
     session: which of the record's sessions it belongs to; 0 in a record of one session.
+    location: of the test as file:line, from the root folder of the run.
     """
 
     __test__ = False  # pytest would collect the class by its name
@@ -208,6 +209,7 @@ class TestRecord:
     contention: bool = False
     code: str = ""
     session: int = 0
+    location: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -265,13 +267,17 @@ class GpuRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """One pytest session; times are UTC, in ISO 8601."""
+    """One pytest session; times are UTC, in ISO 8601.
+
+    folder: the root folder of the run within its git repository, "" where it is the same.
+    """
 
     uuid: str
     start: str
     end: str
     versions: Mapping[str, str]
     commit: str | None
+    folder: str = ""
 
 
 @dataclass(frozen=True)
