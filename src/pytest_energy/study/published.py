@@ -5,8 +5,7 @@ from __future__ import annotations
 from pytest_energy.limits.budget import ONE_PER_CALL
 from pytest_energy.limits.task_names import STUDY_TASKS
 from pytest_energy.report.by_task import Published
-from pytest_energy.study.figures import figures_of
-from pytest_energy.study.remarks import said_with_figures
+from pytest_energy.study.figures import figures_of, said_with_figures
 
 
 def published() -> Published:
