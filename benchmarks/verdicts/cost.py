@@ -16,7 +16,8 @@ from virtual import ConstantSensor, VirtualTime
 
 from pytest_energy.measure.meter import Meter
 from pytest_energy.measure.protocol import WARMUP_SECONDS, Limits, Round, run_rounds
-from pytest_energy.rules.verdict import MAX_ROUNDS, Verdict
+from pytest_energy.rules.estimate import MAX_ROUNDS
+from pytest_energy.rules.verdict import Verdict
 from pytest_energy.sensors.base import Channel, Kind
 from pytest_energy.sensors.cpu_time import CpuTime
 

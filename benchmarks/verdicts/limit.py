@@ -10,7 +10,9 @@ import other_rules
 from noise import Noise, Shape, generator
 from other_rules import Rounds
 
-from pytest_energy.rules.verdict import MAX_ROUNDS, Verdict, look
+from pytest_energy.rules.estimate import MAX_ROUNDS
+from pytest_energy.rules.limit import look
+from pytest_energy.rules.verdict import Verdict
 
 SESSIONS = 4000
 TOLERANCE = 0.03

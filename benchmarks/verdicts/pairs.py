@@ -10,7 +10,9 @@ import other_rules
 from noise import Noise, Shape, generator
 from other_rules import Rounds
 
-from pytest_energy.rules.verdict import MAX_RATIO_INCREASE, MAX_ROUNDS, Verdict, compare
+from pytest_energy.rules.estimate import MAX_ROUNDS
+from pytest_energy.rules.paired import MAX_RATIO_INCREASE, compare
+from pytest_energy.rules.verdict import Verdict
 
 SESSIONS = 4000
 #: Of them, how many where a change is true: its rate needs fewer digits.

@@ -17,7 +17,9 @@ import other_rules
 import pairs
 from other_rules import TEN, Rounds
 
-from pytest_energy.rules.verdict import MAX_INCREASE, MIN_ROUNDS, Verdict, change, session_of
+from pytest_energy.rules.baseline import MAX_INCREASE, change, session_of
+from pytest_energy.rules.estimate import MIN_ROUNDS
+from pytest_energy.rules.verdict import Verdict
 
 FILE = Path(__file__).parent.parent / "data" / "energytrackr.csv"
 TRUTHS = (1.00, 1.05, 1.08, 1.10)

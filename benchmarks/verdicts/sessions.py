@@ -13,7 +13,8 @@ import other_rules
 from noise import Noise, Shape, generator
 from other_rules import Rounds
 
-from pytest_energy.rules.verdict import MAX_INCREASE, MIN_ROUNDS, change, session_of
+from pytest_energy.rules.baseline import MAX_INCREASE, change, session_of
+from pytest_energy.rules.estimate import MIN_ROUNDS
 
 SESSIONS = 4000
 #: Of them, how many where a change is true: its rate needs fewer digits.

@@ -14,7 +14,9 @@ import recorded
 import sessions
 from noise import Noise
 
-from pytest_energy.rules.verdict import MAX_INCREASE, MAX_RATIO_INCREASE, Verdict
+from pytest_energy.rules.baseline import MAX_INCREASE
+from pytest_energy.rules.paired import MAX_RATIO_INCREASE
+from pytest_energy.rules.verdict import Verdict
 
 
 def noise_text(noise: Noise) -> str:

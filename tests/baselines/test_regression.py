@@ -15,7 +15,7 @@ from pytest_energy.limits.budget import MaxIncrease
 from pytest_energy.record.schema import (
     BudgetRecord,
 )
-from pytest_energy.rules.verdict import Session, change
+from pytest_energy.rules.baseline import Session, change
 
 
 def test_without_baselines_and_without_asking_nothing_changes() -> None:
@@ -110,7 +110,8 @@ def test_the_worse_of_limit_and_baseline_counts(
 def test_both_reasons_are_given_where_both_are_red() -> None:
     test = measured(JOULES * 1.3, verdict="fail", reason="2.73 is over the limit")
     found = judged(test, stored(session()))
-    assert found.reason.startswith("2.73 is over the limit; and it is 30 % over the mean of 1")
+    assert found.reason.startswith("2.73 is over the limit; and 9.83 J / query is 30 % over ")
+    assert [each.verdict for each in found.findings] == ["fail", "fail"]
 
 
 def test_other_processes_make_a_fail_inconclusive_and_leave_a_pass() -> None:

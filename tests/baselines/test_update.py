@@ -127,7 +127,7 @@ def test_a_record_given_twice_counts_once() -> None:
         (
             measured(other_processes=("python (process 7) on gpu:0",)),
             "570",
-            "python (process 7) on gpu:0 added its joules; measure without it",
+            "python (process 7) on gpu:0 added joules; measure without it",
         ),
         (measured(shape=SHAPE[:4]), "570", "it has 4 rounds, and 5 are compared"),
         (measured(shape=SHAPE[:1]), "570", "it has 1 round, and 5 are compared"),

@@ -9,7 +9,7 @@ from records import RECORD, TEST
 
 from pytest_energy.compare.judgement import Rule
 from pytest_energy.record.schema import GpuRecord, RoundRecord, RunRecord, TestRecord
-from pytest_energy.rules.verdict import MAX_RATIO_INCREASE
+from pytest_energy.rules.paired import MAX_RATIO_INCREASE
 
 RULE = Rule(MAX_RATIO_INCREASE)
 BOARDS = (

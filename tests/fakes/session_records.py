@@ -20,6 +20,10 @@ from pytest_energy.record.schema import (
     RunRecord,
     TestRecord,
 )
+from pytest_energy.record.schema import (
+    judged as with_findings,
+)
+from pytest_energy.rules.verdict import Finding, Rule, Verdict
 
 ID = "tests/test_q.py::test_q"
 #: Five rounds whose mean of logarithms is theirs alone.
@@ -72,7 +76,11 @@ def measured(joules: float = JOULES, shape: Sequence[float] = SHAPE, **changes: 
         notes=(),
         reason="2.10 Wh / 1000 queries, no limit to compare with, gpu:0, measured",
     )
-    return replace(test, **changes)
+    test = replace(test, **changes)
+    limit = Finding(
+        rule=Rule.LIMIT, verdict=Verdict(test.verdict), reason=test.reason, code=test.code
+    )
+    return with_findings(test, limit)
 
 
 def session(

@@ -15,7 +15,9 @@ from scipy import stats
 from suggestions import FILE, OPEN, limit_of, session, sessions, suggested
 
 from pytest_energy.limits.suggest import suggest
-from pytest_energy.rules.verdict import Verdict, estimate, look
+from pytest_energy.rules.estimate import estimate
+from pytest_energy.rules.limit import look
+from pytest_energy.rules.verdict import Verdict
 from pytest_energy.units import percent
 
 

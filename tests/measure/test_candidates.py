@@ -10,7 +10,9 @@ from records import TEST
 from conftest import EnergyPytester
 from pytest_energy.measure.candidates import compared_record
 from pytest_energy.record.schema import RoundRecord
-from pytest_energy.rules.verdict import Comparison, Estimate, Verdict, compare
+from pytest_energy.rules.estimate import Estimate
+from pytest_energy.rules.paired import Comparison, compare
+from pytest_energy.rules.verdict import Verdict
 
 pytestmark = pytest.mark.realtime
 

@@ -14,9 +14,9 @@ from pytest_energy.limits.limit import parse_limit
 from pytest_energy.measure.coverage import Coverage
 from pytest_energy.measure.explanation import Surroundings, explain, is_crowded
 from pytest_energy.measure.judgement import Job, Judgement
-from pytest_energy.measure.judgement import test_record as record_of
 from pytest_energy.measure.meter import Window
 from pytest_energy.measure.protocol import Round
+from pytest_energy.measure.result import test_record as record_of
 from pytest_energy.record.schema import GpuStateRecord, TestRecord
 from pytest_energy.rules.statistics import drift
 from pytest_energy.sensors.base import Channel, Kind, Provenance

@@ -10,7 +10,7 @@ from virtual import ConstantSensor
 
 from pytest_energy.measure.meter import Meter
 from pytest_energy.measure.protocol import Limits, Round, run_rounds, run_window
-from pytest_energy.rules.verdict import MAX_ROUNDS
+from pytest_energy.rules.estimate import MAX_ROUNDS
 from pytest_energy.sensors.base import Channel, Kind, Provenance
 from pytest_energy.sensors.cpu_time import CpuTime
 from pytest_energy.testing import VirtualTime

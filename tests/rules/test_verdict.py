@@ -11,17 +11,11 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy import stats
 
-from pytest_energy.rules.verdict import (
-    LOOKS,
-    MAX_ROUNDS,
-    Session,
-    Verdict,
-    change,
-    compare,
-    estimate,
-    look,
-    session_of,
-)
+from pytest_energy.rules.baseline import Session, change, session_of
+from pytest_energy.rules.estimate import LOOKS, MAX_ROUNDS, estimate
+from pytest_energy.rules.limit import look
+from pytest_energy.rules.paired import compare
+from pytest_energy.rules.verdict import Verdict
 
 TOLERANCE = 0.03
 

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from scipy import stats
 
-from pytest_energy.rules.verdict import MIN_ROUNDS, Verdict
+from pytest_energy.rules.estimate import MIN_ROUNDS
+from pytest_energy.rules.verdict import Verdict
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "benchmarks" / "results"

@@ -16,13 +16,12 @@ from pytest_energy.record.schema import (
     TestRecord,
     values_per_unit,
 )
-from pytest_energy.rules.verdict import MIN_ROUNDS, Session, session_of
+from pytest_energy.rules.baseline import KEPT_SESSIONS, Session, session_of
+from pytest_energy.rules.estimate import MIN_ROUNDS
 from pytest_energy.sensors.base import Provenance
 from pytest_energy.units import numbered, per_unit
 
 SCHEMA = 1
-#: Sessions that are kept of a test.
-KEPT = 10
 #: The rounds that are compared: those that every session has, whenever its verdict came.
 COMPARED_ROUNDS = MIN_ROUNDS
 
@@ -170,7 +169,7 @@ def by_key(lines: Sequence[Line]) -> dict[Key, tuple[Line, ...]]:
     found: dict[Key, list[Line]] = {}
     for line in sorted(lines, key=lambda each: each.order):
         found.setdefault(line.key, []).append(line)
-    return {key: tuple(each[-KEPT:]) for key, each in found.items()}
+    return {key: tuple(each[-KEPT_SESSIONS:]) for key, each in found.items()}
 
 
 def key_of(test: TestRecord, machine: MachineRecord) -> Key:

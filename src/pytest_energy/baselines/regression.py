@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 from statistics import fmean
 
 from pytest_energy.baselines.baseline import (
     COMPARED_ROUNDS,
-    KEPT,
     Baselines,
     Key,
     Line,
@@ -20,22 +18,19 @@ from pytest_energy.baselines.baseline import (
     shown_sessions,
 )
 from pytest_energy.baselines.update import few, mean
-from pytest_energy.errors import INPUTS_NOT_COVERED, Reason, code_of
+from pytest_energy.errors import INPUTS_NOT_COVERED, code_of
 from pytest_energy.limits.budget import MaxIncrease
+from pytest_energy.record.contention import doubt_of_excess
 from pytest_energy.record.hardware import boards_of
-from pytest_energy.record.schema import BaselineRecord, MachineRecord, TestRecord
-from pytest_energy.rules.statistics import t_quantile
-from pytest_energy.rules.verdict import (
-    ALPHA,
+from pytest_energy.record.schema import BaselineRecord, MachineRecord, TestRecord, judged
+from pytest_energy.rules.baseline import (
     MAX_INCREASE,
-    PRIOR_SESSIONS,
     Change,
     Session,
-    Verdict,
     change,
     session_of,
-    worst,
 )
+from pytest_energy.rules.verdict import Finding, Rule, Verdict
 from pytest_energy.units import percent, signed_percent
 
 MAKE = "pytest --energy-update new"
@@ -72,26 +67,31 @@ def compared(
         return _without(test, replace(asked, missing=few(len(rounds))), Verdict.INCONCLUSIVE)
     new = session_of(rounds)
     found = _change(new, stored, max_increase.fraction, boards_of(test, machine))
-    sentence = replace(
+    compared_with = replace(
         asked,
         increase=found.increase,
         threshold=found.threshold,
         detectable_increase=found.detectable_increase,
-        detectable_increase_at_ten_sessions=_noise_of_ten(new, stored),
+        detectable_increase_at_ten_sessions=found.detectable_increase_at_ten_sessions,
     )
-    verdict = Verdict.FAIL if found.is_regression else Verdict.PASS
-    doubt = ""
+    verdict, doubt = Verdict.FAIL if found.is_regression else Verdict.PASS, ""
     if verdict is Verdict.FAIL:
-        doubt = _doubt(test, min(rounds) / mean(stored), found)
+        lowest = min(rounds) / mean(stored) if test.contention else None
+        doubt = doubt_of_excess(test.other_processes, lowest, 1 + found.threshold, "baseline")
         verdict = Verdict.INCONCLUSIVE if doubt else Verdict.FAIL
-    why_sentence = _sentence(stored, found, max_increase) + (f"; but {doubt}" if doubt else "")
     figure = shown_figure(new.centre, test.unit, test.method)
     if sum(1 for each in test.rounds if not each.warmup) > COMPARED_ROUNDS:
         figure += f" in its first {COMPARED_ROUNDS} rounds"  # the table shows all of them
-    code = code_of(doubt) or ("over-baseline" if verdict is Verdict.FAIL else "")
-    judged = _worst(test, verdict, figure, why_sentence, code)
+    finding = Finding(
+        rule=Rule.BASELINE,
+        verdict=verdict,
+        reason=f"{figure} is {_sentence(stored, found, max_increase)}"
+        + (f"; but {doubt}" if doubt else ""),
+        code=code_of(doubt) or ("over-baseline" if verdict is Verdict.FAIL else ""),
+    )
     notes = (_improved(test, found, stored),) if found.is_improvement else ()
-    return replace(judged, baseline=sentence, notes=(*judged.notes, *notes))
+    judged_here = judged(test, *test.findings, finding)
+    return replace(judged_here, baseline=compared_with, notes=(*test.notes, *notes))
 
 
 def _change(
@@ -108,30 +108,18 @@ def threshold_of(stored: Sequence[Line]) -> float:
     return _change(usual, stored, MAX_INCREASE, stored[-1].gpus).threshold
 
 
-def _noise_of_ten(new: Session, stored: Sequence[Line]) -> float:
-    """What chance could explain beside ten sessions, if they differed as much as is known now.
-
-    The spread between sessions is taken out of what rule B says of the stored ones.
-    """
-    k, within = len(stored), fmean(each.variance for each in stored)
-    sessions = [each.session for each in stored]
-    noise = change([new], sessions, 0.0, same_board=True).detectable_increase
-    error = math.log1p(noise) / t_quantile(1 - ALPHA, PRIOR_SESSIONS + k - 1)
-    between = (error**2 - new.variance - within / k) / (1 + 1 / k)
-    of_ten = math.sqrt(between * (1 + 1 / KEPT) + new.variance + within / KEPT)
-    return math.expm1(t_quantile(1 - ALPHA, PRIOR_SESSIONS + KEPT - 1) * of_ten)
-
-
 def _without(test: TestRecord, baseline: BaselineRecord, verdict: Verdict) -> TestRecord:
     """A test that was compared with nothing: its verdict says so where a baseline was asked for."""
     if not baseline.origin:
         return replace(test, baseline=baseline)
     allowed = MaxIncrease(baseline.max_increase, baseline.origin)
-    why = f"to be at most {allowed} over its baseline, and {baseline.missing}"
+    reason = f"the test is to be at most {allowed} over its baseline, and {baseline.missing}"
+    code = "few-rounds"
     if verdict is Verdict.NO_BASELINE:
-        why += f"; {MAKE} makes one"
-    code = "no-baseline" if verdict is Verdict.NO_BASELINE else "few-rounds"
-    return replace(_worst(test, verdict, "the test", why, code), baseline=baseline)
+        reason += f"; {MAKE} makes one"
+        code = "no-baseline"
+    finding = Finding(rule=Rule.BASELINE, verdict=verdict, reason=reason, code=code)
+    return replace(judged(test, *test.findings, finding), baseline=baseline)
 
 
 def _is_other_evidence(stored: Key, here: Key, test: TestRecord) -> bool:
@@ -144,42 +132,16 @@ def _is_other_evidence(stored: Key, here: Key, test: TestRecord) -> bool:
 def _of_another_method(test: TestRecord, baseline: BaselineRecord) -> TestRecord:
     """A measured processor and its estimate are far apart, so neither side of the limit tells."""
     assert test.budget is not None
-    why = (
-        f"judged by another method than its baseline, so the limit of {test.budget.limit} "
-        f"({test.budget.origin}) says nothing of it: {baseline.missing}; measure as before, or set "
-        f"the method beside the limit and store a baseline with {MAKE}"
+    finding = Finding(
+        rule=Rule.BASELINE,
+        verdict=Verdict.INCONCLUSIVE,
+        reason=f"the test is judged by another method than its baseline, so the limit of "
+        f"{test.budget.limit} ({test.budget.origin}) says nothing of it: {baseline.missing}; "
+        "measure as before, or set the method beside the limit and store a baseline with "
+        f"{MAKE}",
+        code="method-changed",
     )
-    judged = _worst(test, Verdict.INCONCLUSIVE, "the test", why, "method-changed")
-    return replace(judged, baseline=baseline)
-
-
-def _worst(
-    test: TestRecord, verdict: Verdict, subject: str, predicate: str, code: str
-) -> TestRecord:
-    """The worse of two verdicts with its reason; with both reasons where they are alike."""
-    first = Verdict(test.verdict)
-    if first is Verdict.NO_BUDGET or worst([first, verdict]) is not first:
-        return replace(test, verdict=str(verdict), reason=f"{subject} is {predicate}", code=code)
-    if verdict is first:
-        return replace(test, reason=f"{test.reason}; and it is {predicate}")
-    return test
-
-
-def _doubt(test: TestRecord, least: float, found: Change) -> str:
-    """Why a figure may be larger than the work's own, or ""; the same as beside a limit."""
-    if test.other_processes:
-        return Reason(
-            "other-process",
-            f"{test.other_processes[0]} added joules, so it is unknown whose they are: "
-            "measure without it",
-        )
-    if test.contention and least <= 1 + found.threshold:
-        return Reason(
-            "contention",
-            "there was CPU contention, and the lowest round is at "
-            f"{percent(least)} of the baseline",
-        )
-    return ""
+    return replace(judged(test, *test.findings, finding), baseline=baseline)
 
 
 def _sentence(stored: Sequence[Line], found: Change, max_increase: MaxIncrease) -> str:

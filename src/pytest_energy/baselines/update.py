@@ -11,7 +11,6 @@ from statistics import fmean
 
 from pytest_energy.baselines.baseline import (
     COMPARED_ROUNDS,
-    KEPT,
     Key,
     Line,
     by_key,
@@ -25,6 +24,7 @@ from pytest_energy.limits.resolve import matches
 from pytest_energy.record.contention import contention
 from pytest_energy.record.merge import in_order
 from pytest_energy.record.schema import RunRecord, TestRecord
+from pytest_energy.rules.baseline import KEPT_SESSIONS
 from pytest_energy.rules.verdict import Verdict
 from pytest_energy.sensors.base import Kind
 from pytest_energy.units import label, numbered, signed_percent
@@ -163,7 +163,7 @@ def _with(old: Sequence[Line], new: Sequence[Line]) -> tuple[tuple[Line, ...], b
     for line in new:
         found = [each for each in found if not each.is_same_session(line)] + [line]
     found.sort(key=lambda each: each.order)
-    return tuple(found[-KEPT:]), len(found) < len(old) + len(new)
+    return tuple(found[-KEPT_SESSIONS:]), len(found) < len(old) + len(new)
 
 
 def mean(lines: Sequence[Line]) -> float:

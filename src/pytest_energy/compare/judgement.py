@@ -20,16 +20,10 @@ from pytest_energy.compare.figures import (
 from pytest_energy.compare.outcome import Compared, ComparisonRecord, Outcome, Side
 from pytest_energy.record.hardware import board_of
 from pytest_energy.record.schema import MachineRecord, RunRecord
-from pytest_energy.rules.verdict import (
-    LOOKS,
-    MIN_ROUNDS,
-    Comparison,
-    Verdict,
-    change,
-    compare,
-    estimate,
-    session_of,
-)
+from pytest_energy.rules.baseline import change, session_of
+from pytest_energy.rules.estimate import LOOKS, MIN_ROUNDS, estimate
+from pytest_energy.rules.paired import Comparison, compare
+from pytest_energy.rules.verdict import Verdict
 from pytest_energy.units import percent, signed_percent
 
 #: (of the reference, of the candidate)

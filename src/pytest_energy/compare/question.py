@@ -12,7 +12,9 @@ from pytest_energy.compare.judgement import Rule
 from pytest_energy.compare.outcome import Side
 from pytest_energy.errors import InputError
 from pytest_energy.limits.checks import fraction
-from pytest_energy.rules.verdict import LOOKS, MAX_INCREASE, MAX_RATIO_INCREASE
+from pytest_energy.rules.baseline import MAX_INCREASE
+from pytest_energy.rules.estimate import LOOKS
+from pytest_energy.rules.paired import MAX_RATIO_INCREASE
 
 #: With fewer pairs, even a large change can't be judged.
 MIN_PAIRS = 3

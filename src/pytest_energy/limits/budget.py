@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from pytest_energy.carbon.intensity import Intensity
 from pytest_energy.limits.limit import Limit, Quantity
-from pytest_energy.rules.verdict import MAX_INCREASE
+from pytest_energy.rules.baseline import MAX_INCREASE
 from pytest_energy.sensors.base import Provenance
 from pytest_energy.units import percent, plural, watt_hours_per_1000
 

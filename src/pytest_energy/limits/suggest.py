@@ -34,8 +34,10 @@ from pytest_energy.record.schema import (
     RunRecord,
     TestRecord,
 )
+from pytest_energy.rules.estimate import ALPHA, MIN_ROUNDS, Estimate
+from pytest_energy.rules.limit import FEW_ROUNDS_PASS
 from pytest_energy.rules.statistics import t_quantile
-from pytest_energy.rules.verdict import ALPHA, FEW_ROUNDS_PASS, MIN_ROUNDS, Estimate, Verdict
+from pytest_energy.rules.verdict import Verdict
 from pytest_energy.sensors.base import Kind, Provenance
 from pytest_energy.units import figure, numbered, percent
 

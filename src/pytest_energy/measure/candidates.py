@@ -7,8 +7,11 @@ from dataclasses import dataclass, field, replace
 from pytest_energy.errors import INPUTS_NOT_COVERED, Reason, code_of
 from pytest_energy.measure.judgement import Bench, Judgement, problem_of, values_of
 from pytest_energy.measure.pairs import Turns
-from pytest_energy.record.schema import CPU_TIME_METHOD, ReferenceRecord, TestRecord
-from pytest_energy.rules.verdict import MIN_ROUNDS, Comparison, Verdict, compare, worst
+from pytest_energy.record.contention import added_joules
+from pytest_energy.record.schema import CPU_TIME_METHOD, ReferenceRecord, TestRecord, judged
+from pytest_energy.rules.estimate import MIN_ROUNDS
+from pytest_energy.rules.paired import Comparison, compare
+from pytest_energy.rules.verdict import Finding, Rule, Verdict
 from pytest_energy.sensors.base import Channel
 from pytest_energy.units import (
     figure,
@@ -94,33 +97,24 @@ def compared_record(
         return record
     if comparison is None or reference.verdict == Verdict.UNMEASURED:
         reason = f"{labels[0]}, which it is compared with: {reference.reason}"
-        return replace(record, verdict=str(Verdict.UNMEASURED), reason=reason, code=reference.code)
-    doubt = _doubt(record)
-    verdict = comparison.verdict
-    is_doubtful = bool(doubt) and verdict is Verdict.PASS
-    if record.code == INPUTS_NOT_COVERED:
-        doubt, is_doubtful = _unseen_inputs(), True
-    if is_doubtful:
-        verdict = Verdict.INCONCLUSIVE
-    reason = _reason(record, reference, comparison, verdict, labels, max_increase)
-    if is_doubtful:
-        reason += f"; but {doubt}"
-    verdicts, reasons, codes = [verdict], [reason], [_code(verdict, comparison, doubt)]
-    if record.budget is not None:
-        verdicts.append(Verdict(record.verdict))
-        reasons.append(record.reason)
-        codes.append(record.code)
-    decisive = worst(verdicts)
-    sentence = [each for each, its in zip(reasons, verdicts, strict=True) if its is decisive]
+        return judged(
+            record,
+            Finding(
+                rule=Rule.MEASUREMENT,
+                verdict=Verdict.UNMEASURED,
+                reason=reason,
+                code=reference.code,
+            ),
+        )
+    finding = _finding(record, reference, comparison, labels, max_increase)
+    # Without a limit there is nothing to find but the difference.
+    findings = (finding, *record.findings) if record.budget is not None else (finding,)
     ratio = comparison.ratio
     fraction = (
         ratio.centre / (1 + max_increase) if record.budget is None else record.fraction_of_limit
     )
     return replace(
-        record,
-        verdict=str(decisive),
-        reason="; and ".join(sentence),
-        code=codes[verdicts.index(decisive)],
+        judged(record, *findings),
         fraction_of_limit=fraction,
         reference=ReferenceRecord(
             name=labels[0],
@@ -135,22 +129,38 @@ def compared_record(
     )
 
 
+def _finding(
+    record: TestRecord,
+    reference: TestRecord,
+    comparison: Comparison,
+    labels: tuple[str, str],
+    max_increase: float,
+) -> Finding:
+    verdict, doubt = comparison.verdict, ""
+    if record.code == INPUTS_NOT_COVERED:
+        doubt = _unseen_inputs()
+    elif record.other_processes and verdict is Verdict.PASS:
+        doubt = Reason(
+            "other-process",
+            f"{added_joules(record.other_processes[0], 'both')}, which makes any difference look "
+            "smaller: measure without it",
+        )
+    if doubt:
+        verdict = Verdict.INCONCLUSIVE
+    reason = _reason(record, reference, comparison, verdict, labels, max_increase)
+    return Finding(
+        rule=Rule.PAIRED,
+        verdict=verdict,
+        reason=f"{reason}; but {doubt}" if doubt else reason,
+        code=_code(verdict, comparison, doubt),
+    )
+
+
 def _code(verdict: Verdict, comparison: Comparison, doubt: str) -> str:
     if verdict is Verdict.INCONCLUSIVE:
         few = comparison.ratio.interval is None
         return code_of(doubt) or ("few-rounds" if few else "too-noisy")
     return "over-reference" if verdict is Verdict.FAIL else ""
-
-
-def _doubt(record: TestRecord) -> str:
-    """Why a difference may be larger than it looks, or ""."""
-    if not record.other_processes:
-        return ""
-    return Reason(
-        "other-process",
-        f"{record.other_processes[0]} added joules to both, which makes any difference look "
-        "smaller: measure without it",
-    )
 
 
 def _unseen_inputs() -> Reason:

@@ -20,7 +20,7 @@ from pytest_energy.measure.conditions import Watch
 from pytest_energy.measure.coverage import Coverage, GpusInUse, cover, found_late
 from pytest_energy.measure.explanation import Surroundings
 from pytest_energy.measure.in_use import find_gpus_in_use, offer_of
-from pytest_energy.measure.judgement import Bench, Job, Judgement, test_record
+from pytest_energy.measure.judgement import Bench, Job, Judgement
 from pytest_energy.measure.meter import Meter
 from pytest_energy.measure.no_work import BUSY_FACTOR, SLOW_SECONDS, no_work, work_elsewhere
 from pytest_energy.measure.pairs import run_turns
@@ -34,6 +34,7 @@ from pytest_energy.measure.protocol import (
     run_rounds,
     run_window,
 )
+from pytest_energy.measure.result import test_record
 from pytest_energy.measure.self_check import SelfCheck, disagreement, warning
 from pytest_energy.measure.watcher import Lookout
 from pytest_energy.record import machine

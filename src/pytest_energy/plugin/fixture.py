@@ -26,7 +26,7 @@ from pytest_energy.measure.calls import (
     named,
 )
 from pytest_energy.measure.flops import counting_flops
-from pytest_energy.rules.verdict import MAX_RATIO_INCREASE
+from pytest_energy.rules.paired import MAX_RATIO_INCREASE
 from pytest_energy.units import plural
 
 if TYPE_CHECKING:

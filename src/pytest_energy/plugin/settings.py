@@ -32,7 +32,8 @@ from pytest_energy.plugin.values import PARSERS
 from pytest_energy.record.project_files import target
 from pytest_energy.record.schema import short
 from pytest_energy.report.printable import printable
-from pytest_energy.rules.verdict import MAX_ROUNDS, RED, Verdict
+from pytest_energy.rules.estimate import MAX_ROUNDS
+from pytest_energy.rules.verdict import RED, Verdict
 from pytest_energy.sensors import CPU_COUNTER_FOLDER
 from pytest_energy.sensors.gpu_choice import GpuChoice
 

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 from pytest_energy.limits import checks
-from pytest_energy.rules.verdict import MAX_ROUNDS, Verdict
+from pytest_energy.rules.estimate import MAX_ROUNDS
+from pytest_energy.rules.verdict import Verdict
 from pytest_energy.sensors.gpu_choice import PER_WORKER, GpuChoice
 
 

@@ -7,7 +7,8 @@ import os
 import secrets
 import shutil
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, is_dataclass
+from dataclasses import asdict, dataclass, fields, is_dataclass, replace
+from enum import StrEnum
 from functools import lru_cache
 from pathlib import Path
 from types import NoneType, UnionType
@@ -16,6 +17,7 @@ from typing import Any, NoReturn, get_args, get_origin, get_type_hints
 from pytest_energy.carbon.intensity import Intensity
 from pytest_energy.errors import InputError
 from pytest_energy.record.project_files import read_file, target
+from pytest_energy.rules.verdict import Finding, combine
 from pytest_energy.units import numbered
 
 SCHEMA = 1
@@ -170,6 +172,7 @@ class TestRecord:
     None where that is unknown. other_processes: those that computed on the gated GPUs.
     contention: whether other processes kept it from its cores, which makes CPU time grow.
     code: the reason code, a short fixed word for machines, "" for a pass.
+    findings: what each rule said; verdict, reason and code are combined from them.
     baseline: None where it has none and none was asked for. failure: what the test's own body ended
     in ("AssertionError"), "" where it passed or was skipped.
     notes: sentences for the summary.
@@ -205,6 +208,7 @@ class TestRecord:
     explanation: Explanation | None = None
     reference: ReferenceRecord | None = None
     baseline: BaselineRecord | None = None
+    findings: tuple[Finding, ...] = ()
     failure: str = ""
     contention: bool = False
     code: str = ""
@@ -328,6 +332,18 @@ class RunRecord:
         return tuple(each for each in self.tests if each.attempt == last[each.session, each.id])
 
 
+def judged(test: TestRecord, *findings: Finding) -> TestRecord:
+    """The record with these findings, and the verdict that they come to."""
+    decisive = combine(findings)
+    return replace(
+        test,
+        verdict=str(decisive.verdict),
+        reason=decisive.reason,
+        code=decisive.code,
+        findings=findings,
+    )
+
+
 def values_per_unit(rounds: Sequence[RoundRecord], method: str) -> tuple[float, ...]:
     """What is judged, for one unit, in each of these rounds: joules, or CPU seconds by that method.
 
@@ -391,6 +407,12 @@ def _value(hint: Any, data: object, where: str) -> Any:
             return None
         hint = next(each for each in get_args(hint) if each is not NoneType)
     origin = get_origin(hint)
+    if isinstance(hint, type) and issubclass(hint, StrEnum):
+        try:
+            return hint(str(data))
+        except ValueError:
+            known = ", ".join(hint)
+            raise RecordError(f"{where} is {short(data)}, not one of {known}") from None
     if is_dataclass(hint):
         return from_plain(hint, data, where)  # type: ignore[arg-type]
     if origin is tuple:

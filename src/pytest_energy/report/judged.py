@@ -9,7 +9,7 @@ from pytest_energy.baselines.baseline import COMPARED_ROUNDS
 from pytest_energy.limits.limit import LimitError, Quantity, parse_limit
 from pytest_energy.record.schema import TestRecord, values_per_unit
 from pytest_energy.report.cells import is_cpu_time as counts_cpu_time
-from pytest_energy.rules.verdict import session_of
+from pytest_energy.rules.baseline import session_of
 from pytest_energy.units import CPU_TIME, Scale, energy_scale
 
 
