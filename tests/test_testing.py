@@ -68,9 +68,10 @@ def test_a_limit_of_the_machine_is_judged_by_an_added_sensor(
     assert (test["verdict"], test["method"], test["scope"]) == (verdict, "measured", "machine")
     (gated,) = [each for each in test["channels"] if each["gated"]]
     assert gated["name"] == "machine:scripted"
-    seconds = sum(each["seconds"] for each in test["rounds"] if not each["warmup"])
-    units = sum(each["units"] for each in test["rounds"] if not each["warmup"])
-    assert test["joules_per_unit"] == pytest.approx(100.0 * seconds / units, rel=0.1)
+    measured = [each for each in test["rounds"] if not each["warmup"]]
+    seconds = [each["seconds"] / each["units"] for each in measured]
+    # The figure is a robust centre of the rounds, which differ on a busy machine.
+    assert 0.9 * min(seconds) <= test["joules_per_unit"] / 100.0 <= 1.1 * max(seconds)
 
 
 def test_a_fault_of_an_added_sensor_makes_the_test_unmeasured(pytester: pytest.Pytester) -> None:
