@@ -9,7 +9,7 @@ import pytest
 from records import RECORD, TEST, UNMEASURED
 
 from conftest import EnergyPytester
-from pytest_energy.plugin.github import is_job
+from pytest_energy.plugin.options import is_job
 from pytest_energy.report.annotations import error_commands
 from pytest_energy.report.formats.markdown import MARKER
 from pytest_energy.rules.verdict import RED

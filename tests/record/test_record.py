@@ -103,6 +103,8 @@ def test_the_record_of_a_run_holds_everything_measured(
         "unused_baselines",
         "lost_tests",
         "sessions",
+        "limit_changes",
+        "limits_base",
     }
     assert set(record["run"]) == {"uuid", "start", "end", "versions", "commit", "folder"}
     assert {"pytest-energy", "python"} <= set(record["run"]["versions"])

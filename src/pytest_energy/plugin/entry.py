@@ -13,7 +13,14 @@ from pytest_energy.baselines import BASELINES_FOLDER
 from pytest_energy.limits import BUDGETS_FILE
 from pytest_energy.plugin.measured_tests import MARKER as MARKER_NAME
 from pytest_energy.plugin.measured_tests import is_measured, is_misspelled
-from pytest_energy.plugin.options import COMMAND_LINE_ONLY, HEADING, OPTIONS, SWITCHES, given
+from pytest_energy.plugin.options import (
+    COMMAND_LINE_ONLY,
+    HEADING,
+    OPTIONS,
+    SWITCHES,
+    given,
+    is_job,
+)
 
 if TYPE_CHECKING:
     from pytest_energy.plugin.fixture import Energy
@@ -148,7 +155,7 @@ def _hooks(config: pytest.Config) -> EnergyHooks:
             config.pluginmanager.register(budget_use, "energy-budget-use")
         config.pluginmanager.register(reporting, "energy-reporting")
         config.pluginmanager.register(found, "energy-hooks")
-        if github.is_job(os.environ):
+        if is_job(os.environ):
             job = github.GitHubJob(config, settings.fail_on, reporting, os.environ)
             config.pluginmanager.register(job, "energy-github")
     return found

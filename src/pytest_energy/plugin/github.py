@@ -8,26 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from pytest_energy.plugin.options import INTERNAL_VARIABLES
+from pytest_energy.plugin.options import ACTIONS, SUMMARY
 from pytest_energy.plugin.session import Reporting
 from pytest_energy.report.printable import printable
 from pytest_energy.rules.verdict import Verdict
 
-SUMMARY = "GITHUB_STEP_SUMMARY"
-ACTIONS = "GITHUB_ACTIONS"
 #: GitHub refuses a larger summary of a step, all of it.
 LARGEST = 1 << 20
 #: With less room than this there is no summary.
 LEAST = 8_000
 #: It annotates every failed test, and so ours.
 ANNOTATING = "pytest-github-actions-annotate-failures"
-
-
-def is_job(environment: Mapping[str, str]) -> bool:
-    """Whether this run has a summary, or annotations; one that measures for another has none."""
-    if any(each in environment for each in INTERNAL_VARIABLES):
-        return False
-    return bool(environment.get(SUMMARY)) or environment.get(ACTIONS) == "true"
 
 
 class GitHubJob:

@@ -12,6 +12,8 @@ from pytest_energy.limits import BUDGETS_FILE
 ENVIRONMENT_PREFIX = "PYTEST_ENERGY_"
 #: How our own processes hand something to their children.
 INTERNAL_VARIABLES = ("PYTEST_ENERGY_COMPARE_FOLDER",)
+#: How GitHub Actions tells of itself.
+SUMMARY, ACTIONS = "GITHUB_STEP_SUMMARY", "GITHUB_ACTIONS"
 
 
 class Option(NamedTuple):
@@ -127,3 +129,10 @@ def unknown_variables(environment: Mapping[str, str]) -> list[str]:
             hint = f"write {others[name]} into PYTEST_ADDOPTS"
         messages.append(f"{name}: unknown variable; {hint}")
     return messages
+
+
+def is_job(environment: Mapping[str, str]) -> bool:
+    """Whether this run has a summary, or annotations; one that measures for another has none."""
+    if any(each in environment for each in INTERNAL_VARIABLES):
+        return False
+    return bool(environment.get(SUMMARY)) or environment.get(ACTIONS) == "true"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import textwrap
 from collections.abc import Sequence
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -12,6 +14,7 @@ import pytest
 
 from pytest_energy.errors import EnergyError
 from pytest_energy.plugin.hookspec import call_each
+from pytest_energy.plugin.options import is_job
 from pytest_energy.plugin.settings import Settings
 from pytest_energy.plugin.unused_budgets import BudgetUse
 from pytest_energy.record.project_files import writing
@@ -197,8 +200,23 @@ class Reporting:
         """Built once, when all tests have ended."""
         # No cached_property: pytest reads all attributes of a plugin when it is registered.
         if self._built is None:
-            self._built = self.record_of(self._reported)
+            self._built = replace(self.record_of(self._reported), **self._branch())
         return self._built
+
+    def _branch(self) -> dict[str, Any]:
+        """What this branch changes in the limits, where a report could say it."""
+        written = self._settings.json_path is not None or self._settings.reports
+        if not self.may_write() or not (written or is_job(os.environ)):
+            return {}
+        from pytest_energy.limits import BUDGETS_FILE
+        from pytest_energy.plugin.branch import branch_changes
+        from pytest_energy.record.schema import LimitChangeRecord
+
+        budgets = self._settings.budgets
+        name = budgets.shown or BUDGETS_FILE
+        found = branch_changes(self._config.rootpath, name, budgets, os.environ)
+        changes = tuple(LimitChangeRecord(**asdict(each)) for each in found.limits)
+        return {"limit_changes": changes, "limits_base": found.base}
 
     def record_of(self, reported: Sequence[dict[str, Any]]) -> RunRecord:
         """The record of this session so far, with these tests alone."""

@@ -42,6 +42,13 @@ def merge(records: Sequence[RunRecord]) -> RunRecord:
         unused_baselines=_all(each.unused_baselines for each in records),
         lost_tests=_all(each.lost_tests for each in records),
         sessions=found if len(found) > 1 else (),
+        limit_changes=tuple(
+            sorted(
+                {each for record in records for each in record.limit_changes},
+                key=lambda each: (each.subject, each.old, each.new, each.origin),
+            )
+        ),
+        limits_base=_common([each.limits_base for each in records], ""),
     )
 
 

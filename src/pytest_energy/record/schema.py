@@ -294,6 +294,20 @@ class SessionRecord:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LimitChangeRecord:
+    """A limit in the budgets file that this branch adds, removes or changes.
+
+    old, new: as they are written, or "none". change: the fraction that the new one is over the old.
+    """
+
+    subject: str
+    old: str
+    new: str
+    change: float | None
+    origin: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunRecord:
     """Everything one pytest session measured; every report is a function of it.
 
@@ -301,6 +315,7 @@ class RunRecord:
     tests, measured or not, whose worker process was lost while they ran.
     sessions: in a record that was merged from several, each of them; what differs between them is
     empty in run, machine and carbon.
+    limit_changes: of the budgets file since limits_base ("origin/main"), "" where that is unknown.
     """
 
     run: Run
@@ -312,6 +327,8 @@ class RunRecord:
     lost_tests: tuple[str, ...] = ()
     schema: int = SCHEMA
     sessions: tuple[SessionRecord, ...] = ()
+    limit_changes: tuple[LimitChangeRecord, ...] = ()
+    limits_base: str = ""
 
     @property
     def all_sessions(self) -> tuple[SessionRecord, ...]:

@@ -29,7 +29,8 @@ MARKER = "<!-- pytest-energy: report -->"
 #: Bytes; GitHub takes comments of 65,536 characters.
 LARGEST = 60_000
 #: Shares of these bytes that the parts take at most; the table takes what they leave.
-_FAILURES, _CHANGES, _UNUSED, _NOTES, _ABOUT = 0.35, 0.2, 0.1, 0.1, 0.1
+_FAILURES, _CHANGES, _LIMIT_CHANGES, _UNUSED, _NOTES, _ABOUT = 0.3, 0.15, 0.1, 0.1, 0.1, 0.1
+_LIMITS = "### Limits changed since {}"
 #: Bytes around a folded part.
 _FOLD = 200
 #: Versions of one session that are shown.
@@ -58,6 +59,9 @@ def render_within(record: RunRecord, largest: int) -> str:
     lines += _part("", _failures(tests), int(largest * _FAILURES))
     lines += _remedies(tests)
     lines += _part("### Old and new", _changes(tests), int(largest * _CHANGES))
+    lines += _part(
+        _LIMITS.format(code(record.limits_base)), _limits(record), int(largest * _LIMIT_CHANGES)
+    )
     lines += _part("### Not used, or lost", _unused(record), int(largest * _UNUSED))
     end = _folded("Notes", _part("", _notes(record, tests), int(largest * _NOTES)))
     end += _part("", _about(record), int(largest * _ABOUT))
@@ -182,6 +186,22 @@ def _table(record: RunRecord, tests: Sequence[TestRecord]) -> list[str]:
 
 def _per(test: TestRecord) -> str:
     return "" if test.unit == "query" else f" per {code(test.unit)}"
+
+
+def _limits(record: RunRecord) -> list[str]:
+    """What this branch changes in the budgets file."""
+    rows = [
+        (
+            code(each.subject),
+            code(each.old),
+            code(each.new),
+            "-" if each.change is None else signed_percent(each.change),
+            code(each.origin),
+        )
+        for each in record.limit_changes
+    ]
+    heads = ("for", "old limit", "new limit", "change", "where")
+    return table(heads, [each == "change" for each in heads], rows) if rows else []
 
 
 def _unused(record: RunRecord) -> list[str]:
