@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from statistics import geometric_mean
 
 from pytest_energy.report.judged import Judged
 from pytest_energy.units import Scale, interval, numbered
@@ -50,8 +51,8 @@ class Strip:
     """The rounds of one measurement, the first at the top.
 
     dots: x and y of each round in a square of 999 by 99, so that they take few characters. band:
-    ends of the interval. sessions: of the baseline. alternative: the same in words, with the
-    figures.
+    ends of the interval. sessions: of the baseline, whose mean has the words. alternative: the same
+    in words, with the figures.
     """
 
     dots: tuple[tuple[int, int], ...]
@@ -59,8 +60,7 @@ class Strip:
     figure: Mark | None
     limit: Mark | None
     sessions: tuple[float, ...]
-    low: str
-    high: str
+    baseline: Mark | None
     alternative: str
 
 
@@ -140,6 +140,7 @@ def _strip(
         alternative.append(f"interval {interval(*band, scale)} {scale.symbol}")
     if limit is not None:
         alternative.append(f"limit {words(limit)}")
+    level = geometric_mean(sessions) if sessions else 0.0
     if sessions:
         alternative.append("baseline " + ", ".join(scale.show(each) for each in sessions))
     return Strip(
@@ -151,7 +152,6 @@ def _strip(
         figure=None if figure is None else Mark(axis.place(figure), words(figure)),
         limit=None if limit is None else Mark(axis.place(limit), f"limit {words(limit)}"),
         sessions=tuple(axis.place(each) for each in sessions),
-        low=words(axis.low),
-        high=words(axis.high),
+        baseline=Mark(axis.place(level), f"baseline {words(level)}") if sessions else None,
         alternative="; ".join(alternative),
     )

@@ -52,8 +52,8 @@ LONGEST_NAME = 200
 LONGEST_TEXT = 1500
 #: Measurements whose rounds are drawn, the red ones first, so that the file stays small.
 MOST_PICTURES = 200
-#: Red ones that also show what makes their figure.
-MOST_EXPLAINED = 20
+#: Of more red ones none shows what makes its figure, nor its picture in the table once more.
+MOST_DETAILED = 50
 
 _TONES = {"pass": "good", "close": "warn", "no-budget": "none", "no-baseline": "warn"}
 
@@ -63,7 +63,8 @@ class Measurement:
     """One measurement and limit, as its row and, where it is red, its section show it.
 
     tone: "good", "warn", "bad" or "none". cells: of the table, after the name and the verdict.
-    strip: None where there is nothing to draw. pair: of a comparison. facts: names and words.
+    strip: None where there is nothing to draw. mini: the picture in the table. pair: of a
+    comparison. facts: names and words.
     """
 
     anchor: str
@@ -79,12 +80,13 @@ class Measurement:
     facts: tuple[tuple[str, str], ...] = ()
     explanation: tuple[str, ...] = ()
     strip: Strip | None = None
+    mini: Strip | None = None
     pair: tuple[Strip, Strip] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Compared:
-    """A candidate beside its reference."""
+    """A candidate beside its reference. pair: None where its section has the picture."""
 
     name: str
     reference: str
@@ -148,11 +150,19 @@ def view_of(record: RunRecord, published: Sequence[Published]) -> View:
     scale = scale_of(tests)
     has_carbon = any(each.carbon is not None for each in record.all_sessions)
     hardware = dict(zip(map(id, record.tests), hardware_names(record), strict=True))
+    red = sum(map(is_red, tests))
     measurements = [
-        _measurement(index, test, each, scale, has_carbon=has_carbon, hardware=hardware[id(test)])
+        _measurement(
+            index,
+            test,
+            each,
+            scale,
+            has_carbon=has_carbon,
+            hardware=hardware[id(test)],
+            is_detailed=red <= MOST_DETAILED or index >= red,
+        )
         for index, (test, each) in enumerate(zip(tests, found, strict=True))
     ]
-    red = sum(map(is_red, tests))
     number = counts(tests)
     tasks = by_task(record, published)
     return View(
@@ -165,8 +175,8 @@ def view_of(record: RunRecord, published: Sequence[Published]) -> View:
         red=tuple(measurements[:red]),
         others=tuple(measurements[red:]),
         compared=tuple(
-            _compared(test, each)
-            for test, each in zip(tests, found, strict=True)
+            _compared(test, each, is_drawn=red <= index < MOST_PICTURES)
+            for index, (test, each) in enumerate(zip(tests, found, strict=True))
             if test.reference is not None
         ),
         tasks=tuple(_task(each) for each in tasks),
@@ -217,10 +227,12 @@ def _measurement(
     *,
     has_carbon: bool,
     hardware: str,
+    is_detailed: bool,
 ) -> Measurement:
     is_drawn = index < MOST_PICTURES
-    pair = pair_of(found) if is_drawn and test.reference is not None else None
     red = is_red(test)
+    strip = strip_of(found) if is_drawn else None
+    pair = pair_of(found) if red and is_drawn and test.reference is not None else None
     return Measurement(
         anchor=f"t{index + 1}",
         name=_name(test),
@@ -233,8 +245,9 @@ def _measurement(
         message=_shortened(test.budget.message, LONGEST_TEXT) if test.budget else "",
         notes=test.notes if red else (),
         facts=tuple(_facts(test, found)) if red else (),
-        explanation=tuple(details_of(test)) if red and index < MOST_EXPLAINED else (),
-        strip=strip_of(found) if is_drawn and pair is None else None,
+        explanation=tuple(details_of(test)) if red and is_detailed else (),
+        strip=strip if red else None,
+        mini=strip if is_detailed else None,
         pair=pair,
     )
 
@@ -292,7 +305,7 @@ def _facts(test: TestRecord, found: Judged) -> Iterator[tuple[str, str]]:
         yield "Other processes", _shortened(", ".join(test.other_processes))
 
 
-def _compared(test: TestRecord, found: Judged) -> Compared:
+def _compared(test: TestRecord, found: Judged, *, is_drawn: bool) -> Compared:
     reference = test.reference
     assert reference is not None
 
@@ -314,7 +327,7 @@ def _compared(test: TestRecord, found: Judged) -> Compared:
         allowed=signed_percent(reference.max_increase),
         verdict=test.verdict,
         tone="bad" if is_red(test) else _tone(test.verdict),
-        pair=pair_of(found),
+        pair=pair_of(found) if is_drawn else None,
     )
 
 
