@@ -51,6 +51,7 @@ def test_a_clear_increase_fails_with_the_reason() -> None:
         expected.detectable_increase,
     )
     assert (found.baseline.sessions, found.baseline.max_increase) == (2, 0.05)
+    assert found.baseline.session_figures == pytest.approx((JOULES, JOULES * 1.01), rel=0.01)
 
 
 def test_a_max_increase_over_the_noise_is_the_threshold() -> None:

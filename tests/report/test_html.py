@@ -16,12 +16,15 @@ from pytest_energy.record.merge import merge
 from pytest_energy.record.schema import (
     BaselineRecord,
     BudgetRecord,
+    LimitChangeRecord,
     ReferenceRecord,
     RunRecord,
     TestRecord,
+    judged,
 )
 from pytest_energy.report.formats import format_named
 from pytest_energy.report.html.page import render_page
+from pytest_energy.rules.verdict import Finding, Rule, Verdict
 
 LIMIT = BudgetRecord(limit="2.1 Wh / 1000 queries", origin="tests/test_q.py:4")
 #: Five rounds around 12.3 J, against 7.56 J.
@@ -116,10 +119,53 @@ def test_the_picture_of_a_baseline_shows_its_level() -> None:
     )
     test = replace(RED, baseline=baseline, code="over-baseline")
     section = page_of(rendered(run_of(test))).one("article")
-    picture = section.all("svg", role="img")[0].attributes["aria-label"]
-    assert picture.endswith("baseline 9.84")
+    picture = section.all("svg", role="img")[0]
+    assert picture.attributes["aria-label"].endswith("baseline 9.84")
+    assert picture.text.endswith("baseline 9.84 J")
     assert "+25 % beside 3 sessions, fails from +9 %" in section.text
     assert "--energy-update reset" in section.text
+
+
+def test_the_picture_of_a_baseline_has_a_mark_for_each_session() -> None:
+    baseline = BaselineRecord(
+        max_increase=0.05,
+        origin="",
+        sessions=3,
+        increase=0.25,
+        threshold=0.09,
+        session_figures=(9.6, 9.8, 10.1),
+    )
+    section = page_of(rendered(run_of(replace(RED, baseline=baseline)))).one("article")
+    picture = section.all("svg", role="img")[0]
+    assert picture.attributes["aria-label"].endswith("baseline 9.60, 9.80, 10.1")
+    assert picture.one("path", class_="s").attributes["d"].count("M") == 3
+
+
+def test_each_rule_has_its_say_where_several_judged() -> None:
+    limit = Finding(rule=Rule.LIMIT, verdict=Verdict.PASS, reason="it is within the limit")
+    level = Finding(rule=Rule.BASELINE, verdict=Verdict.FAIL, reason="it is over the baseline")
+    section = page_of(rendered(run_of(judged(RED, limit, level)))).one("article").text
+    assert section.count("it is over the baseline") == 1
+    assert "limit: pass, it is within the limit" in section
+
+
+def test_limits_that_a_branch_changes_stand_old_and_new() -> None:
+    change = LimitChangeRecord(
+        subject="text-classification",
+        old="2.1 Wh / 1000 queries",
+        new="4.2 Wh / 1000 queries",
+        change=1.0,
+        origin="energy-budgets.toml:4",
+    )
+    page = page_of(rendered(run_of(RED, limit_changes=(change,), limits_base="origin/main")))
+    table = page.one("table", class_="wide limits")
+    assert table.one("caption").text == "Since origin/main."
+    assert [each.text for each in table.all("td")] == [
+        "2.1 Wh / 1000 queries",
+        "4.2 Wh / 1000 queries",
+        "+100 %",
+        "energy-budgets.toml:4",
+    ]
 
 
 def test_a_comparison_shows_old_and_new_side_by_side() -> None:

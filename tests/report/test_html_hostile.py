@@ -17,6 +17,7 @@ from pytest_energy.record.schema import (
     BudgetRecord,
     Explanation,
     GpuRecord,
+    LimitChangeRecord,
     RunRecord,
     TestRecord,
     read,
@@ -77,6 +78,10 @@ def named(name: str) -> RunRecord:
         machine=machine,
         carbon=replace(RECORD.carbon, source=name, description=name),
         tests=(test, replace(test, id="t", verdict="unmeasured", joules_per_unit=None)),
+        limit_changes=(
+            LimitChangeRecord(subject=name, old=name, new=name, change=None, origin=name),
+        ),
+        limits_base=name,
         unused_budgets=(name,),
         lost_tests=(name,),
     )

@@ -73,6 +73,7 @@ def compared(
         threshold=found.threshold,
         detectable_increase=found.detectable_increase,
         detectable_increase_at_ten_sessions=found.detectable_increase_at_ten_sessions,
+        session_figures=tuple(each.centre for each in stored),
     )
     verdict, doubt = Verdict.FAIL if found.is_regression else Verdict.PASS, ""
     if verdict is Verdict.FAIL:

@@ -144,8 +144,9 @@ class BaselineRecord:
     """How a figure compares with earlier sessions (rule B).
 
     max_increase: what was allowed, as a fraction. origin: where that was asked for, "" for the
-    default. sessions: how many there are. increase: over their mean. threshold: the increase from
-    which the test fails. detectable_increase: the increase that chance could explain.
+    default. sessions: how many there are, and session_figures what each used for one unit.
+    increase: over their mean. threshold: the increase from which the test fails.
+    detectable_increase: the increase that chance could explain.
     detectable_increase_at_ten_sessions: the same, were there ten such sessions. missing: why
     nothing was compared, in a sentence, or "".
     """
@@ -158,6 +159,7 @@ class BaselineRecord:
     detectable_increase: float | None = None
     detectable_increase_at_ten_sessions: float | None = None
     missing: str = ""
+    session_figures: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,7 +19,7 @@ class Judged:
 
     limit: of the budget, or what the reference allows; None where there is none or it can't be
     read. rounds: the measured ones. reference, reference_rounds: of the work that took turns with
-    it. sessions: of the baseline, or their mean alone where the record has no more.
+    it. sessions: of the baseline; their mean alone in records of earlier versions.
     """
 
     is_cpu_time: bool
@@ -86,6 +86,8 @@ def _sessions(test: TestRecord, rounds: Sequence[float]) -> tuple[float, ...]:
     found = test.baseline
     if found is None or found.increase is None or found.increase <= -1:
         return ()
+    if found.session_figures:
+        return found.session_figures
     if len(rounds) < COMPARED_ROUNDS:
         return ()
     # Rule B compares these rounds alone.

@@ -76,6 +76,7 @@ class Measurement:
     reason: str
     todo: str = ""
     message: str = ""
+    findings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     facts: tuple[tuple[str, str], ...] = ()
     explanation: tuple[str, ...] = ()
@@ -136,6 +137,7 @@ class View:
     shares: tuple[tuple[Share, ...], ...]
     unmeasured: tuple[tuple[str, tuple[str, ...]], ...]
     missing: tuple[str, ...]
+    limit_changes: tuple[tuple[str, ...], ...]
     notes: tuple[tuple[str, tuple[str, ...]], ...]
     earlier_attempts: int
     start: str
@@ -191,6 +193,16 @@ def view_of(record: RunRecord, published: Sequence[Published]) -> View:
             *record.unused_baselines,
             *map(lost_test, record.lost_tests),
         ),
+        limit_changes=tuple(
+            (
+                _shortened(each.subject),
+                each.old,
+                each.new,
+                "-" if each.change is None else signed_percent(each.change),
+                _shortened(each.origin),
+            )
+            for each in record.limit_changes
+        ),
         notes=(
             *_grouped((note, _name(test)) for test in tests for note in test.notes),
             *((each, ()) for each in regression_notes(record)),
@@ -236,13 +248,14 @@ def _measurement(
     return Measurement(
         anchor=f"t{index + 1}",
         name=_name(test),
-        where=_shortened(" on ".join(filter(None, (test.id.rpartition("::")[0], hardware)))),
+        where=_where(test, hardware, is_detailed=red),
         verdict=test.verdict,
         tone="bad" if red else _tone(test.verdict),
         cells=tuple(_cells(test, scale, has_carbon=has_carbon)),
         reason=_shortened(_sentence(test), LONGEST_TEXT),
         todo=advice(test),
         message=_shortened(test.budget.message, LONGEST_TEXT) if test.budget else "",
+        findings=tuple(_findings(test)) if red else (),
         notes=test.notes if red else (),
         facts=tuple(_facts(test, found)) if red else (),
         explanation=tuple(details_of(test)) if red and is_detailed else (),
@@ -250,6 +263,13 @@ def _measurement(
         mini=strip if is_detailed else None,
         pair=pair,
     )
+
+
+def _where(test: TestRecord, hardware: str, *, is_detailed: bool) -> str:
+    """The test's file, or its line in a section of its own, and the hardware where it matters."""
+    file = test.id.rpartition("::")[0]
+    place = test.location if is_detailed and test.location else file
+    return _shortened(" on ".join(filter(None, (place, hardware))))
 
 
 def _tone(verdict: str) -> str:
@@ -264,6 +284,14 @@ def _name(test: TestRecord) -> str:
 def _sentence(test: TestRecord) -> str:
     ended = f"The test itself ended in {test.failure}. " if test.failure else ""
     return ended + test.reason
+
+
+def _findings(test: TestRecord) -> Iterator[str]:
+    """What each rule said, where that is more than the reason of the verdict."""
+    if len(test.findings) > 1:
+        for each in test.findings:
+            if each.reason != test.reason:
+                yield _shortened(f"{each.rule}: {each.verdict}, {each.reason}", LONGEST_TEXT)
 
 
 def _shortened(text: str, longest: int = LONGEST_NAME) -> str:
