@@ -139,7 +139,8 @@ def test_baselines_are_made_listed_and_dropped(folder: Path) -> None:
     assert path.read_text(encoding="utf-8").count("\n") == 3
     listed = run("baseline", "list").output
     assert listed.startswith("NVIDIA A100 x1 @ 400 W\n")
-    assert "2026-11-03" in listed and "7.56 J" in listed
+    assert "mean, J/unit" in listed
+    assert " 3 2026-11-03 7.56 " in " ".join(listed.split())
     assert ID in listed.replace("\n", "").replace(" ", "")
     result = run("baseline", "update", *sessions(folder, 4), "--mode=reset")
     assert "3 -> 1 session" in result.output

@@ -102,8 +102,8 @@ def test_use_overtakes_training_as_in_table_5(row: study.Parity) -> None:
 def test_table_5_is_what_the_command_prints() -> None:
     row = study.parities()[0]
     training = f"{row.train_kwh + row.finetune_kwh:.0f} kWh"
-    told = flat(scale(f"{row.inference_kwh_each:f} kWh / query", "--training", training))
-    assert f"training of {training}: as much as {row.parity_paper:,} queries" in told
+    output = flat(scale(f"{row.inference_kwh_each:f} kWh / query", "--training", training))
+    assert f"training of {training}: as much as {row.parity_paper:,} queries" in output
 
 
 def test_every_equivalence_has_a_source_and_a_size_that_can_be() -> None:
@@ -117,17 +117,17 @@ def test_every_equivalence_has_a_source_and_a_size_that_can_be() -> None:
 def test_a_record_scales_to_traffic(tmp_path: Path) -> None:
     write(RECORD, tmp_path / "record.json")
     result = scale(str(tmp_path / "record.json"), "--volume", VOLUME)
-    told = flat(result)
+    output = flat(result)
     daily = TEST.joules_per_unit * 1e7 / JOULES_PER_KWH  # type: ignore[operator]
-    assert f"energy {daily:.1f} kWh 12,500 kWh" in told
-    assert f"carbon at 300 gCO2e/kWh {daily * 0.3:.1f} kgCO2e" in told
+    assert f"energy (kWh) {daily:.1f} 12,500" in output
+    assert f"carbon at 300 gCO2e/kWh (kgCO2e) {daily * 0.3:.1f} " in output
     for each in EQUIVALENCES:
-        assert each.source in told
-    assert f"{TEST.id}: 3.42 Wh / 1000 queries (measured)" in told
-    assert "test_mps: unmeasured, without a figure in joules" in told
-    assert "test_new: it is for one token, which the volume doesn't count" in told
+        assert each.source in output
+    assert f"{TEST.id}: 3.42 Wh / 1000 queries (measured)" in output
+    assert "test_mps: unmeasured, without a figure in joules" in output
+    assert "test_new: it is for one token, and the volume counts others" in output
     assert all(len(line) <= 80 for line in result.output.splitlines())
-    assert REMARKS[0] not in told
+    assert REMARKS[0] not in output
 
 
 @given(st.floats(1e-6, 1e9))
@@ -154,24 +154,24 @@ def test_a_budgets_file_scales_limit_by_limit(
         '[[budget]]\ntask = "b"\nmax = "5 cpu-ms / query"\n',
         encoding="utf-8",
     )
-    told = flat(scale("energy-budgets.toml", "--volume", "1M queries / day"))
-    assert 'energy-budgets.toml:6 "3.6 J / query": 1.00 Wh / 1000 queries (a limit)' in told
-    assert "energy 1.00 kWh 365 kWh" in told
-    assert "carbon at 300 gCO2e/kWh 0.300 kgCO2e 110 kgCO2e" in told
-    assert 'energy-budgets.toml:10: limit "5 cpu-ms / query" is in CPU time' in told
-    told = flat(scale("energy-budgets.toml", "--volume", "1 token / day"))
-    assert "energy 1.00 kWh 365 kWh" in told  # 300 g at 300 g/kWh
+    output = flat(scale("energy-budgets.toml", "--volume", "1M queries / day"))
+    assert 'energy-budgets.toml:6 "3.6 J / query": 1.00 Wh / 1000 queries (a limit)' in output
+    assert "energy (kWh) 1.00 365" in output
+    assert "carbon at 300 gCO2e/kWh (kgCO2e) 0.300 110" in output
+    assert 'energy-budgets.toml:10: limit "5 cpu-ms / query" is in CPU time' in output
+    output = flat(scale("energy-budgets.toml", "--volume", "1 token / day"))
+    assert "energy (kWh) 1.00 365" in output  # 300 g at 300 g/kWh
 
 
 @pytest.mark.parametrize("name", ["text-generation", "text_generation", "textgen"])
 def test_a_row_of_the_study_scales_with_both_factors_and_the_remarks(name: str) -> None:
     task = study.task_named("text-generation")
-    told = flat(scale(name, "--volume", "1k queries / day"))
-    assert f"energy {task.logs_mean_kwh:.4f} kWh" in told
-    assert f"carbon at 138.75 gCO2e/kWh {task.logs_gco2e_per_1000_mean / 1000:.5f} kgCO2e" in told
-    assert f"carbon at 297.6 gCO2e/kWh {task.gco2e_if_297_6 / 1000:.4f} kgCO2e" in told
-    assert task.source_logs in told
-    assert all(each in told for each in REMARKS)
+    output = flat(scale(name, "--volume", "1k queries / day"))
+    assert f"energy (kWh) {task.logs_mean_kwh:.4f} " in output
+    assert f"carbon at 138.75 gCO2e/kWh (kgCO2e) {task.logs_gco2e_per_1000_mean / 1000:.5f} " in output
+    assert f"carbon at 297.6 gCO2e/kWh (kgCO2e) {task.gco2e_if_297_6 / 1000:.4f} " in output
+    assert task.source_logs in output
+    assert all(each in output for each in REMARKS)
 
 
 def test_a_model_of_several_tasks_is_scaled_for_each() -> None:

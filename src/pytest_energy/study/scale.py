@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+
+from rich.text import Text
 
 from pytest_energy.carbon.intensity import EQUIVALENCES, Equivalence, equivalent
 from pytest_energy.errors import InputError
+from pytest_energy.report.table import Column, Row, console_of, print_table, printed
 from pytest_energy.study.figures import said_with_figures
 from pytest_energy.study.unit_costs import UnitCost, UnitCosts
 from pytest_energy.units import (
@@ -48,8 +51,6 @@ _TRAINING = re.compile(
     re.ASCII,
 )
 _NARROWEST = 40
-_LABEL = 42
-_AMOUNT = 17
 
 
 @dataclass(frozen=True)
@@ -127,68 +128,59 @@ class Training:
 def render_scaled(
     costs: UnitCosts, volume: Volume | None, training: Training | None, width: int
 ) -> str:
-    """Each figure under the volume, beside the training, or both; then every source.
+    """Each figure under the volume, compared with the training, or both; then every source.
 
-    Raises ValueError where the volume counts another unit than every figure; where it is another
-    than some, those are listed.
+    Raises InputError where no figure is for the unit that the volume counts; a figure for another
+    unit is listed.
     """
-    lines: list[str] = []
+    console = console_of(max(width, _NARROWEST), colour=False)
+
+    def write(text: str) -> None:
+        lines = textwrap.wrap(text, console.width, subsequent_indent="  ", break_on_hyphens=False)
+        console.print(Text("\n".join(lines)))
+
     notes = list(costs.notes)
     fitting = [each for each in costs.found if volume is None or each.unit == volume.unit]
     if volume is not None and not fitting:
         joules_per_day(costs.found[0].joules_per_unit, costs.found[0].unit, volume)
     for cost in costs.found:
         if cost not in fitting:
-            notes.append(f"{cost.label}: it is for one {cost.unit}, which the volume doesn't count")
+            notes.append(f"{cost.label}: it is for one {cost.unit}, and the volume counts others")
             continue
-        lines += [*_head(cost, width), *_body(cost, volume, training, width), ""]
-    lines += [part for note in notes for part in _wrapped(note, width)]
-    lines += [part for source in _sources(fitting, volume) for part in _wrapped(source, width)]
-    return "\n".join(lines) + "\n"
+        amount = figure(watt_hours_per_1000(cost.joules_per_unit))
+        write(f"{cost.label}: {amount} Wh / 1000 {plural(cost.unit)} ({cost.evidence})")
+        daily = None
+        if volume is not None:
+            daily = joules_per_day(cost.joules_per_unit, cost.unit, volume)
+            columns = [Column("a day"), Column("a year")]
+            print_table(console, columns, list(_amounts(cost, daily)), name=volume.text)
+        if training is not None:
+            units = parity(training.joules, cost.joules_per_unit)
+            days = f", {grouped(training.joules / daily)} days of this volume" if daily else ""
+            write(f"training of {training.text}: as much as {units:,} {plural(cost.unit)}{days}")
+        console.print()
+    for line in (*notes, *_sources(fitting, volume)):
+        write(line)
+    return printed(console)
 
 
-def _head(cost: UnitCost, width: int) -> list[str]:
-    amount = f"{figure(watt_hours_per_1000(cost.joules_per_unit))} Wh / 1000 {plural(cost.unit)}"
-    return _wrapped(f"{cost.label}: {amount} ({cost.evidence})", width)
+def _amounts(cost: UnitCost, daily: float) -> Iterator[Row]:
+    def row(name: str, day: float) -> Row:
+        return Row(Text(name), [grouped(each) for each in (day, day * DAYS_PER_YEAR)])
 
-
-def _body(
-    cost: UnitCost, volume: Volume | None, training: Training | None, width: int
-) -> Iterator[str]:
-    daily = None
-    if volume is not None:
-        daily = joules_per_day(cost.joules_per_unit, cost.unit, volume)
-        yield _row(volume.text, "a day", "a year")
-        yield from _amounts(cost, daily)
-    if training is not None:
-        units = parity(training.joules, cost.joules_per_unit)
-        sentence = f"training of {training.text}: as much as {units:,} {plural(cost.unit)}"
-        if daily:
-            sentence += f", {grouped(training.joules / daily)} days of this volume"
-        yield from _wrapped(sentence, width)
-
-
-def _amounts(cost: UnitCost, daily: float) -> Iterator[str]:
-    def row(label: str, day: float, symbol: str = "") -> str:
-        return _row(label, *(f"{grouped(each)}{symbol}" for each in (day, day * DAYS_PER_YEAR)))
-
-    yield row("energy", daily / JOULES_PER_KWH, " kWh")
+    yield row("energy (kWh)", daily / JOULES_PER_KWH)
     for each in cost.intensities:
         pue = "" if each.pue == 1 else f" x PUE {each.pue:g}"
-        yield row(f"carbon at {each.factor}{pue}", each.grams(daily) / 1000, " kgCO2e")
+        yield row(f"carbon at {each.factor}{pue} (kgCO2e)", each.grams(daily) / 1000)
     for one in EQUIVALENCES:
         yield row(_sized(one), equivalent(daily, one))
-
-
-def _row(label: str, day: str, year: str) -> str:
-    return f"  {label:<{_LABEL}}{day:>{_AMOUNT}}{year:>{_AMOUNT}}"
 
 
 def _sized(each: Equivalence) -> str:
     return f"{each.plural} of {round(each.kwh_each, 3):,g} kWh"
 
 
-def _sources(costs: list[UnitCost], volume: Volume | None) -> Iterator[str]:
+def _sources(costs: Sequence[UnitCost], volume: Volume | None) -> Iterator[str]:
     if volume is not None:
         yield f"a year is {DAYS_PER_YEAR:g} days of this volume"
         for intensity in dict.fromkeys(each for cost in costs for each in cost.intensities):
@@ -199,9 +191,3 @@ def _sources(costs: list[UnitCost], volume: Volume | None) -> Iterator[str]:
     if sources:
         yield f"figures of the study: {'; '.join(sources)}"
         yield from said_with_figures()
-
-
-def _wrapped(text: str, width: int) -> list[str]:
-    return textwrap.wrap(
-        text, max(width, _NARROWEST), subsequent_indent="  ", break_on_hyphens=False
-    )
