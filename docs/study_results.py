@@ -17,11 +17,15 @@ from statistics import fmean, median
 from pytest_energy.limits.task_names import STUDY_TASKS
 from pytest_energy.record.schema import RunRecord
 from pytest_energy.study.compare import Agreement, Comparison, compare_with_study, study_rank
-from pytest_energy.study.figures import said_with_figures
+from pytest_energy.study.figures import caveats
 from pytest_energy.study.picture import draw
 from pytest_energy.study.points import Point, points_of
 from pytest_energy.study.report import shown_correlation
-from pytest_energy.study.running.codecarbon_way import CodeCarbonFigure, path_beside, read_figure
+from pytest_energy.study.running.codecarbon_way import (
+    CodeCarbonFigure,
+    codecarbon_path,
+    read_figure,
+)
 from pytest_energy.study.running.command import duration
 from pytest_energy.study.running.results import Result, points_in, records_in, result_of
 from pytest_energy.units import figure, grouped, watt_hours_per_1000
@@ -41,7 +45,7 @@ PRECISE = 0.03
 
 @dataclass(frozen=True)
 class Measured:
-    """One model in one precision: its record, what the command's table says of it, its point."""
+    """One model in one precision: its record, its result in the command's table, its point."""
 
     run: RunRecord
     result: Result
@@ -60,21 +64,21 @@ class Measured:
 
 def main() -> None:
     records = stored()
-    beside = compare_with_study(points_in(records))
-    draw(beside, PICTURE)
-    PAGE.write_text(page(measured(records), beside), encoding="utf-8")
+    compared = compare_with_study(points_in(records))
+    draw(compared, PICTURE)
+    PAGE.write_text(page(measured(records), compared), encoding="utf-8")
 
 
 def stored() -> list[tuple[Path, RunRecord]]:
     return records_in(sorted(DATA.glob("*/*.json")))
 
 
-def page(found: Sequence[Measured], beside: Comparison) -> str:
+def page(found: Sequence[Measured], compared: Comparison) -> str:
     """The page, from nothing but the records."""
     parts = [
         *about(found),
         "## Is the order the study's?",
-        *order(beside),
+        *order(compared),
         "![Energy by task, the study's models and these](study-results.svg)",
         "## Tasks",
         *tasks(found),
@@ -84,8 +88,8 @@ def page(found: Sequence[Measured], beside: Comparison) -> str:
         *half(found),
         "## Models",
         *models(found),
-        "## What must be said with such figures",
-        *(f"- {each}" for each in said_with_figures()),
+        "## Notes on these figures",
+        *(f"- {each}" for each in caveats()),
     ]
     return "\n\n".join(parts).replace("\n\n- ", "\n- ") + "\n"
 
@@ -93,7 +97,7 @@ def page(found: Sequence[Measured], beside: Comparison) -> str:
 def measured(records: Sequence[tuple[Path, RunRecord]]) -> list[Measured]:
     found = []
     for path, run in records:
-        result = result_of(run.tests, read_figure(path_beside(path)))
+        result = result_of(run.tests, read_figure(codecarbon_path(path)))
         assert result is not None, path
         found.append(Measured(run, result, next(iter(points_of([run]).found), None)))
     return found
@@ -164,10 +168,10 @@ def spent(found: Sequence[Measured]) -> str:
     return duration(seconds)
 
 
-def order(beside: Comparison) -> list[str]:
+def order(compared: Comparison) -> list[str]:
     rows = []
     for each in sorted(
-        beside.agreements, key=lambda each: (DTYPES.index(str(each.dtype)), way(each))
+        compared.agreements, key=lambda each: (DTYPES.index(str(each.dtype)), way(each))
     ):
         over_models = f"{shown_correlation(each.over_models)} ({each.models})"
         rows.append(

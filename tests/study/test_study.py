@@ -127,7 +127,9 @@ def test_every_name_in_the_data_is_understood() -> None:
 
 def test_an_unknown_task_is_refused_with_those_that_there_are() -> None:
     assert study.task_named("image captioning").name == "image-to-text"
-    with pytest.raises(ValueError, match="'reasoning' is no task of the study; choose from text-"):
+    with pytest.raises(
+        ValueError, match="unknown task 'reasoning'; the tasks of the study are text-"
+    ):
         study.task_named("reasoning")
 
 

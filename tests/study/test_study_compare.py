@@ -39,14 +39,14 @@ from pytest_energy.study.figures import (
     OF_ITS_GRAMS,
     REMARKS,
     STATED,
+    caveats,
     figure_of,
     figures_of,
-    said_with_figures,
     spread_of,
 )
 from pytest_energy.study.points import points_of
 from pytest_energy.study.report import render_study_comparison, render_task, render_tasks
-from pytest_energy.study.running.codecarbon_way import path_beside, write_figure
+from pytest_energy.study.running.codecarbon_way import codecarbon_path, write_figure
 from pytest_energy.study.running.results import points_in, records_in
 
 
@@ -128,9 +128,15 @@ def test_a_model_of_several_tasks_is_compared_as_a_text_classification() -> None
     [
         (UNMEASURED, "it is unmeasured, without a figure in joules"),
         (replace(TEST, unit="token"), "its figure is for one token"),
-        (replace(TEST, task="chat"), "'chat' is no task of the study; those are text-"),
-        (replace(TEST, task="reasoning"), "'reasoning' is no task of the study"),
-        (replace(TEST, task=None), "it has no task; those are text-classification, "),
+        (
+            replace(TEST, task="chat"),
+            "the study has no task 'chat'; the tasks of the study are text-",
+        ),
+        (replace(TEST, task="reasoning"), "the study has no task 'reasoning'"),
+        (
+            replace(TEST, task=None),
+            "it has no task; the tasks of the study are text-classification, ",
+        ),
     ],
 )
 def test_a_measurement_that_cannot_be_compared_with_the_study_is_reported(
@@ -255,7 +261,7 @@ def test_the_tasks_at_every_width(width: int) -> None:
         (line,) = (each for each in text.splitlines() if each.strip().startswith(f"{task.name} "))
         printed = f"{task.paper_mean_kwh_per_1000 * 1000:,g}"
         assert f"{printed}±{task.paper_std_kwh_per_1000 * 1000:,g}" in line
-    assert all(each in flat(text) for each in (*said_with_figures(), "4 of the 80"))
+    assert all(each in flat(text) for each in (*caveats(), "4 of the 80"))
 
 
 @pytest.mark.parametrize("task", study.STUDY_TASKS)
@@ -276,7 +282,7 @@ def test_show_takes_any_name_of_a_task() -> None:
     assert command("show", "--task", "image captioning").output == render_task("image-to-text", 80)
     result = command("show", "--task", "asr")
     assert result.exit_code == 2
-    assert "'asr' is no task of the study; choose from text-classification" in result.stderr
+    assert "unknown task 'asr'; the tasks of the study are text-classification" in result.stderr
 
 
 def test_compare_prints_both_figures_the_agreement_and_what_is_left_out(path: Path) -> None:
@@ -288,11 +294,11 @@ def test_compare_prints_both_figures_the_agreement_and_what_is_left_out(path: Pa
     assert "ours 0.694 0.250 3 of 9 - - -" in message
     assert "1.00 over 8 models, - over 1 task" in message
     assert "test_mps is left out: it is unmeasured" in message
-    assert all(each in message for each in said_with_figures())
+    assert all(each in message for each in caveats())
 
 
-def test_the_figures_of_codecarbon_stand_beside_ours(path: Path) -> None:
-    """Each model then has two rows, and the order of either count is message."""
+def test_figures_of_codecarbon_are_compared_too(path: Path) -> None:
+    """Each model then has two rows, and each order is printed."""
     ours = points_of([run_of(*(twin(model, 1.0 + n) for n, model in enumerate(MODELS)))]).found
     records = []
     for number, point in enumerate(ours):
@@ -300,8 +306,8 @@ def test_the_figures_of_codecarbon_stand_beside_ours(path: Path) -> None:
         write(run_of(twin(MODELS[number], point.joules_per_unit)), single)
         # It counts the same model four times as high, and the order the other way round.
         theirs = replace(FIGURE, joules_per_unit=4.0 * (len(ours) - number))
-        write_figure(theirs, path_beside(single))
-        records += [str(single), str(path_beside(single))]  # as a pattern such as *.json gives
+        write_figure(theirs, codecarbon_path(single))
+        records += [str(single), str(codecarbon_path(single))]  # as a pattern such as *.json gives
     result = command("compare", *records)
     assert result.exit_code == 0, result.stderr
     message = flat(result.output)
@@ -362,7 +368,7 @@ def test_a_picture_that_cannot_be_drawn_is_an_error(
 ) -> None:
     result = command("compare", str(path), "--picture", "study.doc")
     assert (result.exit_code, result.stdout) == (2, "")
-    assert "written as .png, .svg, .pdf, and study.doc ends otherwise" in result.stderr
+    assert "--picture study.doc: expected a name that ends in .png, .svg, .pdf" in result.stderr
     result = command("compare", str(path), "--picture", str(path / "x.png"))
     assert (result.exit_code, result.stdout) == (2, "")
     assert "x.png can't be written: Not a directory" in result.stderr

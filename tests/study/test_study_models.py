@@ -100,9 +100,9 @@ def test_a_seed_makes_the_same_weights_and_inputs_again() -> None:
 def test_a_run_stores_each_model_and_goes_on_where_it_was(tmp_path: Path) -> None:
     first = run(tmp_path, "--twin=minilm-l6", "--method=codecarbon")
     assert first.returncode == 0, first.stderr
-    assert "1 model, at most 1 s of measuring each: 1 s at most (" in first.stderr
+    assert "1 model, at most 1 s of measurement each: 1 s at most (" in first.stderr
     assert "[1/1] sentence-similarity/minilm-l6: 0." in first.stderr
-    assert "as the study counted: " in first.stderr
+    assert "CodeCarbon: " in first.stderr
     path = tmp_path / "energy-study/sentence-similarity/minilm-l6-float32-cpu-random.json"
     stored = path.read_bytes()
     (test,) = json.loads(stored)["tests"]
@@ -121,7 +121,7 @@ def test_a_run_stores_each_model_and_goes_on_where_it_was(tmp_path: Path) -> Non
     assert b"codecarbon" not in stored  # its figure is never mixed with ours
     both = run(tmp_path, "--twin=minilm-l6", "--twin=mobilenet*")
     assert both.returncode == 0, both.stderr
-    assert "1 of 2 have a result and keep it" in both.stderr
+    assert "1 of 2 already have a result" in both.stderr
     assert "[1/1] image-classification/mobilenet" in both.stderr
     assert path.read_bytes() == stored
     assert "sentence-similarity/minilm-l6" in both.stdout
@@ -283,11 +283,14 @@ def test_without_the_hub_the_reason_is_reported(tmp_path: Path) -> None:
 def test_models_of_pictures_run_or_report_what_they_need(tmp_path: Path) -> None:
     result = run(tmp_path, "--task=text-to-image", "--task=text-to-image-ci-sized")
     assert result.returncode == 0, result.stderr
-    assert "text-to-image/sdxl: left out: for a GPU" in result.stderr
+    assert "text-to-image/sdxl: skipped: for a GPU" in result.stderr
     try:
         import diffusers  # noqa: F401
     except ImportError:
-        assert "ci-sized: left out: pictures need diffusers: pip install diffusers" in result.stderr
+        assert (
+            "ci-sized: skipped: text-to-image models need diffusers: pip install diffusers"
+            in result.stderr
+        )
     else:
         assert "text-to-image-ci-sized/ci-sized: 0." in result.stderr
         assert "in no comparison with it: text-to-image-ci-sized/ci-sized" in result.stdout

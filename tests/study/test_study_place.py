@@ -26,10 +26,10 @@ from pytest_energy.record.schema import (
     write,
 )
 from pytest_energy.study.compare import Rank
-from pytest_energy.study.figures import figures_of, said_with_figures
+from pytest_energy.study.figures import caveats, figures_of
 from pytest_energy.study.place import Placements, place
 from pytest_energy.study.points import points_of
-from pytest_energy.study.running.codecarbon_way import path_beside, write_figure
+from pytest_energy.study.running.codecarbon_way import codecarbon_path, write_figure
 
 
 def placed(*tests: TestRecord) -> Placements:
@@ -63,7 +63,9 @@ def test_references_are_listed_the_nearest_first() -> None:
 
 def test_without_a_reference_the_message_names_what_to_measure() -> None:
     (message,) = placed(own(1.0)).left_out
-    assert message.startswith("ours can't be placed: there is no model of the study for fill-m")
+    assert message.startswith(
+        "ours can't be placed: the records hold no model of the study for fill-m"
+    )
     marker = message[message.index("energy_budget") :]
     assert marker.startswith(
         f'energy_budget(task="fill-mask", labels={{"study_model": "{MODELS[0]}"}}), or run: '
@@ -77,7 +79,7 @@ def test_a_reference_of_another_task_hardware_or_method_is_none() -> None:
     found = placed(on_cpu, own(1.0))
     assert not found.found
     assert "measured on A100 x1 @ 400 W, measured, the study's model" in found.left_out[0]
-    assert found.left_out[0].endswith("measure both alike")
+    assert found.left_out[0].endswith("measure both under the same conditions")
 
 
 def test_a_reference_of_another_precision_is_none() -> None:
@@ -98,18 +100,20 @@ def test_place_prints_the_ratio_the_place_and_the_remarks(path: Path) -> None:
     result = command("place", str(path))
     assert result.exit_code == 0
     message = flat(result.output)
-    assert f"ours ({TASK}): 0.833 times (0.817 to 0.850) what {MODELS[2]} takes here" in message
-    assert "This places a model roughly, and is no limit" in message
-    assert all(each in message for each in said_with_figures())
+    assert f"ours ({TASK}): 0.833 times (0.817 to 0.850) the energy of {MODELS[2]} here" in message
+    assert "A placement is rough and not a limit" in message
+    assert all(each in message for each in caveats())
 
 
 def test_a_place_takes_its_reference_from_another_record(tmp_path: Path) -> None:
     for name, test in (("own", own(2.0)), ("twin", twin(MODELS[0], 1.0))):
         write(run_of(test), tmp_path / f"{name}.json")
-    write_figure(FIGURE, path_beside(tmp_path / "twin.json"))
+    write_figure(FIGURE, codecarbon_path(tmp_path / "twin.json"))
     result = command("place", *(str(each) for each in sorted(tmp_path.glob("*.json"))))
     assert result.exit_code == 0, result.stderr
-    assert f"ours ({TASK}): 2.00 times (1.96 to 2.04) what {MODELS[0]}" in flat(result.output)
+    assert f"ours ({TASK}): 2.00 times (1.96 to 2.04) the energy of {MODELS[0]}" in flat(
+        result.output
+    )
 
 
 def test_place_without_a_reference_ends_with_the_command_that_measures_one(tmp_path: Path) -> None:
@@ -140,4 +144,4 @@ def test_a_run_with_a_reference_beside_ones_own_model_is_placed(
         assert result.exit_code == 0, result.stderr
         message = flat(result.output)
         assert "bert-base-uncased" in message and "ours" in message
-        assert all(each in message for each in said_with_figures())
+        assert all(each in message for each in caveats())

@@ -60,18 +60,18 @@ def test_a_name_may_leave_out_its_task_and_hold_stars() -> None:
 @pytest.mark.parametrize(
     ("choice", "message"),
     [
-        (Choice(tasks=("chess",)), "'chess' is no task that can be run; choose from text-class"),
-        (Choice(names=("gtp2",)), "'gtp2' fits none of 46 models; for example .*gpt2"),
+        (Choice(tasks=("chess",)), "unknown task 'chess'; choose from text-class"),
+        (Choice(names=("gtp2",)), "'gtp2' matches none of the 46 models; for example .*gpt2"),
         (Choice(weights="zero"), "--weights=zero: choose from random, hub"),
         (Choice(dtype="int4"), "--dtype=int4: choose from float32, bfloat16, float16"),
         (Choice(method="guess"), "--method=guess: choose from ours, codecarbon"),
-        (Choice(threads=0), "--threads=0: write a whole number from 1 up"),
-        (Choice(model="gpt2"), "add one task, for example --task=text-classification"),
+        (Choice(threads=0), "--threads=0: expected a whole number from 1"),
+        (Choice(model="gpt2"), "needs exactly one task, for example --task=text-class"),
         (
             Choice(model="gpt2", tasks=("text-generation",), weights="hub"),
-            "leave it out, or add --twin",
+            "remove --weights, or add --twin",
         ),
-        (Choice(model="./nowhere", tasks=("text-generation",)), "there is no such folder"),
+        (Choice(model="./nowhere", tasks=("text-generation",)), "no such folder"),
     ],
 )
 def test_an_unknown_task_or_model_is_reported_with_the_known_ones(
@@ -81,7 +81,7 @@ def test_an_unknown_task_or_model_is_reported_with_the_known_ones(
         choice.check()
 
 
-def test_a_model_of_ones_own_does_the_queries_of_its_task(tmp_path: Path) -> None:
+def test_ones_own_model_does_the_queries_of_its_task(tmp_path: Path) -> None:
     choice = Choice(tasks=("text-generation",), model=str(tmp_path))
     choice.check()
     (own,) = choice.subjects()
@@ -90,16 +90,16 @@ def test_a_model_of_ones_own_does_the_queries_of_its_task(tmp_path: Path) -> Non
     assert not own.study_id
 
 
-def test_twins_are_run_beside_a_model_of_ones_own(tmp_path: Path) -> None:
+def test_twins_are_run_with_ones_own_model(tmp_path: Path) -> None:
     alone = Choice(tasks=("text-generation",), model=str(tmp_path), results=tmp_path)
     choice = replace(alone, names=("gpt2*",), weights="hub")
     choice.check()
-    own, *beside = choice.subjects()
+    own, *others = choice.subjects()
     assert alone.subjects() == (own,)
-    assert beside == [twin("gpt2"), twin("gpt2-medium")]
+    assert others == [twin("gpt2"), twin("gpt2-medium")]
     assert [choice.weights_of(each) for each in choice.subjects()] == ["own", "hub", "hub"]
     (folder := tmp_path / "gpt2").mkdir()
-    with pytest.raises(ValueError, match="the name of a twin, text-generation/gpt2: rename"):
+    with pytest.raises(ValueError, match="the name of the twin text-generation/gpt2: rename"):
         replace(choice, model=str(folder)).check()
 
 
@@ -127,7 +127,7 @@ def test_a_twin_with_a_result_is_not_pending(tmp_path: Path) -> None:
     assert len(replace(choice, again=True).pending("cpu")) == 2
     both = replace(choice, method="codecarbon")
     assert len(both.pending("cpu")) == 2
-    codecarbon_way.write_figure(FIGURE, codecarbon_way.path_beside(path))
+    codecarbon_way.write_figure(FIGURE, codecarbon_way.codecarbon_path(path))
     assert both.pending("cpu") == choice.pending("cpu")
 
 
@@ -146,18 +146,18 @@ def test_every_setting_reaches_pytest() -> None:
 
 def test_the_plan_of_a_short_run_is_its_time_limit(tmp_path: Path) -> None:
     choice = Choice(tasks=("fill-mask",), results=tmp_path)
-    covers = "(one call to warm up and one round always run); starting and loading take about"
+    covers = "(one call to warm up and one round always run); start-up and loading add about"
     assert command.plan(choice, "cpu", 60) == [
-        f"4 models, at most 60 s of measuring each: 4 min at most {covers} 35 s more"
+        f"4 models, at most 60 s of measurement each: 4 min at most {covers} 35 s"
     ]
     path = choice.result_path(twin("albert-base-v2"), "cpu")
     assert path is not None
     record.write(session(), path)
-    codecarbon_way.write_figure(FIGURE, codecarbon_way.path_beside(path))
+    codecarbon_way.write_figure(FIGURE, codecarbon_way.codecarbon_path(path))
     assert command.plan(replace(choice, method="codecarbon"), "cpu", 60) == [
-        "1 of 4 have a result and keep it; --again replaces it",
-        f"3 models, at most 60 s of measuring each: 3 min at most {covers} 31 s more",
-        "each is then counted once more as the study counted, which doubles the time",
+        "1 of 4 already have a result; --again measures them again",
+        f"3 models, at most 60 s of measurement each: 3 min at most {covers} 31 s",
+        "each is then measured again by CodeCarbon, which doubles the time",
     ]
 
 
@@ -167,7 +167,7 @@ def test_the_plan_of_a_full_run_is_the_sum_of_its_queries() -> None:
     (line,) = command.plan(choice, "cpu", 60)
     assert line.startswith(f"1,000 queries of 6 models: about {seconds / 3600:.0f} h ")
     on_gpu = command.plan(replace(choice, device="cuda"), "cuda", 60)
-    assert on_gpu == ["1,000 queries of 6 models; how long they take here isn't known"]
+    assert on_gpu == ["1,000 queries of 6 models; the duration on this device is unknown"]
 
 
 def test_nothing_pending_needs_no_time(tmp_path: Path) -> None:
@@ -204,8 +204,8 @@ def test_progress_in_a_pipe_is_a_line_for_each_model() -> None:
     progress = RunProgress(stream, choice, 60)
     with progress.running(choice.subjects()):
         progress.start("fill-mask/distilbert")
-        progress.end("fill-mask/distilbert", "left out: too big")
-    assert stream.getvalue() == "[1/4] fill-mask/distilbert: left out: too big\n"
+        progress.end("fill-mask/distilbert", "skipped: too big")
+    assert stream.getvalue() == "[1/4] fill-mask/distilbert: skipped: too big\n"
 
 
 def test_an_unknown_time_left_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -253,14 +253,14 @@ def test_a_test_that_was_not_measured_has_no_result() -> None:
     assert result_of([], None) is None
 
 
-def test_results_are_read_back_with_the_figure_beside_them(tmp_path: Path) -> None:
+def test_results_are_read_back_with_the_figure_of_codecarbon(tmp_path: Path) -> None:
     path = tmp_path / "gpt2.json"
     assert read_result(path) is None
     record.write(session(measured(labels=LABELS)), path)
     found = read_result(path)
     assert found is not None
     assert found.codecarbon is None
-    codecarbon_way.write_figure(FIGURE, codecarbon_way.path_beside(path))
+    codecarbon_way.write_figure(FIGURE, codecarbon_way.codecarbon_path(path))
     assert read_result(path) == replace(found, codecarbon=FIGURE)
     record.write(session(), path)
     with pytest.raises(RecordError, match=r"gpt2\.json: holds no measurement of a model"):
@@ -279,8 +279,8 @@ def test_the_table_keeps_names_and_figures_at_any_width(width: int) -> None:
     assert "text-generation/gpt2" in flat or width == 60
     assert "1.00" in flat  # Wh for 1,000
     assert "0.5560.6" in flat  # CodeCarbon's, and how many times ours that is
-    assert "CodeCarbon3.3.2countsasthestudydid" in flat
-    assert "innocomparisonwithit:x/own." in flat
+    assert "CodeCarbon3.3.2countsthewholemachine,asinthestudy" in flat
+    assert "notcomparedwithit:x/own." in flat
     assert render_results([], width) == ""
 
 
@@ -315,7 +315,7 @@ def test_1000_queries_are_one_window_or_ten(
     assert sum(each["rounds"][0]["units"] for each in tests) == 1000
 
 
-# -- as the study counted -------------------------------------------------------------------------
+# -- by CodeCarbon -------------------------------------------------------------------------
 
 
 @pytest.mark.realtime
@@ -347,7 +347,7 @@ def test_the_command_refuses_an_unknown_task(
     monkeypatch.chdir(tmp_path)
     result = CliRunner().invoke(app, [*words, "--task", "chess"])
     assert result.exit_code == 2
-    assert "pytest-energy study run: 'chess' is no task that can be run" in result.stderr
+    assert "pytest-energy study run: unknown task 'chess'" in result.stderr
     assert not list(tmp_path.iterdir())
 
 
@@ -366,12 +366,12 @@ def test_without_torch_the_command_names_the_extra_to_install(
 
 def test_the_command_ends_with_the_next_commands_for_its_results(tmp_path: Path) -> None:
     assert command.ending(Choice(), "energy-study", 1261.0) == [
-        "results: energy-study; it took 21 min",
-        "beside the study's figures: pytest-energy study compare energy-study/*/*.json",
+        "results: energy-study, after 21 min",
+        "compare with the study: pytest-energy study compare energy-study/*/*.json",
     ]
     own = Choice(tasks=("fill-mask",), model=str(tmp_path))
     place = "pytest-energy study place energy-study/fill-mask/*.json"
-    assert place + " (needs one" in command.ending(own, "energy-study", 9.0)[1]
+    assert place + " (needs a model" in command.ending(own, "energy-study", 9.0)[1]
     assert command.ending(replace(own, names=("*",)), "energy-study", 9.0)[1].endswith(place)
 
 
@@ -380,10 +380,10 @@ def test_the_command_ends_with_the_next_commands_for_its_results(tmp_path: Path)
     [
         (0, 0, ""),
         (5, 0, ""),
-        (1, 1, "not all models were measured within their limits; what pytest said: log"),
-        (2, 1, "stopped; the same command goes on where it was"),
-        (4, 2, "pytest ended with 4; its output: log"),
-        (-9, 2, "pytest was ended by SIGKILL; its output: log"),
+        (1, 1, "some models were not measured or exceed a limit; see log"),
+        (2, 1, "interrupted; run the same command again to continue"),
+        (4, 2, "pytest ended with exit status 4; see log"),
+        (-9, 2, "pytest was ended by SIGKILL; see log"),
     ],
 )
 def test_the_exit_status_shows_whether_all_models_were_measured(

@@ -168,7 +168,9 @@ def test_a_row_of_the_study_scales_with_both_factors_and_the_remarks(name: str) 
     task = study.task_named("text-generation")
     output = flat(scale(name, "--volume", "1k queries / day"))
     assert f"energy (kWh) {task.logs_mean_kwh:.4f} " in output
-    assert f"carbon at 138.75 gCO2e/kWh (kgCO2e) {task.logs_gco2e_per_1000_mean / 1000:.5f} " in output
+    assert (
+        f"carbon at 138.75 gCO2e/kWh (kgCO2e) {task.logs_gco2e_per_1000_mean / 1000:.5f} " in output
+    )
     assert f"carbon at 297.6 gCO2e/kWh (kgCO2e) {task.gco2e_if_297_6 / 1000:.4f} " in output
     assert task.source_logs in output
     assert all(each in output for each in REMARKS)
@@ -195,13 +197,16 @@ def test_a_model_without_a_figure_is_none_that_scales() -> None:
 @pytest.mark.parametrize(
     ("arguments", "why"),
     [
-        (["qa"], 'say how much: --volume "10M queries / day"'),
+        (["qa"], 'add --volume "10M queries / day"'),
         (["qa", "--volume", "10"], "volume '10' is not"),
         (["qa", "--volume", "1 token / day"], 'write it as "10M queries / day"'),
         (["qa", "--training", "5 mwh"], "training '5 mwh' is not"),
-        (["gpt-4", "--volume", VOLUME], "'gpt-4' is no file, and no task or model of the study"),
+        (
+            ["gpt-4", "--volume", VOLUME],
+            "'gpt-4' is neither a file nor a task or model of the study",
+        ),
         (["5", "--volume", VOLUME], "a bare number has no unit"),
-        (["1 cpu-ms / query", "--volume", VOLUME], "in CPU time, of which the joules aren't known"),
+        (["1 cpu-ms / query", "--volume", VOLUME], "in CPU time, whose joules are unknown"),
         (["1 gCO2e / query", "--volume", VOLUME], 'add --carbon-intensity "300 gCO2e/kWh"'),
         (["qa", "--volume", VOLUME, "--carbon-intensity", "5"], "carbon intensity '5'"),
     ],

@@ -31,15 +31,16 @@ class _RunByDefault(TyperGroup):
 
 study = typer.Typer(
     cls=_RunByDefault,
-    help='The study "Power Hungry Processing" (arXiv 2311.16863), and your figures beside it. '
-    "Without a command, `run`.",
+    help='The study "Power Hungry Processing" (arXiv 2311.16863): its figures, and yours. '
+    "Without a command: `run`.",
 )
 
 
 @study.command("show")
 def study_show(
     task: Annotated[
-        str | None, typer.Option(metavar="TASK", help="such as text-classification: its models")
+        str | None,
+        typer.Option(metavar="TASK", help="print the models of TASK, such as text-classification"),
     ] = None,
 ) -> None:
     """Print the study's figures: its tasks, or the models of one."""
@@ -54,14 +55,15 @@ def study_compare(
     paths: RecordPaths,
     picture: Annotated[
         Path | None,
-        typer.Option(metavar="PATH", help="also draw it, as .png, .svg or .pdf (extra report)"),
+        typer.Option(
+            metavar="PATH", help="also draw it as .png, .svg or .pdf (needs the extra report)"
+        ),
     ] = None,
 ) -> None:
-    """Print the figures of run records beside the study's, and whether the order is the same.
+    """Compare run records with the study: figures, ranks, and whether the order agrees.
 
-    Each measurement with a task of the study counts; the label study_model says which of its
-    models it was. Where CodeCarbon's figure stands beside a record of `study run --method
-    codecarbon`, it is compared too.
+    Each measurement with a task of the study counts; its label study_model names the model of the
+    study. Figures of `study run --method codecarbon` next to a record are compared too.
     """
     from pytest_energy.study.compare import compare_with_study
     from pytest_energy.study.report import render_study_comparison
@@ -83,11 +85,11 @@ def study_compare(
 
 @study.command("place")
 def study_place(paths: RecordPaths) -> None:
-    """Say where a model stands among the study's, by its ratio to a twin measured beside it.
+    """Rank your model among the study's, by its ratio to one of them.
 
-    Joules of two machines don't compare, so it needs one of the study's models (label study_model)
-    of the same task, in the same record or in another of the same machine. What comes out is a
-    place, never a limit.
+    Joules of two machines can't be compared. So one of the study's models (label study_model) of
+    the same task is needed, in the same record or in another of the same machine. The result is a
+    rank, never a limit.
 
     \b
     pytest-energy study run --task text-classification --model ./mine --twin 'distil*'
@@ -107,51 +109,61 @@ def study_place(paths: RecordPaths) -> None:
 @study.command("run")
 def study_run(
     task: Annotated[
-        list[str] | None, typer.Option(metavar="TASK", help="only this task; several times")
+        list[str] | None, typer.Option(metavar="TASK", help="run only this task; may be repeated")
     ] = None,
     twin: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="only models of this name, with * and ?; several times"),
+        typer.Option(
+            metavar="NAME", help="run only models of this name, with * and ?; may be repeated"
+        ),
     ] = None,
     weights: Annotated[
-        str, typer.Option(metavar="random|hub", help="random, or the real ones from the Hub")
+        str, typer.Option(metavar="random|hub", help="use random weights, or those of the Hub")
     ] = "random",
     model: Annotated[
         str,
         typer.Option(
-            metavar="PATH", help="a model of your own, a folder or an id; with --task; --twin adds"
+            metavar="PATH", help="run your own model, a folder or an id of the Hub; needs --task"
         ),
     ] = "",
     dtype: Annotated[
-        str, typer.Option(metavar="DTYPE", help="float32, bfloat16 or float16")
+        str, typer.Option(metavar="DTYPE", help="use float32, bfloat16 or float16")
     ] = "float32",
     device: Annotated[
         str | None,
-        typer.Option(metavar="DEVICE", help="cpu, cuda, cuda:1; a GPU where there is one"),
+        typer.Option(
+            metavar="DEVICE", help="use cpu, cuda, cuda:1 (default: a GPU if there is one)"
+        ),
     ] = None,
     threads: Annotated[
-        int, typer.Option(metavar="N", min=1, help="threads of torch on a processor")
+        int, typer.Option(metavar="N", min=1, help="use N threads of torch on a CPU")
     ] = 1,
-    seed: Annotated[int, typer.Option(metavar="N", help="of random weights and inputs")] = 0,
+    seed: Annotated[int, typer.Option(metavar="N", help="seed random weights and inputs")] = 0,
     seconds: Annotated[
-        float, typer.Option(metavar="SECONDS", min=0.1, help="for each model at most")
+        float, typer.Option(metavar="SECONDS", min=0.1, help="measure a model for at most SECONDS")
     ] = 60.0,
-    full: Annotated[bool, typer.Option("--full", help="1,000 queries of each model")] = False,
+    full: Annotated[bool, typer.Option("--full", help="run 1,000 queries of each model")] = False,
     method: Annotated[
-        str, typer.Option(metavar="ours|codecarbon", help="codecarbon: also as the study counted")
+        str,
+        typer.Option(
+            metavar="ours|codecarbon",
+            help="codecarbon: also measure by CodeCarbon, as in the study",
+        ),
     ] = "ours",
     results: Annotated[
-        Path, typer.Option(metavar="FOLDER", help="each finished model is stored here")
+        Path, typer.Option(metavar="FOLDER", help="store each finished model in FOLDER")
     ] = Path("energy-study"),
-    again: Annotated[bool, typer.Option("--again", help="also models that have a result")] = False,
+    again: Annotated[
+        bool, typer.Option("--again", help="also measure models that have a result")
+    ] = False,
     arguments: Annotated[
         list[str] | None, typer.Argument(metavar="-- ARGUMENT", help="more arguments for pytest")
     ] = None,
 ) -> None:
-    """Run models of the study on this machine, one inference at a time, and say what they use.
+    """Measure models of the study on this machine, one inference at a time.
 
-    Each finished model is stored; a run that was stopped goes on where it was. Exit status 1: some
-    model could not be measured, or is over a limit. Exit status 2: nothing could be run.
+    Each finished model is stored; run the command again to continue an interrupted run. Exit
+    status 1: some model could not be measured or exceeds a limit. 2: nothing could be run.
 
     \b
     pytest-energy study run --task text-classification
@@ -163,7 +175,7 @@ def study_run(
     from pytest_energy.study.running.choice import Choice
     from pytest_energy.study.running.models import device_for, why_impossible
 
-    def tell(line: str) -> None:
+    def echo(line: str) -> None:
         typer.echo(line, err=True)
 
     folder = Path.cwd()
@@ -186,14 +198,14 @@ def study_run(
         raise InputError(why)
     place = device_for(device)
     for line in command.plan(choice, place, seconds):
-        tell(line)
+        echo(line)
     status, began = 0, time.monotonic()
     if choice.pending(place):
-        ended = command.run(choice, seconds, arguments or [], tell)
-        status = command.status_of(ended, results / command.LOG, tell)
+        ended = command.run(choice, seconds, arguments or [], echo)
+        status = command.status_of(ended, results / command.LOG, echo)
     typer.echo(render_results(command.found(choice, place), Console().width), nl=False)
     for line in command.ending(choice, str(results), time.monotonic() - began):
-        tell(line)
+        echo(line)
     raise typer.Exit(status)
 
 
@@ -207,16 +219,21 @@ def scale(
         ),
     ],
     volume: Annotated[
-        str | None, typer.Option(metavar="VOLUME", help='such as "10M queries / day"')
+        str | None,
+        typer.Option(metavar="VOLUME", help='scale to traffic, such as "10M queries / day"'),
     ] = None,
     training: Annotated[
-        str | None, typer.Option(metavar="ENERGY", help='such as "1287 MWh"')
+        str | None,
+        typer.Option(metavar="ENERGY", help='compare with a training, such as "1287 MWh"'),
     ] = None,
     carbon_intensity: Annotated[
-        str | None, typer.Option(metavar="INTENSITY", help='such as "300 gCO2e/kWh"')
+        str | None,
+        typer.Option(
+            metavar="INTENSITY", help='use this carbon intensity, such as "300 gCO2e/kWh"'
+        ),
     ] = None,
 ) -> None:
-    """Print what a figure adds up to: under traffic, and beside the training of its model.
+    """Print what a figure adds up to under traffic, or how it compares with a training.
 
     \b
     pytest-energy scale energy.json --volume "10M queries / day"
@@ -228,7 +245,7 @@ def scale(
     from pytest_energy.study.unit_costs import unit_costs
 
     if volume is None and training is None:
-        raise InputError('say how much: --volume "10M queries / day", --training "1287 MWh"')
+        raise InputError('add --volume "10M queries / day" or --training "1287 MWh"')
     traffic = None if volume is None else parse_volume(volume)
     trained = None if training is None else Training(parse_training(training), training)
     intensity = None

@@ -1,4 +1,4 @@
-"""Measured points beside the study's figures: ranks, and how well the order agrees. Pure."""
+"""Measured points compared with the study's figures: ranks, and how well the order agrees. Pure."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class Rank:
 
 
 @dataclass(frozen=True)
-class Beside:
-    """A point beside the study's figure for the same model and task.
+class ComparedPoint:
+    """A point and the study's figure for the same model and task.
 
     rank: among the measured models of the task that may be compared with it. study_rank: of the
     study's figure among its models of the task. None where the study has no figure.
@@ -39,7 +39,7 @@ class Beside:
 
 @dataclass(frozen=True)
 class Agreement:
-    """Spearman's rank correlation between one's own figures and the study's.
+    """Spearman's rank correlation between the measured figures and the study's.
 
     Of points with equal evidence and dtype that have a figure of the study. Over tasks, each side
     is the mean over the same models. None where fewer than three are compared.
@@ -57,28 +57,28 @@ class Agreement:
 class Comparison:
     """The points by task, in the study's order, and within a task by rising energy."""
 
-    rows: tuple[Beside, ...]
+    rows: tuple[ComparedPoint, ...]
     agreements: tuple[Agreement, ...]
     left_out: tuple[str, ...]
 
 
 def compare_with_study(points: Points) -> Comparison:
-    """Each point beside the study, and the agreement of each group that may be compared."""
+    """Each point with its ranks, and the agreement of each group that may be compared."""
     ordered = sorted(
         points.found, key=lambda each: (STUDY_TASKS.index(each.task), each.joules_per_unit)
     )
     return Comparison(
-        tuple(_beside(each, ordered) for each in ordered),
+        tuple(_compared(each, ordered) for each in ordered),
         tuple(_agreements(ordered)),
         points.left_out,
     )
 
 
-def _beside(point: Point, points: Sequence[Point]) -> Beside:
+def _compared(point: Point, points: Sequence[Point]) -> ComparedPoint:
     alike = [each for each in points if each.evidence == point.evidence and each.task == point.task]
     less = sum(1 for each in alike if each.joules_per_unit < point.joules_per_unit)
     figure = point.figure
-    return Beside(
+    return ComparedPoint(
         point,
         Rank(1 + less, len(alike)),
         figure,
@@ -120,5 +120,5 @@ def _agreements(points: Sequence[Point]) -> Iterable[Agreement]:
 
 
 def _sides(pairs: Sequence[tuple[float, StudyFigure]]) -> tuple[list[float], list[float]]:
-    """One's own figures, and the study's."""
+    """The measured figures, and the study's."""
     return [ours for ours, _ in pairs], [figure.joules_per_unit for _, figure in pairs]

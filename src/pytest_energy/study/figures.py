@@ -1,4 +1,4 @@
-"""The study's figures by model and task, their ranks and spread, and what must be known of them."""
+"""The study's figures by model and task, their ranks and spread, and the caveats to print."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ REMARKS = (
 )
 
 
-def said_with_figures() -> tuple[str, ...]:
-    """The citation and the three remarks, each a paragraph."""
+def caveats() -> tuple[str, ...]:
+    """The citation and three remarks, a paragraph each, wherever figures of the study are shown."""
     return (f"The study: {CITATION}.", *REMARKS)
 
 

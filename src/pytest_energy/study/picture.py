@@ -1,4 +1,4 @@
-"""The study's own kind of picture: energy by task on a log axis, a point a model, theirs and yours.
+"""The study's kind of picture: energy by task on a log axis, a point for each model.
 
 Needs matplotlib (the extra `report`), which is loaded when a picture is drawn.
 """
@@ -12,7 +12,7 @@ from typing import Any
 from pytest_energy.errors import InputError
 from pytest_energy.limits.task_names import STUDY_TASKS
 from pytest_energy.study.compare import Comparison
-from pytest_energy.study.figures import figures_of, said_with_figures
+from pytest_energy.study.figures import caveats, figures_of
 from pytest_energy.study.points import Point, conditions
 from pytest_energy.units import watt_hours_per_1000
 
@@ -21,18 +21,18 @@ _THEIRS = "#4477aa"  # these stay apart for colour-blind readers, and in grey by
 _OURS = ("#ee6677", "#228833", "#ccbb44", "#aa3377")
 _MARKERS = ("D", "s", "^", "v")
 _INCHES = (11.0, 7.5)
-_BESIDE = 0.12  # of the distance between two tasks; the study left of it, each group right
+_BESIDE = 0.12  # of the distance between two tasks; the study to the left, each group to the right
 _CHARACTERS = 190  # in a line of small print
 
 
 def draw(found: Comparison, path: Path) -> None:
     """Write the picture, in the format of the path's ending.
 
-    Raises ValueError without matplotlib and for another ending, OSError where it can't be written.
+    Raises InputError without matplotlib and for another ending, OSError if it can't be written.
     """
     if path.suffix.lower() not in FORMATS:
         raise InputError(
-            f"a picture is written as {', '.join(FORMATS)}, and {path} ends otherwise; for example "
+            f"--picture {path}: expected a name that ends in {', '.join(FORMATS)}; for example "
             f"{path.with_suffix('.png')}"
         )
     try:
@@ -53,8 +53,8 @@ def draw(found: Comparison, path: Path) -> None:
     axes.grid(axis="y", alpha=0.3)
     axes.legend(loc="upper left")
     axes.set_title("Energy by task: the models of the study, and yours")
-    said = [line for each in said_with_figures() for line in textwrap.wrap(each, _CHARACTERS)]
-    picture.text(0.02, 0.02, "\n".join(said), fontsize=7, va="bottom")
+    notes = [line for each in caveats() for line in textwrap.wrap(each, _CHARACTERS)]
+    picture.text(0.02, 0.02, "\n".join(notes), fontsize=7, va="bottom")
     picture.subplots_adjust(left=0.08, right=0.98, top=0.94, bottom=0.3)
     picture.savefig(path, format=path.suffix.lower().removeprefix("."))
 

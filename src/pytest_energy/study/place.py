@@ -1,8 +1,7 @@
-"""Where a model of one's own stands among the study's, by its ratio to a twin beside it. Pure.
+"""Where the user's model ranks among the study's, by its ratio to one of them. Pure.
 
-Joules of two machines don't compare. What a model takes relative to another on the same machine
-does better: the study's figure of that other model times the ratio lies somewhere among the
-study's models of the task.
+Joules of two machines can't be compared, but a ratio on one machine can be transferred: the study's
+figure of the reference model times the ratio has a rank among the study's models of the task.
 """
 
 from __future__ import annotations
@@ -18,9 +17,9 @@ from pytest_energy.study.points import Point, Points, conditions
 
 @dataclass(frozen=True)
 class Placement:
-    """A model beside one reference twin.
+    """A model compared with one reference, a model of the study that was measured with it.
 
-    ratio: of their joules for an inference; interval: of that ratio at its widest, None where one
+    ratio: of their joules for an inference; interval: of that ratio at its widest, None if one
     side has none. kwh_per_1000: the reference's figure in the study times the ratio. rank: among
     the study's models of the task. below, above: its neighbours there.
     """
@@ -40,7 +39,7 @@ class Placement:
 class Placements:
     """A placement for each model and each reference, the nearest first, and why others have none.
 
-    The nearest reference stretches the ratio least.
+    The nearest reference needs the smallest ratio.
     """
 
     found: tuple[Placement, ...]
@@ -48,17 +47,17 @@ class Placements:
 
 
 def place(points: Points) -> Placements:
-    """Place each model that isn't one of the study's beside the twins that were measured alike.
+    """Place each model that isn't the study's, by references measured under the same conditions.
 
-    Raises ValueError where all models are the study's, or none is there.
+    Raises InputError without such a model.
     """
     own = [each for each in points.found if each.study_model is None]
     if not own:
         raise InputError(
             "; ".join(
                 (
-                    "no model to place: every measurement with a task of the study is one of its "
-                    "models (label study_model), or there is none",
+                    "no model to place: expected a measurement with a task of the study and "
+                    "without the label study_model",
                     *points.left_out,
                 )
             )
@@ -89,11 +88,11 @@ def _why_not(point: Point, points: Points) -> str:
         mine, its = (conditions(each.evidence, each.dtype) for each in (point, twins[0]))
         return (
             f"it was measured on {mine}, the study's model {twins[0].name} on {its}; measure both "
-            "alike"
+            "under the same conditions"
         )
     example = figures_of(point.task)[0].model
     return (
-        f"there is no model of the study for {point.task} beside it; measure one too, marked with "
+        f"the records hold no model of the study for {point.task}; measure one too, marked with "
         f'@pytest.mark.energy_budget(task="{point.task}", labels={{"study_model": "{example}"}}), '
         f"or run: pytest-energy study --task {point.task}"
     )

@@ -1,14 +1,14 @@
-"""What run records hold that can stand beside the study: one point for each model measured. Pure.
+"""What can be compared with the study in run records: one point for each model measured. Pure.
 
 A measurement becomes a point by its task (the marker's, by any name that is known) and its labels:
 
     study_model   the Hub's id of the study's model that was measured, or of which a twin was
-                  (the same architecture with any weights); without it the model is the user's own
+                  (the same architecture with any weights); without it the model is the user's
     dtype         "float32", "bfloat16"; optional
 
 Named measurements of one test with a `study_model` are windows of one run, and become one point.
-The task "zero-shot" is the study's word for a model of several tasks; what is measured there is a
-text classification.
+In the study, a model of several tasks has the task "zero-shot"; a measurement of it is a text
+classification.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def conditions(evidence: Evidence, dtype: str | None) -> str:
 class Point:
     """What one inference of one model used, for a task of the study by the Hub's name.
 
-    name: the study's model, else the user's own, else the test. interval: in joules, None where the
+    name: the study's model, else the user's, else the test. interval: in joules, None where the
     record has none, or several measurements are one point.
     """
 
@@ -77,7 +77,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Points:
-    """The points, and a sentence for each measurement that is none."""
+    """The points, and a sentence for each measurement that is left out."""
 
     found: tuple[Point, ...]
     left_out: tuple[str, ...]
@@ -89,7 +89,7 @@ def points_of(runs: Sequence[RunRecord]) -> Points:
     left_out: list[str] = []
     for run in (part for each in runs for part in split(each)):
         for tests in _measurements(run):
-            why = _why_none(tests[0])
+            why = _why_not(tests[0])
             if why:
                 left_out.append(f"{_label(tests[0])} is left out: {why}")
             else:
@@ -122,15 +122,15 @@ def _task(test: TestRecord) -> str | None:
     return hub_name(test.task)
 
 
-def _why_none(test: TestRecord) -> str:
-    """Why it can't stand beside the study, or ""."""
+def _why_not(test: TestRecord) -> str:
+    """Why it can't be compared with the study, or ""."""
     if test.joules_per_unit is None:
         return f"it is {test.verdict}, without a figure in joules"
     if test.unit not in _INFERENCES:
         return f"its figure is for one {test.unit}, and the study's are for one inference"
     if _task(test) not in STUDY_TASKS:
-        named = "it has no task" if test.task is None else f"{test.task!r} is no task of the study"
-        return f"{named}; those are {', '.join(STUDY_TASKS)}"
+        named = "it has no task" if test.task is None else f"the study has no task {test.task!r}"
+        return f"{named}; the tasks of the study are {', '.join(STUDY_TASKS)}"
     return ""
 
 

@@ -1,4 +1,4 @@
-"""The texts of `pytest-energy study show`, `compare` and `place`. All end with the remarks."""
+"""The texts of `pytest-energy study show`, `compare`, `place` and `run`."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from rich.text import Text
 
 from pytest_energy.report.table import Column, Row, console_of, print_table, printed
-from pytest_energy.study.compare import Agreement, Beside, Comparison, study_rank
+from pytest_energy.study.compare import Agreement, ComparedPoint, Comparison, study_rank
 from pytest_energy.study.figures import (
     OF_ITS_GRAMS,
     STATED,
+    caveats,
     figures_of,
-    said_with_figures,
     spread_of,
 )
 from pytest_energy.study.place import Placement, Placements
@@ -42,8 +42,8 @@ from pytest_energy.units import (
 _NARROWEST = 40
 _WIDEST = 100
 _TWO_GRAMS = (
-    f"gCO2e: at {OF_ITS_GRAMS.factor}, as the study prints them, and at {STATED.factor}, as it "
-    "states"
+    f"gCO2e: at {OF_ITS_GRAMS.factor} (behind the printed grams) and at {STATED.factor} (stated in "
+    "the paper)"
 )
 
 
@@ -66,18 +66,18 @@ def render_tasks(width: int) -> str:
             "Wh for 1,000 inferences of the study, by task",
             _Table(("task", "printed", "over models", "range", "gCO2e"), rows),
             "printed: mean and standard deviation in Table 2 of the paper. over models, range: "
-            "over those of its Table 6, from the logs; "
-            f"{_unknown_models()} have no run there under their data sets.",
+            "over the models of Table 6, from the logs, "
+            f"which lack runs of {_unknown_models()} under their data sets.",
             f"{_TWO_GRAMS}; from the logs.",
             f"Sources: {tasks()[0].source_paper}; {tasks()[0].source_logs}.",
-            *said_with_figures(),
+            *caveats(),
         ],
         width,
     )
 
 
 def render_task(name: str, width: int) -> str:
-    """The models of one task, by rising energy. Raises ValueError for a task of no study."""
+    """The models of one task, by rising energy. Raises InputError for an unknown task."""
     task = task_named(name)
     rows = []
     for model in sorted(_models_of(task), key=_energy):
@@ -101,14 +101,14 @@ def render_task(name: str, width: int) -> str:
             f"{_TWO_GRAMS}.",
             *_notes_of(task),
             f"Sources: {task.source_paper}; {task.source_logs}; {pairs[0].source}.",
-            *said_with_figures(),
+            *caveats(),
         ],
         width,
     )
 
 
 def render_study_comparison(found: Comparison, width: int) -> str:
-    """One's own figures beside the study's, task by task, and how well the order agrees."""
+    """The measured figures and the study's, task by task, and how well the order agrees."""
     parts: list[str | _Table] = []
     dtypes = {row.point.dtype for row in found.rows if row.point.dtype}
     methods = {row.point.evidence.method for row in found.rows}
@@ -126,25 +126,25 @@ def render_study_comparison(found: Comparison, width: int) -> str:
     parts += [_agrees(each) for each in found.agreements]
     parts += list(found.left_out)
     parts += [
-        "Wh and gCO2e are for 1,000 inferences; the first rank is among the models measured alike, "
-        "the second among the study's models of the task. "
+        "Wh and gCO2e are for 1,000 inferences; the first rank is among the models with the "
+        "same conditions, the second among the study's models of the task. "
         f"The study's grams are those of its logs, at {OF_ITS_GRAMS.factor}.",
         f"Sources: {tasks()[0].source_paper}; {tasks()[0].source_logs}.",
     ]
-    return _text([*parts, *said_with_figures()], width)
+    return _text([*parts, *caveats()], width)
 
 
 def render_placements(found: Placements, width: int) -> str:
-    """Where each model lies among the study's, and why others can't be placed."""
+    """The rank of each model among the study's, and why others have none."""
     parts = [_placed(each) for each in found.found]
     parts += list(found.left_out)
     if found.found:
         parts.append(
-            "This places a model roughly, and is no limit: other hardware, lengths and precisions "
-            "change ratios too."
+            "A placement is rough and not a limit: ratios also depend on hardware, lengths and "
+            "precision."
         )
         parts.append(f"Source of the study's figures: {found.found[0].figure.source}.")
-    return _text([*parts, *said_with_figures()], width)
+    return _text([*parts, *caveats()], width)
 
 
 def render_results(results: Sequence[Result], width: int) -> str:
@@ -194,11 +194,11 @@ def _mean_of(task: Task) -> str:
     return (
         f"the study's mean is {_printed(task.paper_mean_kwh_per_1000)} Wh (Table 2); "
         f"{_wh(spread.mean)} ± {_wh(spread.standard_deviation)} over the {spread.known} of its "
-        f"{spread.models} models that its logs know, {_wh(spread.low)} to {_wh(spread.high)}"
+        f"{spread.models} models in its logs, {_wh(spread.low)} to {_wh(spread.high)}"
     )
 
 
-def _cells(row: Beside) -> list[str]:
+def _cells(row: ComparedPoint) -> list[str]:
     point, theirs = row.point, row.figure
     grams = point.grams_per_unit
     their_grams = None if theirs is None else theirs.gco2e_per_1000
@@ -218,7 +218,10 @@ def _agrees(found: Agreement) -> str:
         f"{shown_correlation(found.over_models)} over {numbered(found.models, 'model')}",
         f"{shown_correlation(found.over_tasks)} over {numbered(found.tasks, 'task')}",
     ]
-    return f"Order as in the study ({where}), Spearman's rank correlation: {', '.join(over)}."
+    return (
+        f"Agreement with the study's order ({where}), Spearman's rank correlation: "
+        f"{', '.join(over)}."
+    )
 
 
 def shown_correlation(value: float | None) -> str:
@@ -233,8 +236,8 @@ def _placed(each: Placement) -> str:
         spread = f" ({low} to {high})"
     theirs = study_rank(each.figure.kwh_per_1000, point.task, each.figure.model)
     return (
-        f"{point.name} ({point.task}): {figure(each.ratio)} times{spread} what {twin.name} takes "
-        f"here ({point.evidence}). In the study {twin.name} took "
+        f"{point.name} ({point.task}): {figure(each.ratio)} times{spread} the energy of "
+        f"{twin.name} here ({point.evidence}). In the study {twin.name} used "
         f"{_wh(each.figure.kwh_per_1000)} Wh for 1,000 inferences, {theirs}; "
         f"{figure(each.ratio)} times that, {_wh(each.kwh_per_1000)} Wh, would be {each.rank} "
         f"there, {_between(each)}."
@@ -276,20 +279,18 @@ def _notes(results: Sequence[Result]) -> list[str]:
         notes.append("Wh are scaled to 1,000 queries from the number in the table.")
     if any(each.weights == "random" for each in results):
         notes.append(
-            "Weights are random: a query costs what it costs with the real ones, and its answer "
-            "means nothing."
+            "Weights are random: a query costs the same as with trained ones, and its answer is "
+            "meaningless."
         )
     if others := [each.twin for each in results if model_named(each.study_id) is None]:
-        notes.append(
-            f"Of no model of the study, and in no comparison with it: {', '.join(others)}."
-        )
+        notes.append(f"Not models of the study, so not compared with it: {', '.join(others)}.")
     figures = [each.codecarbon for each in results if each.codecarbon]
     if figures:
         first = figures[0]
         notes.append(
-            f"CodeCarbon {first.version} counts as the study did: the whole machine, here "
-            f"{first.cpu_watts:.1f} W for its processor and {first.ram_watts:.1f} W for its "
-            "memory, whoever uses them. Never gated."
+            f"CodeCarbon {first.version} counts the whole machine, as in the study: here "
+            f"{first.cpu_watts:.1f} W for the processor and {first.ram_watts:.1f} W for the "
+            "memory, whichever process uses them. No verdict depends on it."
         )
     return notes
 

@@ -12,7 +12,7 @@ from rich.text import Text
 from pytest_energy.carbon.intensity import EQUIVALENCES, Equivalence, equivalent
 from pytest_energy.errors import InputError
 from pytest_energy.report.table import Column, Row, console_of, print_table, printed
-from pytest_energy.study.figures import said_with_figures
+from pytest_energy.study.figures import caveats
 from pytest_energy.study.unit_costs import UnitCost, UnitCosts
 from pytest_energy.units import (
     DAYS_PER_YEAR,
@@ -69,7 +69,7 @@ def parse_volume(text: str) -> Volume:
     days = _DAYS.get(singular(match["period"])) if match else None
     if match is None or days is None or match["unit"] in _MULTIPLES:
         raise InputError(
-            f"volume {text!r} is not a number of units in a {', '.join(_DAYS)}; write it as "
+            f"volume {text!r} is not a number of units per {', '.join(_DAYS)}; write it as "
             '"10M queries / day" (k is a thousand, M a million, B a billion)'
         )
     number = match["decimal"] or match["whole"].replace(",", "")
@@ -87,7 +87,7 @@ def parse_training(text: str) -> float:
     match = _TRAINING.fullmatch(text)
     if match is None or match["symbol"] not in _KWH:
         raise InputError(
-            f"training {text!r} is not an amount in {', '.join(_KWH)} (written so); "
+            f"training {text!r} is not an amount in {', '.join(_KWH)} (case matters); "
             'write it as "1287 MWh"'
         )
     joules = float(match["amount"].replace(",", "")) * _KWH[match["symbol"]] * JOULES_PER_KWH
@@ -190,4 +190,4 @@ def _sources(costs: Sequence[UnitCost], volume: Volume | None) -> Iterator[str]:
     sources = dict.fromkeys(cost.study_source for cost in costs if cost.study_source)
     if sources:
         yield f"figures of the study: {'; '.join(sources)}"
-        yield from said_with_figures()
+        yield from caveats()

@@ -344,11 +344,11 @@ def score_models() -> tuple[ScoreModel, ...]:
 
 
 def task_named(name: str) -> Task:
-    """The study's task of this name, the Hub's or any other. Raises ValueError that lists them."""
+    """The study's task of this name, the Hub's or any other. Raises InputError with the tasks."""
     found = next((each for each in tasks() if each.name == hub_name(name)), None)
     if found is None:
         known = ", ".join(each.name for each in tasks())
-        raise InputError(f"{name!r} is no task of the study; choose from {known}")
+        raise InputError(f"unknown task {name!r}; the tasks of the study are {known}")
     return found
 
 

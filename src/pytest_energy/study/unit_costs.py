@@ -1,4 +1,4 @@
-"""What one unit of work uses, as a run record, a limit, a budgets file or the study says."""
+"""The energy of one unit of work, from a run record, a limit, a budgets file or the study."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ FORMS = (
 
 @dataclass(frozen=True)
 class UnitCost:
-    """The joules of one unit, who says so (`evidence`), and the intensities that make its grams.
+    """The joules of one unit, where they come from (`evidence`), and the carbon intensities.
 
     study_source: where a figure of the study comes from, "" for any other.
     """
@@ -62,7 +62,9 @@ def unit_costs(subject: str, intensity: Intensity | None = None) -> UnitCosts:
     if re.match(r"\s*[-+\d.]", subject):
         limit = parse_limit(subject)
         return UnitCosts((_of_limit(limit, f'"{limit.text}"', intensity),))
-    raise InputError(f"{subject!r} is no file, and no task or model of the study; give {FORMS}")
+    raise InputError(
+        f"{subject!r} is neither a file nor a task or model of the study; expected {FORMS}"
+    )
 
 
 def of_file(path: Path, intensity: Intensity | None) -> UnitCosts:
@@ -116,8 +118,8 @@ def _of_budgets(path: Path, intensity: Intensity | None) -> UnitCosts:
 def _of_limit(limit: Limit, label: str, intensity: Intensity | None) -> UnitCost:
     if limit.quantity is Quantity.CPU_TIME:
         raise InputError(
-            f'limit "{limit.text}" is in CPU time, of which the joules aren\'t known; give one in '
-            'energy or carbon, such as "2.1 Wh / 1000 queries"'
+            f'limit "{limit.text}" is in CPU time, whose joules are unknown; use one in energy or '
+            'carbon, such as "2.1 Wh / 1000 queries"'
         )
     if limit.quantity is Quantity.CARBON and intensity is None:
         raise InputError(
@@ -146,7 +148,7 @@ def _of_model(model_id: str, intensity: Intensity | None) -> tuple[UnitCost, ...
     )
     if not found:
         raise InputError(
-            f"{model.id} is a model of the study, and its logs have no figure for it"
+            f"{model.id} is a model of the study, but its logs have no figure for it"
             + (f" ({model.note})" if model.note else "")
         )
     return found

@@ -1,1 +1,1 @@
-"""The study's protocol, run anew: architectures as in the study, one inference at a time."""
+"""Runs of the study's protocol: its architectures, one inference at a time."""

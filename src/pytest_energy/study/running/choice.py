@@ -1,4 +1,4 @@
-"""What is to be run, and how: as options of pytest and of the command say it."""
+"""Which models are run, and how: the options of pytest and of the command."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pytest_energy.errors import InputError
-from pytest_energy.study.running.codecarbon_way import path_beside
+from pytest_energy.study.running.codecarbon_way import codecarbon_path
 from pytest_energy.study.running.models import AUTO_CLASSES, BYTES
 from pytest_energy.study.running.twins import QUERIES, Construction, Twin, pick, twins
 
@@ -28,21 +28,31 @@ class StudyOption(NamedTuple):
 
 
 OPTIONS = (
-    StudyOption("--study-task", "TASK", "only models of this task; may be given several times"),
-    StudyOption("--study-twin", "NAME", "only models of this name, with * and ?; several times"),
-    StudyOption("--study-weights", "random|hub", "random weights, or the real ones from the Hub"),
-    StudyOption("--study-model", "PATH", "a model of one's own, a folder or an id; needs a task"),
-    StudyOption("--study-dtype", "DTYPE", f"{', '.join(DTYPES)} (float32)"),
+    StudyOption("--study-task", "TASK", "run only models of this task; may be repeated"),
     StudyOption(
-        "--study-device", "DEVICE", "cpu, cuda, cuda:1 (cuda where torch has it, else cpu)"
+        "--study-twin", "NAME", "run only models of this name, with * and ?; may be repeated"
     ),
-    StudyOption("--study-threads", "N", "threads of torch on a processor (1)"),
-    StudyOption("--study-seed", "N", "for random weights and inputs (0)"),
-    StudyOption("--study-method", "ours|codecarbon", "also count as the study counted"),
-    StudyOption("--study-results", "FOLDER", "where each finished model is stored"),
-    StudyOption("--study-full", None, "1,000 queries of each model"),
-    StudyOption("--study-again", None, "measure models anew that have a result"),
-    StudyOption("--study-progress", None, "tell of each finished model on the standard error"),
+    StudyOption("--study-weights", "random|hub", "use random weights, or those of the Hub"),
+    StudyOption(
+        "--study-model", "PATH", "run your own model, a folder or an id of the Hub; needs a task"
+    ),
+    StudyOption("--study-dtype", "DTYPE", f"use {', '.join(DTYPES)} (default float32)"),
+    StudyOption(
+        "--study-device",
+        "DEVICE",
+        "use cpu, cuda, cuda:1 (default: cuda if torch has it, else cpu)",
+    ),
+    StudyOption("--study-threads", "N", "use N threads of torch on a CPU (default 1)"),
+    StudyOption("--study-seed", "N", "seed random weights and inputs (default 0)"),
+    StudyOption(
+        "--study-method",
+        "ours|codecarbon",
+        "codecarbon: also measure by CodeCarbon, as in the study",
+    ),
+    StudyOption("--study-results", "FOLDER", "store each finished model in FOLDER"),
+    StudyOption("--study-full", None, "run 1,000 queries of each model"),
+    StudyOption("--study-again", None, "also measure models that have a result"),
+    StudyOption("--study-progress", None, "print each finished model to the standard error"),
 )
 SEVERAL = ("--study-task", "--study-twin")
 
@@ -54,8 +64,8 @@ class Choice:
     tasks, names: all where empty. weights: "random" or "hub". model: a folder or an id of the Hub,
     or "": it is run with the twins that `names` chooses, alone where that is empty. device: None
     for torch's CUDA device where there is one. method:
-    "codecarbon" counts as the study did too. results: None keeps nothing. again: results that are
-    there are replaced.
+    "codecarbon" also measures by CodeCarbon. results: None stores nothing. again: existing results
+    are replaced.
     """
 
     tasks: tuple[str, ...] = ()
@@ -72,7 +82,7 @@ class Choice:
     again: bool = False
 
     def check(self) -> None:
-        """Raises ValueError for what can't be run, with what would work."""
+        """Raises InputError for what can't be run, with what would work."""
         for flag, value, known in (
             ("weights", self.weights, WEIGHTS),
             ("method", self.method, METHODS),
@@ -81,46 +91,46 @@ class Choice:
             if value not in known:
                 raise InputError(f"--{flag}={value}: choose from {', '.join(known)}")
         if self.threads < 1:
-            raise InputError(f"--threads={self.threads}: write a whole number from 1 up")
+            raise InputError(f"--threads={self.threads}: expected a whole number from 1")
         if self.model and len(self.tasks) != 1:
             raise InputError(
-                f"--model={self.model} says not what the model does: add one task, for example "
+                f"--model={self.model} needs exactly one task, for example "
                 "--task=text-classification"
             )
         if self.model and self.weights != "random" and not self.names:
             raise InputError(
-                f"--weights={self.weights} is for twins, and --model runs that model alone: leave "
-                "it out, or add --twin"
+                f"--weights={self.weights} applies to twins, and --model runs none without --twin: "
+                "remove --weights, or add --twin"
             )
         looks_like_a_path = self.model.startswith((".", "/", "~"))
         if looks_like_a_path and not Path(self.model).expanduser().exists():
-            raise InputError(f"--model={self.model}: there is no such folder")
+            raise InputError(f"--model={self.model}: no such folder")
         self.subjects()
 
     def subjects(self) -> tuple[Twin, ...]:
-        """The models to be run, one's own first. Raises ValueError for a task or name not known."""
+        """The models to be run, the user's first. Raises InputError for an unknown task or name."""
         if not self.model:
             return pick(self.tasks, self.names, twins())
         own = self._own_model()
-        beside = pick(self.tasks, self.names, twins()) if self.names else ()
-        if own.name in {each.name for each in beside}:
+        others = pick(self.tasks, self.names, twins()) if self.names else ()
+        if own.name in {each.name for each in others}:
             raise InputError(
-                f"--model={self.model} would have the name of a twin, {own.name}: rename its folder"
+                f"--model={self.model} has the name of the twin {own.name}: rename the folder"
             )
-        return own, *beside
+        return own, *others
 
     def _own_model(self) -> Twin:
-        alike = pick(self.tasks, (), twins())[0]
+        similar = pick(self.tasks, (), twins())[0]
         name = Path(self.model).name if Path(self.model).exists() else self.model
         return replace(
-            alike,
-            name=f"{alike.task}/{name}",
+            similar,
+            name=f"{similar.task}/{name}",
             study_id="",
-            model=Construction(AUTO_CLASSES[alike.task]),
+            model=Construction(AUTO_CLASSES[similar.task]),
             parameters=0,
             cpu_seconds={},
             beams=1,
-            note="a model of one's own",
+            note="your own model",
         )
 
     def weights_of(self, twin: Twin) -> str:
@@ -129,11 +139,11 @@ class Choice:
 
     @property
     def running_path(self) -> Path | None:
-        """The file that names the model that is being run, by which a killed run is understood."""
+        """The file that names the current model, to tell which one a killed process was running."""
         return None if self.results is None else self.results / ".running"
 
     def result_path(self, twin: Twin, device: str) -> Path | None:
-        """The file of one result; what makes another figure makes another file."""
+        """The file of one result; each setting that changes the figure is in its name."""
         if self.results is None:
             return None
         kind = device.partition(":")[0]
@@ -144,11 +154,11 @@ class Choice:
         return self.results / twin.task / f"{'-'.join(parts)}.json"
 
     def has_result(self, twin: Twin, device: str) -> bool:
-        """Whether it need not be run."""
+        """Whether it need not be run again."""
         path = self.result_path(twin, device)
         if path is None or self.again or not path.exists():
             return False
-        return self.method != "codecarbon" or path_beside(path).exists()
+        return self.method != "codecarbon" or codecarbon_path(path).exists()
 
     def pending(self, device: str) -> tuple[Twin, ...]:
         """The models that are still to be run."""

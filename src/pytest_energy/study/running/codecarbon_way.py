@@ -1,4 +1,4 @@
-"""Energy as the study counted it: CodeCarbon's tracker for the whole machine, beside our figure.
+"""Energy as the study measured it: by CodeCarbon's tracker for the whole machine.
 
 It adds what it can read (counters of GPUs and CPUs) to what it estimates (a processor without
 counters by its load, memory by its size), for all that the machine does. So it is shown, and never
@@ -26,9 +26,9 @@ ENDING = ".codecarbon.json"
 
 @dataclass(frozen=True)
 class CodeCarbonFigure:
-    """What the tracker said of a number of queries, in joules for one.
+    """The tracker's figure for a number of queries, in joules for one.
 
-    cpu_watts, ram_watts: what it took for the processor and the memory meanwhile.
+    cpu_watts, ram_watts: the power that it assumed for the processor and the memory.
     """
 
     version: str
@@ -144,8 +144,8 @@ def machine_tracker(measure_power_seconds: float) -> Any:
     return tracker
 
 
-def path_beside(result: Path) -> Path:
-    """Where the figure stands beside the result of our own."""
+def codecarbon_path(result: Path) -> Path:
+    """The file of CodeCarbon's figure, next to that of the result."""
     return result.with_suffix(ENDING)
 
 

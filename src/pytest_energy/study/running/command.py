@@ -1,4 +1,4 @@
-"""`pytest-energy study run`: plan, run pytest, go on where a run was stopped, and a table."""
+"""`pytest-energy study run`: the plan, the progress, the pytest process, and how it ended."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ PLUGIN = "pytest_energy.study.running.plugin"
 #: The tests have the same ids wherever this package is installed.
 SUITE = Path(suite.__file__).parent
 SUITE_FILE, TEST = "test_study.py", "test_inference"
-#: pytest, torch and transformers, on one core of a cloud's processor.
+#: Of pytest, torch and transformers, on one core of a cloud VM.
 START_SECONDS = 15.0
-#: Exit status where some model could not be measured, and where nothing could be run.
+#: Exit status if some model could not be measured, and if nothing could be run.
 FAILED, NOT_RUN = 1, 2
 
 
@@ -42,14 +42,14 @@ def duration(seconds: float) -> str:
 
 
 def plan(choice: Choice, device: str, seconds: float) -> list[str]:
-    """What will be done and how long it takes, in sentences."""
+    """What will be run and how long it takes, in sentences."""
     twins = choice.pending(device)
     kept = len(choice.subjects()) - len(twins)
     models = numbered(len(twins), "model")
     lines = []
     if kept:
         lines.append(
-            f"{kept} of {kept + len(twins)} have a result and keep it; --again replaces it"
+            f"{kept} of {kept + len(twins)} already have a result; --again measures them again"
         )
     if not twins:
         return lines
@@ -59,20 +59,18 @@ def plan(choice: Choice, device: str, seconds: float) -> list[str]:
     if not choice.full:
         measuring = len(twins) * seconds
         lines.append(
-            f"{models}, at most {seconds:g} s of measuring each: {duration(measuring)} at most "
-            "(one call to warm up and one round always run); starting and loading take about "
-            f"{duration(START_SECONDS + sum(known) - measuring)} more"
+            f"{models}, at most {seconds:g} s of measurement each: {duration(measuring)} at most "
+            "(one call to warm up and one round always run); start-up and loading add about "
+            f"{duration(START_SECONDS + sum(known) - measuring)}"
         )
     elif not known:
-        lines.append(f"{QUERIES:,} queries of {models}; how long they take here isn't known")
+        lines.append(f"{QUERIES:,} queries of {models}; the duration on this device is unknown")
     else:
-        lines.append(
-            f"{QUERIES:,} queries of {models}: about {total} on one core of a cloud's processor"
-        )
+        lines.append(f"{QUERIES:,} queries of {models}: about {total} on one core of a cloud VM")
         if unknown := len(expected) - len(known):
-            lines.append(f"how long {unknown} of them take isn't known")
+            lines.append(f"the duration of {unknown} of them is unknown")
     if choice.method == "codecarbon":
-        lines.append("each is then counted once more as the study counted, which doubles the time")
+        lines.append("each is then measured again by CodeCarbon, which doubles the time")
     return lines
 
 
@@ -80,13 +78,13 @@ def run(
     choice: Choice,
     seconds: float,
     arguments: Sequence[str],
-    tell: Callable[[str], None],
+    echo: Callable[[str], None],
 ) -> int:
     """Run pytest on the pending models; gives its exit status.
 
-    A model whose process the system ends (for want of memory, mostly) is left out, and the rest
-    goes on. What pytest prints goes to a file beside the results; progress to the standard error.
-    It runs in the folder of the results, so a project's own limits and settings don't count.
+    If the system ends the process (mostly for lack of memory), its model is skipped and the rest
+    continues. The output of pytest goes to a file next to the results, progress to the standard
+    error. pytest runs in the folder of the results, so the settings of a project don't apply.
     """
     assert choice.results is not None and choice.running_path is not None
     choice.results.mkdir(parents=True, exist_ok=True)
@@ -112,9 +110,9 @@ def run(
                 return FAILED if killed and status == 0 else status
             killed.append(choice.running_path.read_text(encoding="utf-8"))
             choice.running_path.unlink()
-            tell(
+            echo(
                 f"{killed[-1]}: the system ended its process ({signal.Signals(-status).name}), "
-                "mostly for want of memory; it is left out"
+                "probably for lack of memory; it is skipped"
             )
 
 
@@ -161,7 +159,7 @@ class RunProgress:
 
 
 def _files_of(folder: Path, arguments: Sequence[str]) -> list[str]:
-    """Limits and baselines of these models, which pytest would look for beside the suite."""
+    """Limits and baselines of these models, which pytest would look for next to the suite."""
     budgets, baselines = folder / BUDGETS_FILE, folder / BASELINES_FOLDER
     makes_baselines = any(each.startswith("--energy-update") for each in arguments)
     return [
@@ -187,28 +185,32 @@ def found(choice: Choice, device: str) -> list[Result]:
 
 
 def ending(choice: Choice, results: str, seconds: float) -> list[str]:
-    """Where the results are, how long it took, and what can be done with them."""
-    beside = f"pytest-energy study compare {results}/*/*.json"
+    """Where the results are, how long the run took, and the next command."""
+    next_command = f"pytest-energy study compare {results}/*/*.json"
     if choice.model:
-        beside = f"pytest-energy study place {results}/{choice.subjects()[0].task}/*.json"
+        next_command = f"pytest-energy study place {results}/{choice.subjects()[0].task}/*.json"
         if not choice.names:
-            beside += " (needs one of the study's models too: add --twin)"
+            next_command += " (needs a model of the study too: add --twin)"
     return [
-        f"results: {results}; it took {duration(seconds)}",
-        f"beside the study's figures: {beside}",
+        f"results: {results}, after {duration(seconds)}",
+        f"compare with the study: {next_command}",
     ]
 
 
-def status_of(status: int, log: Path, tell: Callable[[str], None]) -> int:
-    """Our exit status for pytest's, and a sentence where something went wrong."""
+def status_of(status: int, log: Path, echo: Callable[[str], None]) -> int:
+    """The exit status of the command for that of pytest, and a sentence if something went wrong."""
     if status in (0, 5):
         return 0
     if status == 1:
-        tell(f"not all models were measured within their limits; what pytest said: {log}")
+        echo(f"some models were not measured or exceed a limit; see {log}")
         return FAILED
     if status == 2:
-        tell("stopped; the same command goes on where it was")
+        echo("interrupted; run the same command again to continue")
         return FAILED
-    how = f"was ended by {signal.Signals(-status).name}" if status < 0 else f"ended with {status}"
-    tell(f"pytest {how}; its output: {log}")
+    how = (
+        f"was ended by {signal.Signals(-status).name}"
+        if status < 0
+        else f"ended with exit status {status}"
+    )
+    echo(f"pytest {how}; see {log}")
     return NOT_RUN

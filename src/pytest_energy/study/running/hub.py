@@ -41,7 +41,7 @@ def datasets_of(task: str) -> tuple[Dataset, ...]:
     wanted = DATA_OF.get(task, task)
     found = tuple(each for each in datasets() if hub_name(each.task) == wanted)
     if not found:
-        raise CannotRun(f"the study has no data for {task}; random weights take random inputs")
+        raise CannotRun(f"the study has no data set for {task}; use --weights random")
     return found
 
 
@@ -81,13 +81,13 @@ def _rows(data: Dataset, number: int) -> list[Mapping[str, Any]]:
         name = dataset_info(data.hub_id).id
         rows = load_dataset(name, data.config or None, split=data.split, streaming=True)
         found = list(islice(rows, number))
-    except Exception as error:  # the loader of each data set raises what it likes
+    except Exception as error:  # the loader of a data set may raise anything
         raise CannotRun(
             f"the data set {data.hub_id} can't be loaded from the Hub: {type(error).__name__}: "
             f"{str(error).strip().partition(chr(10))[0]}"
         ) from error
     if not found:
-        raise CannotRun(f"the data set {data.hub_id} is empty in its part {data.split}")
+        raise CannotRun(f"split {data.split} of the data set {data.hub_id} is empty")
     return found
 
 

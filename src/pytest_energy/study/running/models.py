@@ -1,6 +1,6 @@
 """Models of the study: whether one fits into memory, built with random weights, or loaded.
 
-Needs torch and transformers, and diffusers for pictures; they are loaded when a function is called.
+Needs torch and transformers, and diffusers for images; they are loaded when a function is called.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 from pytest_energy.errors import EnergyError
 from pytest_energy.study.running.twins import Construction, Twin
 
-#: The class that loads a model of one's own, by the Hub's name of its task.
+#: The class that loads the user's model, by the Hub's name of its task.
 AUTO_CLASSES = {
     "text-classification": "AutoModelForSequenceClassification",
     "question-answering": "AutoModelForQuestionAnswering",
@@ -32,7 +32,7 @@ AUTO_CLASSES = {
     "text-to-image": "DiffusionPipeline",
 }
 GIB = 1024**3
-#: What a query needs beside the model's numbers: torch itself, and what passes between layers.
+#: What a query needs in addition to the weights: torch itself, and activations.
 BESIDE_BYTES = 2 * GIB
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 _CGROUP = Path("/sys/fs/cgroup")
@@ -104,7 +104,7 @@ def _ready(model: Any, dtype: str, device: str) -> Any:
 
     model.to(device=device, dtype=getattr(torch, dtype))
     for part in _parts(model):
-        part.eval()  # and no more: torch takes a slower way with weights that need no gradient
+        part.eval()  # and no more: torch is slower with weights that need no gradient
     if hasattr(model, "set_progress_bar_config"):
         model.set_progress_bar_config(disable=True)
     return model
@@ -129,7 +129,8 @@ def _class(name: str) -> Any:
         import diffusers
     except ImportError:
         raise MissingPackage(
-            "pictures need diffusers: pip install diffusers (it needs neither torchvision nor timm)"
+            "text-to-image models need diffusers: pip install diffusers (without torchvision "
+            "or timm)"
         ) from None
     try:
         return getattr(diffusers, name)
@@ -157,18 +158,18 @@ def _first_line(error: Exception) -> str:
 
 
 def why_too_big(twin: Twin, dtype: str, free_bytes: int | None) -> str:
-    """Why it should not be tried, in a sentence, or ""; free_bytes None where nothing tells."""
+    """Why it should not be tried, in a sentence, or ""; free_bytes: None if unknown."""
     needed = twin.parameters * BYTES[dtype] + BESIDE_BYTES
     if free_bytes is None or needed <= free_bytes:
         return ""
     return (
-        f"{twin.name} in {dtype} needs about {needed / GIB:.1f} GiB of memory, and "
+        f"{twin.name} in {dtype} needs about {needed / GIB:.1f} GiB of memory, but "
         f"{free_bytes / GIB:.1f} GiB are free"
     )
 
 
 def free_bytes() -> int | None:
-    """Memory of this machine, or of this container, that can be taken; None where nothing tells."""
+    """Memory of this machine, or of this container, that is free; None if unknown."""
     known = [each for each in (_available(), _left_in_container()) if each is not None]
     return min(known) if known else None
 

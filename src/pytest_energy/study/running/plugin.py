@@ -1,7 +1,7 @@
-"""The pytest plugin of the study's runs: options, one test a model, results kept as they come.
+"""The pytest plugin of the study's runs: options, one test a model, results stored at once.
 
-Loaded with `-p pytest_energy.study.running.plugin`, never by itself. A test that asks for the
-fixture `inference` runs once for each model that the options choose.
+Loaded only with `-p pytest_energy.study.running.plugin`. A test with the fixture `inference` runs
+once for each model that the options choose.
 """
 
 from __future__ import annotations
@@ -52,12 +52,12 @@ _CHOICE: pytest.StashKey[Choice] = pytest.StashKey()
 #: Properties of a test, which travel with its reports.
 _TWIN, _CODECARBON, _DATA = "study.twin", "study.codecarbon", "study.dataset"
 
-#: Measures a model as the options say.
+#: Measures a model by the options.
 Measure = Callable[[Energy, Inference], None]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    group = parser.getgroup("study", "the study's models, run anew")
+    group = parser.getgroup("study", "models of the study")
     for option in OPTIONS:
         if option.metavar is None:
             group.addoption(option.flag, action="store_true", help=option.help)
@@ -135,7 +135,7 @@ def _marker(twin: Twin, choice: Choice, device: str) -> pytest.MarkDecorator:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what has a result already."""
+    """Deselect models that have a result."""
     choice = config.stash[_CHOICE]
     device = device_for(choice.device)
     kept: list[pytest.Item] = []
@@ -179,7 +179,7 @@ def inference(request: pytest.FixtureRequest) -> Iterator[Inference]:
 
 @contextmanager
 def _marked_as_running(twin: Twin, choice: Choice) -> Iterator[None]:
-    """Its name stands in a file meanwhile: should the system end this process, that tells why."""
+    """Keep its name in a file meanwhile, in case the system ends this process."""
     path = choice.running_path
     if path is None:
         yield
@@ -195,7 +195,7 @@ def _marked_as_running(twin: Twin, choice: Choice) -> Iterator[None]:
 def _ready(
     twin: Twin, choice: Choice, device: str, properties: list[tuple[str, object]]
 ) -> Inference:
-    """The model and its inputs; what these are goes into the properties. Raises CannotRun."""
+    """The model and its inputs, whose data set goes into the properties. Raises CannotRun."""
     import torch
 
     torch.set_num_threads(choice.threads)
@@ -205,7 +205,7 @@ def _ready(
         inputs = random_inputs(twin, model, choice.seed)
     elif weights == "hub":
         if not twin.study_id:
-            raise MissingPackage(f"{twin.name} stands for no model of the Hub")
+            raise MissingPackage(f"{twin.name} has no counterpart on the Hub")
         model = loaded(twin.study_id, twin.model.class_name, choice.dtype, device)
         number = QUERIES if choice.full else INPUTS
         inputs, data = real_inputs(twin, twin.study_id, model, number)
@@ -229,7 +229,7 @@ def _free() -> None:
 
 @pytest.fixture
 def measure(request: pytest.FixtureRequest) -> Measure:
-    """Measures a model as the options say: `measure(energy, inference)`."""
+    """Measures a model by the options: `measure(energy, inference)`."""
     choice = request.config.stash[_CHOICE]
     seconds = float(request.config.getoption("energy_max_seconds") or 60)
     folder = read_settings(request.config).lock_folder or DEFAULT_FOLDER
@@ -242,7 +242,7 @@ def measure(request: pytest.FixtureRequest) -> Measure:
             measure_queries(energy, inference)
         if choice.method == "codecarbon":
             limit = float("inf") if choice.full else seconds
-            # It counts the whole machine, so nothing is measured beside it.
+            # It counts the whole machine, so nothing is measured at the same time.
             with Locks(folder, waiting).hold([CPU], request.node.nodeid):
                 found = codecarbon_way.count(inference.query, inference.inputs, limit, QUERIES)
             request.node.user_properties.append((_CODECARBON, record.to_plain(found)))
@@ -285,7 +285,7 @@ class _Keeper:
             self._progress.end(str(name), "; ".join(parts))
 
     def _keep(self, plain: dict[str, Any], codecarbon: Any) -> str:
-        """Store what one model took; gives it in a line, or "" where there is no result."""
+        """Store the result of one model and return it as a line, or "" without a result."""
         tests = tuple(from_plain(TestRecord, each) for each in plain.get("tests", ()))
         figure = from_plain(CodeCarbonFigure, codecarbon) if codecarbon else None
         result = results.result_of(tests, figure)
@@ -297,7 +297,7 @@ class _Keeper:
             reporting: Any = self._config.pluginmanager.get_plugin("energy-reporting")
             record.write(reporting.record_of([plain]), path)
             if figure is not None:
-                codecarbon_way.write_figure(figure, codecarbon_way.path_beside(path))
+                codecarbon_way.write_figure(figure, codecarbon_way.codecarbon_path(path))
         return results.in_words(result)
 
 
@@ -312,6 +312,6 @@ def _with_data_set(plain: dict[str, Any], data: object) -> dict[str, Any]:
 
 def _why(report: pytest.TestReport) -> str:
     if report.skipped and isinstance(report.longrepr, tuple):
-        return f"left out: {str(report.longrepr[2]).removeprefix('Skipped: ')}"
+        return f"skipped: {str(report.longrepr[2]).removeprefix('Skipped: ')}"
     lines = [line for line in report.longreprtext.splitlines() if line.strip()]
     return f"failed: {lines[-1] if lines else report.outcome}"

@@ -39,7 +39,7 @@ class Inference:
 
 
 def inference_of(twin: Twin, model: Any, inputs: Sequence[Input]) -> Inference:
-    """One inference at a time: one forward pass, greedy or beam search, or one picture."""
+    """One inference at a time: one forward pass, greedy or beam search, or one image."""
     import torch
 
     if twin.steps is not None:
@@ -174,7 +174,7 @@ def measure_in_full(energy: Energy, inference: Inference) -> None:
 
 
 def _cost_the_same(inputs: Sequence[Input]) -> bool:
-    """Whether a part of these inputs stands for all: those of one shape do, and padded prompts."""
+    """Whether some of these inputs represent all: those of one shape do, and padded prompts."""
     shapes = [{name: getattr(each, "shape", None) for name, each in one.items()} for one in inputs]
     return all(each == shapes[0] for each in shapes)
 

@@ -1,4 +1,4 @@
-"""Results of runs: one run record a model, and CodeCarbon's figure beside it where asked for."""
+"""Results of runs: one run record for each model, and CodeCarbon's figure if measured."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pytest_energy.study.points import Point, Points, points_of
 from pytest_energy.study.running.codecarbon_way import (
     ENDING,
     CodeCarbonFigure,
-    path_beside,
+    codecarbon_path,
     read_figure,
 )
 from pytest_energy.units import figure, watt_hours_per_1000
@@ -22,7 +22,7 @@ from pytest_energy.units import figure, watt_hours_per_1000
 
 @dataclass(frozen=True)
 class Result:
-    """What one query of a model took, by our instruments and, where asked for, by CodeCarbon.
+    """What one query of a model used, by this tool and, if measured, by CodeCarbon.
 
     units: how many queries were measured. spread: half the interval as a fraction of the figure,
     None for too few rounds. seconds_per_unit: by the clock.
@@ -65,7 +65,7 @@ def read_result(path: Path) -> Result | None:
     """None where there is none. Raises RecordError for a file that holds something else."""
     if not path.exists():
         return None
-    found = result_of(record.read(path).tests, read_figure(path_beside(path)))
+    found = result_of(record.read(path).tests, read_figure(codecarbon_path(path)))
     if found is None:
         raise RecordError(f"{path}: holds no measurement of a model of the study")
     return found
@@ -109,7 +109,7 @@ def records_in(paths: Sequence[Path]) -> list[tuple[Path, RunRecord]]:
 
 
 def points_in(records: Sequence[tuple[Path, RunRecord]]) -> Points:
-    """The points of run records, each followed by what CodeCarbon's figure beside it makes of it.
+    """The points of run records, each followed by one with CodeCarbon's figure if there is one.
 
     Raises RecordError.
     """
@@ -117,7 +117,7 @@ def points_in(records: Sequence[tuple[Path, RunRecord]]) -> Points:
     left_out: list[str] = []
     for path, run in records:
         ours = points_of([run])
-        figure = read_figure(path_beside(path))
+        figure = read_figure(codecarbon_path(path))
         found += ours.found
         found += [] if figure is None else [figure.instead_of(each) for each in ours.found]
         left_out += ours.left_out
@@ -131,5 +131,5 @@ def in_words(result: Result) -> str:
     line = f"{wh} Wh / 1000 {per}, {result.method}, from {result.units:.0f}"
     if result.codecarbon is not None:
         theirs = figure(watt_hours_per_1000(result.codecarbon.joules_per_unit))
-        line += f"; as the study counted: {theirs} Wh"
+        line += f"; CodeCarbon: {theirs} Wh"
     return line

@@ -1,7 +1,7 @@
-"""The twins: what rebuilds the study's models from their classes, without any download.
+"""The twins: the study's models, rebuilt from their classes without any download.
 
-A twin has the architecture and the size of a model of the study and random weights, so a query
-costs what it costs with the real ones, and its answers mean nothing.
+A twin has the architecture and the size of a model of the study, with random weights. A query costs
+the same as with trained ones, and its answers are meaningless.
 """
 
 from __future__ import annotations
@@ -51,9 +51,9 @@ class Inputs:
 class Twin:
     """One model to run, and what one query of it is.
 
-    name: "task/model". task: the Hub's name. study_id: the Hub's id of the study's model, "" for a
-    twin of none. new_tokens, beams: how much is generated, None for a single forward pass. steps:
-    of a picture. needs_gpu: whether a query takes minutes on a processor. parameters: how many.
+    name: "task/model". task: the Hub's name. study_id: the Hub's id of the study's model, ""
+    without one. new_tokens, beams: how much is generated, None for a single forward pass. steps:
+    of an image. needs_gpu: whether a query takes minutes on a processor. parameters: how many.
     cpu_seconds: of one query on one core, by dtype, on the machine that the table was made on.
     """
 
@@ -72,9 +72,9 @@ class Twin:
 
     @property
     def one_query(self) -> str:
-        """What one query does, in words."""
+        """What one query does, as text."""
         if self.steps is not None:
-            return f"one picture of {'x'.join(map(str, self.inputs.sizes))} in {self.steps} steps"
+            return f"one image of {'x'.join(map(str, self.inputs.sizes))} in {self.steps} steps"
         if self.new_tokens is None:
             return f"{self.inputs}, one forward pass"
         how = "greedy" if self.beams == 1 else f"{self.beams} beams"
@@ -83,7 +83,7 @@ class Twin:
 
 @cache
 def twins() -> tuple[Twin, ...]:
-    """All that are known, task by task."""
+    """All twins, task by task."""
     text = files(__package__).joinpath("twins.csv").read_text(encoding="utf-8")
     return tuple(_twin(row) for row in csv.DictReader(text.splitlines()))
 
@@ -91,26 +91,26 @@ def twins() -> tuple[Twin, ...]:
 def pick(tasks: Sequence[str], names: Sequence[str], among: Sequence[Twin]) -> tuple[Twin, ...]:
     """Those of the tasks (all where none is named) whose name is among the patterns.
 
-    A task may be called as the Hub or the study calls it. A name may leave out its task and hold *
-    and ?. Raises ValueError for a task or name that fits none.
+    A task may have the Hub's name or the study's. A name may omit its task and contain * and ?.
+    Raises InputError for an unknown task and a name without a match.
     """
     wanted = {task: hub_name(task) or task for task in tasks}
     for task, known in wanted.items():
         if known not in {each.task for each in among}:
             there = ", ".join(dict.fromkeys(each.task for each in among))
-            raise InputError(f"{task!r} is no task that can be run; choose from {there}")
+            raise InputError(f"unknown task {task!r}; choose from {there}")
     found = [each for each in among if not wanted or each.task in wanted.values()]
     for name in names:
-        if not any(_fits(each, name) for each in found):
+        if not any(_matches(each, name) for each in found):
             near = get_close_matches(name, [each.name for each in found], n=3, cutoff=0.3)
             raise InputError(
-                f"{name!r} fits none of {len(found)} models; for example "
+                f"{name!r} matches none of the {len(found)} models; for example "
                 f"{', '.join(near) or found[0].name}"
             )
-    return tuple(each for each in found if not names or any(_fits(each, name) for name in names))
+    return tuple(each for each in found if not names or any(_matches(each, name) for name in names))
 
 
-def _fits(twin: Twin, pattern: str) -> bool:
+def _matches(twin: Twin, pattern: str) -> bool:
     short = twin.name.partition("/")[2]
     return any(fnmatchcase(each, pattern) for each in (twin.name, short, twin.study_id) if each)
 
@@ -144,7 +144,7 @@ def parse_inputs(text: str) -> Inputs:
     """
     found = re.fullmatch(r"(\d+) tokens|(\d+)x(\d+) (image|log-mel)", text)
     if found is None:
-        raise InputError(f'{text!r} is no shape of an input; for example "59 tokens"')
+        raise InputError(f'unknown shape of an input {text!r}; expected, for example, "59 tokens"')
     if found[1]:
         return Inputs("tokens", (int(found[1]),))
     kind: Literal["image", "log-mel"] = "image" if found[4] == "image" else "log-mel"
@@ -156,9 +156,11 @@ def parse_construction(text: str) -> Construction:
     try:
         found = _value(ast.parse(text.strip(), mode="eval").body)
     except (SyntaxError, ValueError) as error:
-        raise InputError(f"{text!r} constructs nothing: {error}") from None
+        raise InputError(f"{text!r} is not a construction: {error}") from None
     if not isinstance(found, Construction):
-        raise InputError(f"{text!r} constructs nothing; for example BertModel(BertConfig())")
+        raise InputError(
+            f"{text!r} is not a construction; expected, for example, BertModel(BertConfig())"
+        )
     return found
 
 
@@ -166,10 +168,10 @@ def _value(node: ast.expr) -> Any:
     if not isinstance(node, ast.Call):
         return ast.literal_eval(node)
     if not isinstance(node.func, ast.Name):
-        raise InputError(f"{ast.unparse(node.func)} is no name of a class")
+        raise InputError(f"{ast.unparse(node.func)} is not the name of a class")
     keywords = {}
     for each in node.keywords:
         if each.arg is None:
-            raise InputError(f"**{ast.unparse(each.value)} is no plain keyword")
+            raise InputError(f"**{ast.unparse(each.value)} is not a plain keyword")
         keywords[each.arg] = _value(each.value)
     return Construction(node.func.id, tuple(_value(each) for each in node.args), keywords)
