@@ -1,11 +1,11 @@
-"""The study's figures as reports show them beside one's own."""
+"""The study's figures for reports, next to the measured ones."""
 
 from __future__ import annotations
 
 from pytest_energy.limits.budget import ONE_PER_CALL
 from pytest_energy.limits.task_names import STUDY_TASKS
 from pytest_energy.report.by_task import Published
-from pytest_energy.study.figures import figures_of, said_with_figures
+from pytest_energy.study.figures import caveats, figures_of
 
 
 def published() -> Published:
@@ -16,5 +16,5 @@ def published() -> Published:
             task: tuple(each.joules_per_unit for each in figures_of(task)) for task in STUDY_TASKS
         },
         units=ONE_PER_CALL | {"image"},
-        remarks=said_with_figures()[:3],
+        remarks=caveats()[:3],
     )
