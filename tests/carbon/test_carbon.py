@@ -28,17 +28,19 @@ factors = st.floats(min_value=1e-3, max_value=1e5)
 pues = st.floats(min_value=1, max_value=10)
 intensities = st.builds(
     Intensity,
-    factors,
-    st.sampled_from(["--energy-carbon-intensity", "CodeCarbon 3.3.2: France, Our World in Data"]),
-    st.none() | st.integers(1990, 2100),
-    st.sampled_from(Basis),
-    pues,
+    grams_per_kwh=factors,
+    source=st.sampled_from(
+        ["--energy-carbon-intensity", "CodeCarbon 3.3.2: France, Our World in Data"]
+    ),
+    year=st.none() | st.integers(1990, 2100),
+    basis=st.sampled_from(Basis),
+    pue=pues,
 )
 
 
 def test_one_kwh_weighs_the_factor() -> None:
-    assert Intensity(300, "test").grams(JOULES_PER_KWH) == 300
-    assert Intensity(300, "test").joules(300) == JOULES_PER_KWH
+    assert Intensity(grams_per_kwh=300, source="test").grams(JOULES_PER_KWH) == 300
+    assert Intensity(grams_per_kwh=300, source="test").joules(300) == JOULES_PER_KWH
 
 
 @given(intensities, amounts)
@@ -72,19 +74,29 @@ def test_a_printed_intensity_has_factor_source_year_and_basis(intensity: Intensi
     ("intensity", "shown"),
     [
         (
-            Intensity(56.039, "CodeCarbon 3.3.2: France, Our World in Data", 2023),
+            Intensity(
+                grams_per_kwh=56.039,
+                source="CodeCarbon 3.3.2: France, Our World in Data",
+                year=2023,
+            ),
             "56.039 gCO2e/kWh (CodeCarbon 3.3.2: France, Our World in Data, 2023)",
         ),
         (
-            Intensity(360, "--energy-carbon-intensity"),
+            Intensity(grams_per_kwh=360, source="--energy-carbon-intensity"),
             "360 gCO2e/kWh (--energy-carbon-intensity), year not given",
         ),
         (
-            Intensity(0.5, "energy-budgets.toml:4", 2024, Basis.MARKET, 1.2),
+            Intensity(
+                grams_per_kwh=0.5,
+                source="energy-budgets.toml:4",
+                year=2024,
+                basis=Basis.MARKET,
+                pue=1.2,
+            ),
             "0.5 gCO2e/kWh x PUE 1.2 (energy-budgets.toml:4, 2024, market-based)",
         ),
         (
-            Intensity(0.5, "energy-budgets.toml:4", basis=Basis.MARKET),
+            Intensity(grams_per_kwh=0.5, source="energy-budgets.toml:4", basis=Basis.MARKET),
             "0.5 gCO2e/kWh (energy-budgets.toml:4, market-based), year not given",
         ),
     ],
@@ -96,13 +108,13 @@ def test_intensities_as_people_read_them(intensity: Intensity, shown: str) -> No
 @pytest.mark.parametrize("factor", [0, -1, math.nan, math.inf])
 def test_a_factor_that_is_none_is_refused(factor: float) -> None:
     with pytest.raises(ValueError, match=r"not above zero.*for example 300"):
-        Intensity(factor, "test")
+        Intensity(grams_per_kwh=factor, source="test")
 
 
 @pytest.mark.parametrize("pue", [0, 0.99, math.nan, math.inf])
 def test_a_pue_below_one_is_refused(pue: float) -> None:
     with pytest.raises(ValueError, match=r"at least 1.*for example 1\.2"):
-        Intensity(300, "test", pue=pue)
+        Intensity(grams_per_kwh=300, source="test", pue=pue)
 
 
 def test_the_phone_charges_of_the_study() -> None:
@@ -113,7 +125,12 @@ def test_the_phone_charges_of_the_study() -> None:
         assert "EPA" in charge.source and "2311.16863" in charge.source and charge.year
 
 
-ONE = Equivalence("phone charge", "phone charges", 1 / JOULES_PER_KWH, "for tests, one joule")
+ONE = Equivalence(
+    name="phone charge",
+    plural="phone charges",
+    kwh_each=1 / JOULES_PER_KWH,
+    source="for tests, one joule",
+)
 
 
 @pytest.mark.parametrize(

@@ -188,8 +188,12 @@ def test_every_region_has_codecarbons_factor(oracle: dict[str, Any]) -> None:
 
 
 def test_regions_have_codes_where_the_data_has() -> None:
-    assert place_of("USA", "ca") == Place("USA", "United States", "California", "CA")
-    assert place_of("CHN", "CN-NM") == Place("CHN", "China", "Inner Mongolia", "CN-NM")
+    assert place_of("USA", "ca") == Place(
+        country="USA", country_name="United States", region="California", code="CA"
+    )
+    assert place_of("CHN", "CN-NM") == Place(
+        country="CHN", country_name="China", region="Inner Mongolia", code="CN-NM"
+    )
     assert "Stockholm" in (place_of("SWE", "SE3").about or "")
 
 
@@ -449,7 +453,12 @@ def test_a_place_is_shown_with_factor_source_year_basis_and_regions(
 
 
 def test_what_a_factor_means() -> None:
-    text = render_place(Place("FRA", "France"), Intensity(50, "test", 2023), (), 80)
+    text = render_place(
+        Place(country="FRA", country_name="France"),
+        Intensity(grams_per_kwh=50, source="test", year=2023),
+        (),
+        80,
+    )
     flat = " ".join(text.split())
     charges = 1 / PHONE_CHARGE.kwh_each
     assert f"1 kWh ({charges:.1f} phone charges of 0.022 kWh) weighs 50.0 gCO2e there" in flat
@@ -458,8 +467,10 @@ def test_what_a_factor_means() -> None:
 
 
 def test_the_table_keeps_what_the_intensity_has() -> None:
-    intensity = Intensity(1 / 3, 'a "quoted" \\ source', None, Basis.MARKET, 1.2)
-    text = render_place(Place("FRA", "France"), intensity, (), 80)
+    intensity = Intensity(
+        grams_per_kwh=1 / 3, source='a "quoted" \\ source', year=None, basis=Basis.MARKET, pue=1.2
+    )
+    text = render_place(Place(country="FRA", country_name="France"), intensity, (), 80)
     assert "year:   not given\nbasis:  market, what has been contracted" in text
     table = tomllib.loads(text[text.index("[carbon]") :])["carbon"]
     assert parse_intensity(table.pop("intensity")) == intensity.grams_per_kwh

@@ -100,6 +100,6 @@ RECORD = RunRecord(
         cpu_count=2,
         gpus=(GpuRecord(name="A100", uuid="GPU-1", power_limit_watts=400.0),),
     ),
-    carbon=carbon_record(Intensity(300.0, "--energy-carbon-intensity")),
+    carbon=carbon_record(Intensity(grams_per_kwh=300.0, source="--energy-carbon-intensity")),
     tests=(TEST, UNMEASURED, NEW),
 )

@@ -91,12 +91,21 @@ def test_a_valid_file_is_read_field_by_field(content: bytes, tmp_path: Path) -> 
     assert read(content, tmp_path) == BudgetsFile(
         shown=NAME,
         defaults=Defaults(tolerance=0.03, scope=Scope.AUTO, max_seconds=30.0),
-        intensity=Intensity(300.0, "Ember, world", 2024, Basis.MARKET, 1.2),
+        intensity=Intensity(
+            grams_per_kwh=300.0, source="Ember, world", year=2024, basis=Basis.MARKET, pue=1.2
+        ),
         pue=1.2,
         cpu_watts_per_core=6.5,
         hardware={
-            "a100": Hardware("a100", f"{NAME}:18", "NVIDIA A100*", "*EPYC*", 8, 400.0),
-            "small one": Hardware("small one", f"{NAME}:24", power_limit_watts=72.5),
+            "a100": Hardware(
+                name="a100",
+                origin=f"{NAME}:18",
+                gpu="NVIDIA A100*",
+                cpu="*EPYC*",
+                gpu_count=8,
+                power_limit_watts=400.0,
+            ),
+            "small one": Hardware(name="small one", origin=f"{NAME}:24", power_limit_watts=72.5),
         },
         entries=(
             Entry(
@@ -136,14 +145,14 @@ def test_budgets_may_be_written_as_an_array(tmp_path: Path) -> None:
         tmp_path,
     )
     assert file.entries == (
-        Entry(f"{NAME}:3", (limit("1 J / query", 3),), id="a"),
-        Entry(f"{NAME}:5", (limit("2 J / query", 5),), id="b"),
+        Entry(origin=f"{NAME}:3", limits=(limit("1 J / query", 3),), id="a"),
+        Entry(origin=f"{NAME}:5", limits=(limit("2 J / query", 5),), id="b"),
     )
 
 
 def test_an_intensity_without_a_source_names_its_line(tmp_path: Path) -> None:
     file = read('schema = 1\n[carbon]\nintensity = "0.3 kgCO2e / kWh"\n', tmp_path)
-    assert file.intensity == Intensity(300.0, f"{NAME}:3")
+    assert file.intensity == Intensity(grams_per_kwh=300.0, source=f"{NAME}:3")
     assert file.pue is None
 
 
@@ -171,12 +180,12 @@ def test_a_tolerance_is_a_fraction_or_a_percentage(
 @pytest.mark.parametrize("year", [1990, 2100])
 def test_the_first_and_the_last_year_are_accepted(year: int, tmp_path: Path) -> None:
     file = read(f'schema = 1\ncarbon = {{intensity = "1 gCO2e/kWh", year = {year}}}\n', tmp_path)
-    assert file.intensity == Intensity(1.0, f"{NAME}:2", year)
+    assert file.intensity == Intensity(grams_per_kwh=1.0, source=f"{NAME}:2", year=year)
 
 
 def test_hardware_without_a_gpu(tmp_path: Path) -> None:
     file = read("schema = 1\n[hardware.cpu]\ngpu_count = 0\n", tmp_path)
-    assert file.hardware == {"cpu": Hardware("cpu", f"{NAME}:2", gpu_count=0)}
+    assert file.hardware == {"cpu": Hardware(name="cpu", origin=f"{NAME}:2", gpu_count=0)}
 
 
 @pytest.mark.parametrize(

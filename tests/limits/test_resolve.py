@@ -30,15 +30,17 @@ LAPTOP = MachineClass("Intel(R) Core(TM) i7-1185G7")
 def entry(line: int, limit: str = "2 Wh / 1000 queries", /, **keys: object) -> Entry:
     place = f"energy-budgets.toml:{line}"
     limits = ((parse_limit(limit), place),)
-    return replace(Entry(place, limits), **keys)  # type: ignore[arg-type]
+    return replace(Entry(origin=place, limits=limits), **keys)  # type: ignore[arg-type]
 
 
 def file(*entries: Entry, **keys: object) -> BudgetsFile:
     hardware = {
-        "a100": Hardware("a100", "energy-budgets.toml:3", gpu="*A100*"),
-        "laptop": Hardware("laptop", "energy-budgets.toml:5", cpu="Intel*Core*", gpu_count=0),
+        "a100": Hardware(name="a100", origin="energy-budgets.toml:3", gpu="*A100*"),
+        "laptop": Hardware(
+            name="laptop", origin="energy-budgets.toml:5", cpu="Intel*Core*", gpu_count=0
+        ),
     }
-    made = BudgetsFile("energy-budgets.toml", hardware=hardware, entries=entries)
+    made = BudgetsFile(shown="energy-budgets.toml", hardware=hardware, entries=entries)
     return replace(made, **keys)  # type: ignore[arg-type]
 
 
@@ -106,7 +108,9 @@ def test_what_the_marker_leaves_open_comes_from_the_entry() -> None:
     assert (found.declaration.task, found.declaration.model) == ("chat", None)
     (budget,) = found.budgets
     assert (budget.scope, budget.message) == (Scope.CPU, "ask the platform team")
-    own = Declaration(parse_limit("1 J / query"), "test_q.py:1", scope=Scope.GPU, task="other")
+    own = Declaration(
+        limit=parse_limit("1 J / query"), origin="test_q.py:1", scope=Scope.GPU, task="other"
+    )
     (budget,) = resolved(file(replace(full, task=None)), own).budgets
     assert (budget.origin, budget.scope) == ("test_q.py:1", Scope.GPU)
     (budget,) = resolved(file(replace(full, task=None)), replace(own, scope=None)).budgets
@@ -131,7 +135,7 @@ def test_a_max_increase_holds_for_all_limits_of_its_test() -> None:
 
 
 def test_an_entry_may_be_about_increases_alone() -> None:
-    alone = Entry("energy-budgets.toml:9", (), tests=(TEST,), max_increase=FIVE)
+    alone = Entry(origin="energy-budgets.toml:9", limits=(), tests=(TEST,), max_increase=FIVE)
     (budget,) = resolved(file(alone)).budgets
     assert (budget.limit, budget.max_increase) == (None, FIVE)
     (other,) = resolved(file(alone), test_id="tests/test_q.py::test_other").budgets
@@ -257,10 +261,12 @@ def test_a_typo_in_a_task_is_reported_though_other_entries_apply() -> None:
     with pytest.raises(ResolutionError, match="did you mean 'chat'"):
         resolved(limits, Declaration(task="chatt"))
     with pytest.raises(ResolutionError, match="did you mean 'chat'"):
-        resolved(limits, Declaration(parse_limit("1 J / query"), "m:1", task="chatt"))
+        resolved(limits, Declaration(limit=parse_limit("1 J / query"), origin="m:1", task="chatt"))
     with pytest.raises(ResolutionError, match="unknown task 'zebra'"):
         resolved(limits, Declaration(task="zebra"))
-    assert origins(resolved(limits, Declaration(parse_limit("1 J / query"), "m:1", task="zebra")))
+    assert origins(
+        resolved(limits, Declaration(limit=parse_limit("1 J / query"), origin="m:1", task="zebra"))
+    )
     assert origins(resolved(file(BY_PATTERN), Declaration(task="zebra"))) == ["3"]
 
 
@@ -311,19 +317,27 @@ def test_only_star_and_question_mark_are_special(text: str, before: str, after: 
 @pytest.mark.parametrize(
     ("hardware", "machine", "answer"),
     [
-        (Hardware("h", "", gpu="*a100*"), A100, True),
-        (Hardware("h", "", gpu="NVIDIA A100"), A100, False),
-        (Hardware("h", "", gpu="*"), LAPTOP, False),
-        (Hardware("h", "", cpu="amd epyc*"), A100, True),
-        (Hardware("h", "", cpu="Intel*", gpu="*A100*"), A100, False),
-        (Hardware("h", "", gpu_count=1), A100, True),
-        (Hardware("h", "", gpu_count=0), LAPTOP, True),
-        (Hardware("h", "", gpu_count=2), A100, False),
-        (Hardware("h", "", power_limit_watts=400.4), A100, True),
-        (Hardware("h", "", power_limit_watts=300.0), A100, False),
-        (Hardware("h", "", power_limit_watts=400.0), LAPTOP, False),
-        (Hardware("h", "", gpu="*A100*"), MachineClass("x", (*A100.gpus, ("T4", 70.0))), False),
-        (Hardware("h", "", power_limit_watts=70.0), MachineClass("x", (("T4", None),)), False),
+        (Hardware(name="h", origin="", gpu="*a100*"), A100, True),
+        (Hardware(name="h", origin="", gpu="NVIDIA A100"), A100, False),
+        (Hardware(name="h", origin="", gpu="*"), LAPTOP, False),
+        (Hardware(name="h", origin="", cpu="amd epyc*"), A100, True),
+        (Hardware(name="h", origin="", cpu="Intel*", gpu="*A100*"), A100, False),
+        (Hardware(name="h", origin="", gpu_count=1), A100, True),
+        (Hardware(name="h", origin="", gpu_count=0), LAPTOP, True),
+        (Hardware(name="h", origin="", gpu_count=2), A100, False),
+        (Hardware(name="h", origin="", power_limit_watts=400.4), A100, True),
+        (Hardware(name="h", origin="", power_limit_watts=300.0), A100, False),
+        (Hardware(name="h", origin="", power_limit_watts=400.0), LAPTOP, False),
+        (
+            Hardware(name="h", origin="", gpu="*A100*"),
+            MachineClass("x", (*A100.gpus, ("T4", 70.0))),
+            False,
+        ),
+        (
+            Hardware(name="h", origin="", power_limit_watts=70.0),
+            MachineClass("x", (("T4", None),)),
+            False,
+        ),
     ],
 )
 def test_a_machine_is_of_a_class_or_not(

@@ -135,7 +135,7 @@ def covered(
     budget = Budget(limit=parse_limit(limit) if limit else None, scope=scope)
     return cover(
         budget,
-        GpusInUse(in_use, "nobody uses one"),
+        GpusInUse(devices=in_use, why="nobody uses one"),
         held,
         Offer(
             channels=(GPU, POWER, *((PACKAGE, DRAM) if rapl else ()), CPU),

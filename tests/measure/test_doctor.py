@@ -190,12 +190,28 @@ DIAGNOSIS = Diagnosis(
     versions={"python": "3.12"},
     seconds=2.0,
     readings=(
-        Reading("gpu:0", "NVML energy counter of A100", "measured", None, 0.1, "it stood still"),
+        Reading(
+            channel="gpu:0",
+            source="NVML energy counter of A100",
+            provenance="measured",
+            watts=None,
+            update_seconds=0.1,
+            plausible="it stood still",
+        ),
     ),
     other_cores=None,
     gpus_in_use=("gpu:0",),
     why_in_use="in use",
-    auto=(Gated("any test", "gpu", ("gpu:0",), "measured", 0.03, "gpu:0 can't be read: x"),),
+    auto=(
+        Gated(
+            case="any test",
+            scope="gpu",
+            channels=("gpu:0",),
+            evidence="measured",
+            tolerance=0.03,
+            problem="gpu:0 can't be read: x",
+        ),
+    ),
     missing=(
         Missing("gpu:0", "can't be read", "# Look at the very\nsudo a-long-command " + "x" * 90),
     ),

@@ -31,7 +31,13 @@ def rounds(
     """Rounds of one second with ten queries and 320 tokens each."""
     return [
         Round(
-            Window(1.0, {channel.name: each}, 0.5, neighbours, switches),
+            Window(
+                seconds=1.0,
+                readings={channel.name: each},
+                cpu_seconds=0.5,
+                other_cpu_seconds=neighbours,
+                involuntary_switches=switches,
+            ),
             10,
             {"query": 10.0, "token": 320.0},
             warmup=False,
@@ -49,12 +55,19 @@ def judged(
     tolerance: float | None = None,
 ) -> TestRecord:
     scope = Scope.GPU if channel is GPU else Scope.CPU
-    coverage = Coverage(scope, (channel,), (), str(channel.provenance))
+    coverage = Coverage(scope=scope, gated=(channel,), shown=(), method=str(channel.provenance))
     parsed = parse_limit(limit)
-    budget = Budget(parsed, "test_it.py:1", tolerance=tolerance)
-    judgement = Judgement(budget, "query", coverage, parsed.base_per_unit)
+    budget = Budget(limit=parsed, origin="test_it.py:1", tolerance=tolerance)
+    judgement = Judgement(
+        budget=budget, unit="query", coverage=coverage, limit=parsed.base_per_unit
+    )
     judgement.look(rounds(joules, channel, switches), final=True)
-    job = Job("test_it.py::test_it", Declaration(), (budget,), ("query",))
+    job = Job(
+        test_id="test_it.py::test_it",
+        declaration=Declaration(),
+        budgets=(budget,),
+        units=("query",),
+    )
     return record_of(job, judgement, (), around or Surroundings(), None)
 
 

@@ -20,7 +20,7 @@ def rounds(first: float, pace: float, *, cpu_share: float = 1.0) -> list[Round]:
     calls = max(round(0.2 / pace), 1)
 
     def one(seconds: float, calls: int, *, warmup: bool, cpu_share: float = 1.0) -> Round:
-        window = Window(seconds, {}, cpu_share * seconds)
+        window = Window(seconds=seconds, readings={}, cpu_seconds=cpu_share * seconds)
         return Round(window, calls, {"query": float(calls)}, warmup)
 
     later = [one(pace * calls, calls, warmup=index < 2) for index in range(7)]

@@ -186,7 +186,7 @@ def test_a_server_that_the_test_starts_is_measured(energy_pytester: EnergyPytest
 
 
 def rounds(cpu_share: float) -> list[Round]:
-    window = Window(1.0, {}, cpu_share)
+    window = Window(seconds=1.0, readings={}, cpu_seconds=cpu_share)
     return [Round(window, 10, {"query": 10.0}, warmup=False)] * 5
 
 

@@ -26,7 +26,7 @@ FIRST = session(measured(id="t.py::test_a"), measured(id="t.py::test_b"), day=1)
 SECOND = session(measured(id="t.py::test_c"), day=2)
 ON_H100 = replace(
     session(measured(id="t.py::test_a"), day=3, gpus=(H100,)),
-    carbon=carbon_record(Intensity(20.0, "hydropower")),
+    carbon=carbon_record(Intensity(grams_per_kwh=20.0, source="hydropower")),
 )
 
 

@@ -95,7 +95,7 @@ def hostile(text: str) -> RunRecord:
         tests=(test, replace(test, verdict=text), PASS),
         run=replace(RECORD.run, commit=text, versions={text: text}),
         machine=replace(RECORD.machine, cpu=text, notes=(text,)),
-        carbon=carbon_record(Intensity(300.0, text)),
+        carbon=carbon_record(Intensity(grams_per_kwh=300.0, source=text)),
         unused_budgets=(text,),
         unused_baselines=(text,),
         lost_tests=(text,),

@@ -134,7 +134,9 @@ def test_a_record_scales_to_traffic(tmp_path: Path) -> None:
 def test_a_record_and_its_limit_scale_alike(joules: float) -> None:
     run = replace(RECORD, tests=(replace(TEST, joules_per_unit=joules),))
     (of_run,) = of_record(run).found
-    (of_limit,) = unit_costs(f"{joules!r} J / query", Intensity(300.0, "x")).found
+    (of_limit,) = unit_costs(
+        f"{joules!r} J / query", Intensity(grams_per_kwh=300.0, source="x")
+    ).found
     assert of_run.joules_per_unit == pytest.approx(of_limit.joules_per_unit, rel=1e-12)
     assert of_run.intensities[0].grams(1.0) == of_limit.intensities[0].grams(1.0)
 

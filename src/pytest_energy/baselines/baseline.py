@@ -26,7 +26,7 @@ SCHEMA = 1
 COMPARED_ROUNDS = MIN_ROUNDS
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Key:
     """What two sessions must share to be compared.
 
@@ -44,7 +44,7 @@ class Key:
     hardware: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Line:
     """One session of one test, as one line of a file.
 
@@ -80,14 +80,14 @@ class Line:
     @cached_property
     def key(self) -> Key:
         return Key(
-            self.test,
-            self.name,
-            self.unit,
-            self.scope,
-            self.method,
-            self.estimate,
-            _plain_labels(self.labels),
-            self.hardware,
+            test=self.test,
+            name=self.name,
+            unit=self.unit,
+            scope=self.scope,
+            method=self.method,
+            estimate=self.estimate,
+            labels=_plain_labels(self.labels),
+            hardware=self.hardware,
         )
 
     @property
@@ -181,14 +181,14 @@ def key_of(test: TestRecord, machine: MachineRecord) -> Key:
         if each.provenance == Provenance.ESTIMATED and test.method != CPU_TIME_METHOD
     }
     return Key(
-        test.id,
-        test.name,
-        test.unit,
-        test.scope,
-        test.method,
-        ", ".join(sorted(estimates)),
-        _plain_labels(test.labels),
-        hardware_of(test, machine),
+        test=test.id,
+        name=test.name,
+        unit=test.unit,
+        scope=test.scope,
+        method=test.method,
+        estimate=", ".join(sorted(estimates)),
+        labels=_plain_labels(test.labels),
+        hardware=hardware_of(test, machine),
     )
 
 

@@ -41,7 +41,7 @@ class Tightened:
     lowered: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class _Figure:
     """What one measurement uses and needs, in the base of its limit for one unit.
 
@@ -55,7 +55,7 @@ class _Figure:
     why: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class _Place:
     """One limit in the file: its budget's index and key, and where it stands."""
 
@@ -88,11 +88,19 @@ def tighten_from_records(records: Sequence[RunRecord], text: str, shown: str) ->
             scale = limit.base_per_unit / test.limit_joules_per_unit
         doubt = contention(test) if test.verdict != Verdict.UNMEASURED else ""
         found = _Figure(
-            test.id, 0, 0.0, None, f"{test.id}: {doubt}" if doubt else f"{test.id} is unmeasured"
+            test=test.id,
+            sessions=0,
+            centre=0.0,
+            upper=None,
+            why=f"{test.id}: {doubt}" if doubt else f"{test.id} is unmeasured",
         )
         if room is not None:
             found = _Figure(
-                test.id, room.sessions, room.centre * scale, room.upper * scale, room.why
+                test=test.id,
+                sessions=room.sessions,
+                centre=room.centre * scale,
+                upper=room.upper * scale,
+                why=room.why,
             )
         by_limit.setdefault((_name(test.budget.origin), limit.text), []).append(found)
     file = _file(text, shown)
@@ -140,7 +148,7 @@ def _places(text: str, file: BudgetsFile) -> Iterator[_Place]:
                 if value is None or value.strip() != limit.text:
                     continue
                 if origin.endswith(f":{root.at('budget', index, key).line}"):
-                    yield _Place(index, key, limit, origin, entry)
+                    yield _Place(index=index, key=key, limit=limit, origin=origin, entry=entry)
                     break
 
 
@@ -176,7 +184,13 @@ def _figure(key: Key, sessions: Sequence[Line], scale: float) -> _Figure:
     logs = [math.log(each.centre) for each in sessions]
     variances = [each.variance for each in sessions]
     upper, why = upper_end(logs, variances, key.method, few_rounds=False)
-    return _Figure(key.test, len(sessions), math.exp(fmean(logs)) * scale, upper * scale, why)
+    return _Figure(
+        test=key.test,
+        sessions=len(sessions),
+        centre=math.exp(fmean(logs)) * scale,
+        upper=upper * scale,
+        why=why,
+    )
 
 
 def _tightened(text: str, file: BudgetsFile, figures: Mapping[str, Sequence[_Figure]]) -> Tightened:

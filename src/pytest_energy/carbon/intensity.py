@@ -31,7 +31,7 @@ class Basis(StrEnum):
     """The contracts and certificates that its owner has bought."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Intensity:
     """Grams of CO2e for one kWh of electricity, where the number comes from, and for which year.
 
@@ -104,7 +104,7 @@ def parse_intensity(text: str) -> float:
     return grams
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Equivalence:
     """Something familiar that takes energy, to compare with: an illustration, never a limit."""
 
@@ -116,53 +116,54 @@ class Equivalence:
 
 
 PHONE_CHARGE = Equivalence(
-    "phone charge",
-    "phone charges",
-    0.022,
-    "US EPA greenhouse gas equivalencies calculator, from January 2024 on; "
+    name="phone charge",
+    plural="phone charges",
+    kwh_each=0.022,
+    source="US EPA greenhouse gas equivalencies calculator, from January 2024 on; "
     "v3 of the study arXiv 2311.16863",
-    2024,
+    year=2024,
 )
 #: The press has its "charges" from v1 of the study, which are smaller by a factor of 1.8.
 PHONE_CHARGE_2023 = Equivalence(
-    "phone charge",
-    "phone charges",
-    0.012,
-    "US EPA greenhouse gas equivalencies calculator, before January 2024; "
+    name="phone charge",
+    plural="phone charges",
+    kwh_each=0.012,
+    source="US EPA greenhouse gas equivalencies calculator, before January 2024; "
     "v1 of the study arXiv 2311.16863",
-    2023,
+    year=2023,
 )
 #: The battery alone; what is lost in charging comes on top.
 CAR_CHARGE = Equivalence(
-    "electric-car charge",
-    "electric-car charges",
-    50.0,
-    "battery of the first base Tesla Model 3, which its maker gave as just over 50 kWh in August "
-    "2017",
-    2017,
+    name="electric-car charge",
+    plural="electric-car charges",
+    kwh_each=50.0,
+    source="battery of the first base Tesla Model 3, which its maker gave as just over 50 kWh "
+    "in August 2017",
+    year=2017,
 )
 _KWH_PER_GALLON = 33.7  # as the EPA counts it in miles per gallon of gasoline-equivalent (MPGe)
 _KILOMETRES_PER_MILE = 1.609344
 CAR_KILOMETRE = Equivalence(
-    "electric-car kilometre",
-    "electric-car kilometres",
-    _KWH_PER_GALLON / (132 * _KILOMETRES_PER_MILE),
-    "US EPA rating of the 2024 Tesla Model 3 RWD, 132 MPGe at 33.7 kWh a gallon, charging losses "
-    "included",
-    2024,
+    name="electric-car kilometre",
+    plural="electric-car kilometres",
+    kwh_each=_KWH_PER_GALLON / (132 * _KILOMETRES_PER_MILE),
+    source="US EPA rating of the 2024 Tesla Model 3 RWD, 132 MPGe at 33.7 kWh a gallon, charging "
+    "losses included",
+    year=2024,
 )
 US_HOUSEHOLD_YEAR = Equivalence(
-    "US household-year",
-    "US household-years",
-    10_715.0,
-    "US Energy Information Administration (FAQ 97): electricity of a residential customer in 2020",
-    2020,
+    name="US household-year",
+    plural="US household-years",
+    kwh_each=10_715.0,
+    source="US Energy Information Administration (FAQ 97): electricity of a residential customer "
+    "in 2020",
+    year=2020,
 )
 EU_HOUSEHOLD_YEAR = Equivalence(
-    "EU household-year",
-    "EU household-years",
-    3_700.0,
-    "Odyssee-Mure: electricity of a dwelling, EU average",
+    name="EU household-year",
+    plural="EU household-years",
+    kwh_each=3_700.0,
+    source="Odyssee-Mure: electricity of a dwelling, EU average",
 )
 EQUIVALENCES = (
     PHONE_CHARGE,

@@ -59,7 +59,7 @@ class UnreadableData(InputError):
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Place:
     """A country, or a region of it, as `intensity_of` takes them."""
 
@@ -96,7 +96,7 @@ def intensity_of(country: str, region: str | None = None) -> Intensity:
     assert found.grams_per_kwh
     where = found.place.country_name if found.place.region is None else found.place
     source = f"CodeCarbon {_version()}: {where}, {found.origin}"
-    return Intensity(found.grams_per_kwh, source, found.year)
+    return Intensity(grams_per_kwh=found.grams_per_kwh, source=source, year=found.year)
 
 
 def place_of(country: str, region: str | None = None) -> Place:
@@ -114,7 +114,7 @@ def regions(country: str) -> tuple[Place, ...]:
     return tuple(each.place for each in _regions(_country(country).place) if each.grams_per_kwh)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class _Factor:
     """What the data says of one place."""
 
@@ -239,11 +239,11 @@ def _countries() -> list[_Factor]:
         stated = entry.value.get("carbon_intensity") is not None
         found.append(
             _Factor(
-                Place(code, name),
-                _names(code, name),
-                entry.number("carbon_intensity") if stated else None,
-                _ORIGIN_OF_COUNTRIES,
-                entry.year("year"),
+                place=Place(country=code, country_name=name),
+                names=_names(code, name),
+                grams_per_kwh=entry.number("carbon_intensity") if stated else None,
+                origin=_ORIGIN_OF_COUNTRIES,
+                year=entry.year("year"),
             )
         )
     return found
@@ -273,11 +273,16 @@ def _american_states(country: Place) -> list[_Factor]:
         code = entry.text("regionCode")
         found.append(
             _Factor(
-                Place(country.country, country.country_name, _title(name), code),
-                _names(name, code),
-                _clean(entry.number("emissions") * _GRAMS_PER_KWH_OF_ONE_LB_PER_MWH),
-                _first_clause(source.text("name")),
-                source.year("year"),
+                place=Place(
+                    country=country.country,
+                    country_name=country.country_name,
+                    region=_title(name),
+                    code=code,
+                ),
+                names=_names(name, code),
+                grams_per_kwh=_clean(entry.number("emissions") * _GRAMS_PER_KWH_OF_ONE_LB_PER_MWH),
+                origin=_first_clause(source.text("name")),
+                year=source.year("year"),
             )
         )
     return found
@@ -292,8 +297,18 @@ def _canadian_provinces(country: Place) -> list[_Factor]:
         if total == 0:
             raise UnreadableData(mix.where, "'total' is 0, expected above zero")
         grams = sum(mix.number(fuel) / total * each for fuel, each in _CANADIAN_FUELS.items())
-        place = Place(country.country, country.country_name, _title(name))
-        found.append(_Factor(place, _names(name), _clean(grams), file, int(year)))
+        place = Place(
+            country=country.country, country_name=country.country_name, region=_title(name)
+        )
+        found.append(
+            _Factor(
+                place=place,
+                names=_names(name),
+                grams_per_kwh=_clean(grams),
+                origin=file,
+                year=int(year),
+            )
+        )
     return found
 
 
@@ -304,12 +319,17 @@ def _chinese_provinces(country: Place) -> list[_Factor]:
         entry.expect("unit", "gCO2/kWh")
         found.append(
             _Factor(
-                Place(country.country, country.country_name, entry.text("description"), code),
-                _names(code, *entry.texts("names")),
-                entry.number("emission_factor"),
+                place=Place(
+                    country=country.country,
+                    country_name=country.country_name,
+                    region=entry.text("description"),
+                    code=code,
+                ),
+                names=_names(code, *entry.texts("names")),
+                grams_per_kwh=entry.number("emission_factor"),
                 # The other greenhouse gases are left out, unlike everywhere else.
-                _first_clause(data.node("metadata").text("source")) + ", CO2 only",
-                entry.year("year"),
+                origin=_first_clause(data.node("metadata").text("source")) + ", CO2 only",
+                year=entry.year("year"),
             )
         )
     return found
@@ -324,11 +344,16 @@ def _nordic_zones(country: Place, zones: Iterable[str]) -> list[_Factor]:
         about = entry.text("description")
         found.append(
             _Factor(
-                Place(country.country, country.country_name, zone, about=about),
-                _names(zone),
-                entry.number("emission_factor"),
-                _origin_of_zone(data.node("metadata").text("source"), zone),
-                entry.year("year"),
+                place=Place(
+                    country=country.country,
+                    country_name=country.country_name,
+                    region=zone,
+                    about=about,
+                ),
+                names=_names(zone),
+                grams_per_kwh=entry.number("emission_factor"),
+                origin=_origin_of_zone(data.node("metadata").text("source"), zone),
+                year=entry.year("year"),
             )
         )
     return found

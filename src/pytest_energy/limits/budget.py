@@ -56,7 +56,7 @@ class MaxIncrease:
         return f"{self.percent} ({self.origin or 'the default'})"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Declaration:
     """What a marker declares about its test; None where it leaves something open.
 
@@ -76,7 +76,7 @@ class Declaration:
     labels: Mapping[str, str | int | float | bool] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Budget:
     """What a test may use of one quantity for one unit, and where that is written (file:line).
 

@@ -41,7 +41,7 @@ class Defaults:
     max_increase: MaxIncrease | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Hardware:
     """A class of machines: what its processor and GPUs are called, and how many there are.
 
@@ -59,7 +59,7 @@ class Hardware:
     method: Provenance | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Entry:
     """One [[budget]]: its limits, and which tests it is for.
 
@@ -85,7 +85,7 @@ class Entry:
         return f"{self.id!r} ({self.origin})" if self.id else self.origin
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class BudgetsFile:
     """A file without mistakes; `shown` is its name in messages, "" where there is no file.
 
@@ -180,7 +180,9 @@ def _intensity(carbon: Given, root: Place, mistakes: Mistakes) -> Intensity | No
         return None
     given = dict(carbon.values)
     origin = mistakes.origin(root.at("carbon", "intensity"))
-    return Intensity(given.pop("intensity"), given.pop("source", origin), **given)
+    return Intensity(
+        grams_per_kwh=given.pop("intensity"), source=given.pop("source", origin), **given
+    )
 
 
 def _hardware(tables: Mapping[str, object], root: Place, mistakes: Mistakes) -> dict[str, Hardware]:
@@ -197,7 +199,7 @@ def _hardware(tables: Mapping[str, object], root: Place, mistakes: Mistakes) -> 
             mistakes.add(place, why, example(HARDWARE, "gpu"))
         watts = given.values.pop("power_limit", None)
         origin = mistakes.origin(place)
-        found[name] = Hardware(name, origin, power_limit_watts=watts, **given.values)
+        found[name] = Hardware(name=name, origin=origin, power_limit_watts=watts, **given.values)
     return found
 
 
@@ -257,4 +259,4 @@ def _entry(table: dict[str, object], place: Place, mistakes: Mistakes) -> Entry:
         why = "max is in CPU time, which is counted in one way only; leave method out"
         mistakes.add(place.at("method"), why, example(BUDGET, "max"))
     origins = tuple((limit, mistakes.origin(place.at(name))) for name, limit in limits)
-    return Entry(mistakes.origin(place), origins, **values)
+    return Entry(origin=mistakes.origin(place), limits=origins, **values)

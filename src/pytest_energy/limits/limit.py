@@ -76,7 +76,7 @@ class LimitError(InputError):
         super().__init__(f"limit {text!r}: {why}; valid limits look like {EXAMPLES}")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Limit:
     """An upper limit of energy, carbon or CPU time for `per` units of work."""
 
@@ -134,7 +134,7 @@ def parse_limit(text: object) -> Limit:
     amount = _amount(text, match["amount"])
     symbol = _symbol(text, match["symbol"])
     per, unit = _per(text, match["per"])
-    limit = Limit(amount, symbol, per, unit, text.strip())
+    limit = Limit(amount=amount, symbol=symbol, per=per, unit=unit, text=text.strip())
     if not LEAST_LIMIT <= limit.base_per_unit <= LARGEST_LIMIT:
         base = {Quantity.ENERGY: "J", Quantity.CARBON: "g", Quantity.CPU_TIME: "CPU seconds"}
         raise LimitError(

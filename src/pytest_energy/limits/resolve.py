@@ -106,7 +106,7 @@ def resolve(
     if budgets:
         return Resolution(tuple(budgets), filled, notices)
     scope = declaration.scope or file.defaults.scope or Scope.AUTO
-    unlimited = Budget(None, declaration.origin, scope, max_increase=increase)
+    unlimited = Budget(limit=None, origin=declaration.origin, scope=scope, max_increase=increase)
     return Resolution((unlimited,), filled, notices or _why_none(declaration, file))
 
 
@@ -240,7 +240,15 @@ def _budget(
     chosen = scope or file.defaults.scope or Scope.AUTO
     if limit.quantity is Quantity.CPU_TIME:
         chosen, method = Scope.CPU, None
-    return Budget(limit, origin, chosen, file.defaults.tolerance, message, increase, method)
+    return Budget(
+        limit=limit,
+        origin=origin,
+        scope=chosen,
+        tolerance=file.defaults.tolerance,
+        message=message,
+        max_increase=increase,
+        method=method,
+    )
 
 
 def _chosen(

@@ -260,7 +260,7 @@ def _standing(test: TestRecord, file: BudgetsFile) -> str:
 # -- how much a test may use --------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Room:
     """How much a measurement may use: joules (CPU seconds for CPU time) for one unit.
 
@@ -314,7 +314,9 @@ def _room(test: TestRecord, history: Sequence[_Session]) -> Room:
     few = any(each.interval is None for each in sessions)
     variances = [_variance(each) for each in sessions]
     upper, why = upper_end(logs, variances, test.method, few_rounds=few)
-    return Room(test, len(sessions), math.exp(fmean(logs)), upper, why)
+    return Room(
+        test=test, sessions=len(sessions), centre=math.exp(fmean(logs)), upper=upper, why=why
+    )
 
 
 def _same(test: TestRecord, history: Sequence[_Session]) -> list[tuple[TestRecord, str]]:

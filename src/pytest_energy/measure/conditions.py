@@ -55,10 +55,12 @@ class Watch:
         """All that was seen on the boards."""
         self.look()
         return Surroundings(
-            {channel: tuple(pids.values()) for channel, pids in self._others.items()},
-            self._unknown,
-            self._before,
-            self._states(),
+            other_processes={
+                channel: tuple(pids.values()) for channel, pids in self._others.items()
+            },
+            unknown=self._unknown,
+            before=self._before,
+            after=self._states(),
         )
 
     def _states(self) -> dict[str, GpuStateRecord]:

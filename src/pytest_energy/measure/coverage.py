@@ -48,7 +48,7 @@ class GpuFacts:
     flat: frozenset[int] = frozenset()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class GpusInUse:
     """The boards in use, and why they are taken to be; `note` is for the summary.
 
@@ -99,19 +99,21 @@ def gpus_in_use(facts: GpuFacts) -> GpusInUse:
             "name it with --energy-gpus",
         )
     if facts.mode == "all":
-        return GpusInUse(_once([*found, *facts.allotted]), "--energy-gpus all", problem=problem)
+        return GpusInUse(
+            devices=_once([*found, *facts.allotted]), why="--energy-gpus all", problem=problem
+        )
     if found or problem:
-        return GpusInUse(_once(found), "in use", note, problem)
+        return GpusInUse(devices=_once(found), why="in use", note=note, problem=problem)
     if not facts.allotted:
         return GpusInUse(why="no GPU is allotted to this process")
     if is_trusted:
         return GpusInUse(why="the driver lists no process of this test on a GPU")
     names = ", ".join(f"gpu:{each.board.index}" for each in facts.allotted)
     return GpusInUse(
-        facts.allotted,
-        "process ids can't be matched",
-        f"the driver's process ids can't be matched with ours here, so all allotted GPUs count "
-        f"({names}); {facts.order or 'name those in use with --energy-gpus'}",
+        devices=facts.allotted,
+        why="process ids can't be matched",
+        note=f"the driver's process ids can't be matched with ours here, so all allotted GPUs "
+        f"count ({names}); {facts.order or 'name those in use with --energy-gpus'}",
         is_guess=True,
     )
 
@@ -166,7 +168,7 @@ def _once(devices: Sequence[Allotted]) -> tuple[Allotted, ...]:
     return tuple(dict.fromkeys(sorted(devices, key=lambda each: each.board.index)))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Coverage:
     """What one test's limit covers.
 
@@ -261,11 +263,11 @@ def cover(
         )
     shown = tuple(channel for channel in (*gpu, *cpu, *machine) if channel not in gated)
     return Coverage(
-        scope,
-        gated,
-        shown,
-        method,
-        problem,
+        scope=scope,
+        gated=gated,
+        shown=shown,
+        method=method,
+        problem=problem,
         notes=(in_use.note,) if in_use.note else (),
         guessed=in_use.is_guess and scope not in (Scope.CPU, Scope.MACHINE),
     )

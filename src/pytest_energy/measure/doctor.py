@@ -26,7 +26,7 @@ OVER_POWER_LIMIT = 1.2
 BUSY_CORE = 0.5
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Reading:
     """One channel over the seconds that were watched, with one core kept busy.
 
@@ -42,7 +42,7 @@ class Reading:
     plausible: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Gated:
     """What a limit of scope auto covers: in which case, which channels, with which evidence."""
 
@@ -73,7 +73,7 @@ class Rules:
     tolerance: float | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Diagnosis:
     """What this machine can measure. works: whether anything can be measured or estimated."""
 
@@ -145,12 +145,12 @@ def _reading(channel: Channel, window: Window, limit_watts: float | None) -> Rea
     except SensorFault as fault:
         watts, odd = None, str(fault).removeprefix(f"{channel.name}: ")
     return Reading(
-        channel.name,
-        channel.source,
-        str(channel.provenance),
-        watts,
-        channel.update_seconds,
-        odd or "yes",
+        channel=channel.name,
+        source=channel.source,
+        provenance=str(channel.provenance),
+        watts=watts,
+        update_seconds=channel.update_seconds,
+        plausible=odd or "yes",
     )
 
 
@@ -171,14 +171,14 @@ def _auto(instruments: Instruments, in_use: GpusInUse, rules: Rules) -> list[Gat
     cases = [("a test that uses no GPU", GpusInUse(why=in_use.why))]
     if instruments.candidates:
         boards = ", ".join(f"gpu:{each.board.index}" for each in instruments.candidates)
-        cases.append((f"a test that uses {boards}", GpusInUse(instruments.candidates)))
+        cases.append((f"a test that uses {boards}", GpusInUse(devices=instruments.candidates)))
     if in_use.devices:  # named by the user, or counted because nothing tells
         cases = [("any test", in_use)]
     return [_gated(case, used, instruments, rules) for case, used in cases]
 
 
 def _gated(case: str, in_use: GpusInUse, instruments: Instruments, rules: Rules) -> Gated:
-    budget = Budget(parse_limit("1 J / query"), scope=rules.scope)
+    budget = Budget(limit=parse_limit("1 J / query"), scope=rules.scope)
     coverage = cover(
         budget,
         in_use,
@@ -187,12 +187,12 @@ def _gated(case: str, in_use: GpusInUse, instruments: Instruments, rules: Rules)
         require_measured=rules.require_measured,
     )
     return Gated(
-        case,
-        str(coverage.scope),
-        coverage.gated_names,
-        coverage.method,
-        coverage.tolerance if rules.tolerance is None else rules.tolerance,
-        coverage.problem,
+        case=case,
+        scope=str(coverage.scope),
+        channels=coverage.gated_names,
+        evidence=coverage.method,
+        tolerance=coverage.tolerance if rules.tolerance is None else rules.tolerance,
+        problem=coverage.problem,
     )
 
 

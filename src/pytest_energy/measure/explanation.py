@@ -19,7 +19,7 @@ CROWD_CORES = 0.1
 DRIFT = 0.02
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Surroundings:
     """What was seen around the rounds of one measurement.
 

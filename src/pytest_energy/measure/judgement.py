@@ -24,7 +24,7 @@ NEURAL_ENGINE = "ane:0"
 NARROW = 0.03
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Job:
     """What is measured, for whom. `attempt` counts reruns from 1.
 
@@ -49,7 +49,7 @@ class Job:
         return budget.unit if budget.limit is not None else self.units[0]
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Judgement:
     """One budget, what it covers, its limit as `judge` takes it, and the verdict once reached."""
 

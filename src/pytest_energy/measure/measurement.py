@@ -59,7 +59,7 @@ class AlreadyMeasuring(EnergyError):
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class GateSettings:
     """What the gate takes from the user's settings."""
 
@@ -230,7 +230,11 @@ class Gate:
             job,
             Bench(
                 tuple(
-                    self._judgement(job, each, Coverage(each.scope, (), (), "", reason))
+                    self._judgement(
+                        job,
+                        each,
+                        Coverage(scope=each.scope, gated=(), shown=(), method="", problem=reason),
+                    )
                     for each in job.budgets
                 )
             ),
@@ -265,7 +269,9 @@ class Gate:
     def _judgement(self, job: Job, budget: Budget, coverage: Coverage) -> Judgement:
         limit = budget.limit
         base = None if limit is None else base_limit(limit, self._settings.intensity)
-        return Judgement(budget, job.unit_of(budget), coverage, base, job.cycle)
+        return Judgement(
+            budget=budget, unit=job.unit_of(budget), coverage=coverage, limit=base, cycle=job.cycle
+        )
 
     def _records(
         self, job: Job, bench: Bench, warmup: Sequence[Round], around: Surroundings

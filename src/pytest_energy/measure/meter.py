@@ -13,7 +13,7 @@ from pytest_energy.sensors.base import Clock, Reading, Sensor, SensorFault
 from pytest_energy.sensors.cpu_time import CpuTime
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Window:
     """The interval between two readings.
 
@@ -98,7 +98,13 @@ class Meter:
         if busy is not None and self._busy is not None:
             neighbours = max(busy - self._busy - own, 0.0)
         switches = self._cpu_time.involuntary_switches
-        return Window(ended - self._started, kept, own, neighbours, switches)
+        return Window(
+            seconds=ended - self._started,
+            readings=kept,
+            cpu_seconds=own,
+            other_cpu_seconds=neighbours,
+            involuntary_switches=switches,
+        )
 
     def abandon(self) -> None:
         """End a window whose work raised."""

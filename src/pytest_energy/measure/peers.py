@@ -26,7 +26,7 @@ _TCP_BYTES = struct.Struct("=120xQQ")
 _MOST_ADDRESSES = 1000
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Peer:
     """A process outside the test's tree that it has a connection to.
 
@@ -127,11 +127,25 @@ class Peers:
                 connections += before.connections
                 exchanged = (exchanged or 0) + (before.exchanged or 0)
             found[place] = Peer(
-                pid, _name(pid), port, is_remote, exchanged, connections, max(used, 0.0)
+                pid=pid,
+                name=_name(pid),
+                port=port,
+                is_remote=is_remote,
+                exchanged=exchanged,
+                connections=connections,
+                cpu_seconds=max(used, 0.0),
             )
         for pid in unix - {place[0] for place in found}:
             used = cpu.get(pid, 0.0) - self._cpu.get(pid, cpu.get(pid, 0.0))
-            found[pid, None, False] = Peer(pid, _name(pid), None, False, None, 0, max(used, 0.0))
+            found[pid, None, False] = Peer(
+                pid=pid,
+                name=_name(pid),
+                port=None,
+                is_remote=False,
+                exchanged=None,
+                connections=0,
+                cpu_seconds=max(used, 0.0),
+            )
         return tuple(found.values())
 
     def _traffic(

@@ -47,14 +47,14 @@ class Instruments:
             settings = self._settings
             self._found = Gate(
                 GateSettings(
-                    settings.choice,
-                    Limits(settings.max_rounds, settings.max_seconds),
-                    settings.intensity,
-                    settings.require_measured,
-                    settings.lock_folder,
-                    settings.baselines,
-                    settings.max_increase,
-                    added_sensors(self._config),
+                    choice=settings.choice,
+                    limits=Limits(settings.max_rounds, settings.max_seconds),
+                    intensity=settings.intensity,
+                    require_measured=settings.require_measured,
+                    lock_folder=settings.lock_folder,
+                    baselines=settings.baselines,
+                    max_increase=settings.max_increase,
+                    added_sensors=added_sensors(self._config),
                 ),
                 Clock(clock.now, clock.sleep),
                 functools.partial(say, self._config),
@@ -71,7 +71,7 @@ class Instruments:
         try:
             declaration = marker.declaration_of(item) or Declaration()
             scope = declaration.scope or Scope.AUTO
-            return self.find().turn([Budget(declaration.limit, scope=scope)], test_id(item))
+            return self.find().turn([Budget(limit=declaration.limit, scope=scope)], test_id(item))
         except ValueError:
             return nullcontext()
 
@@ -175,14 +175,14 @@ class TestRun:
 
         found = self.resolution
         return Job(
-            test_id(self.item),
-            found.declaration,
-            found.budgets,
-            tuple(units),
-            name,
-            self.attempt,
-            cycle,
-            (*found.notices, *overheads_of(self.item)),
+            test_id=test_id(self.item),
+            declaration=found.declaration,
+            budgets=found.budgets,
+            units=tuple(units),
+            name=name,
+            attempt=self.attempt,
+            cycle=cycle,
+            notices=(*found.notices, *overheads_of(self.item)),
             empty_call_seconds=empty_call_seconds,
         )
 

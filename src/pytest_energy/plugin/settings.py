@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 _UPDATE = "--energy-update"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Settings:
     """Everything a user can set for one pytest run.
 
@@ -228,7 +228,7 @@ def _intensity(
 
 
 def _pinned(given: Given) -> Intensity:
-    return Intensity(parse_intensity(given.value), given.origin)
+    return Intensity(grams_per_kwh=parse_intensity(given.value), source=given.origin)
 
 
 def _of_place(country: str, region: Given | None) -> Intensity:

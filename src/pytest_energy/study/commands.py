@@ -250,7 +250,9 @@ def scale(
     trained = None if training is None else Training(parse_training(training), training)
     intensity = None
     if carbon_intensity is not None:
-        intensity = Intensity(parse_intensity(carbon_intensity), "--carbon-intensity")
+        intensity = Intensity(
+            grams_per_kwh=parse_intensity(carbon_intensity), source="--carbon-intensity"
+        )
     text = render_scaled(unit_costs(subject, intensity), traffic, trained, Console().width)
     typer.echo(text, nl=False)
 

@@ -11,9 +11,13 @@ from pytest_energy.study.tables import CITATION, Task, model_named, models, mult
 from pytest_energy.units import JOULES_PER_KWH
 
 #: The factor behind the grams that the paper prints.
-OF_ITS_GRAMS = Intensity(138.75, "CodeCarbon's Oregon value, behind the grams the study prints")
+OF_ITS_GRAMS = Intensity(
+    grams_per_kwh=138.75, source="CodeCarbon's Oregon value, behind the grams the study prints"
+)
 #: The factor that the paper names.
-STATED = Intensity(297.6, "stated in the study's Section 3.2, not used for its grams")
+STATED = Intensity(
+    grams_per_kwh=297.6, source="stated in the study's Section 3.2, not used for its grams"
+)
 
 REMARKS = (
     f"The paper states {STATED.factor}, and the grams it prints are made with "

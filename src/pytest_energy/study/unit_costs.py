@@ -95,7 +95,11 @@ def of_record(run: RunRecord, intensity: Intensity | None = None) -> UnitCosts:
 
 def _intensity(carbon: CarbonRecord) -> Intensity:
     return Intensity(
-        carbon.grams_per_kwh, carbon.source, carbon.year, Basis(carbon.basis), carbon.pue
+        grams_per_kwh=carbon.grams_per_kwh,
+        source=carbon.source,
+        year=carbon.year,
+        basis=Basis(carbon.basis),
+        pue=carbon.pue,
     )
 
 
