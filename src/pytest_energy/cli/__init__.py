@@ -12,7 +12,7 @@ from pytest_energy.cli.baseline import baseline
 from pytest_energy.cli.budgets import budgets
 from pytest_energy.cli.compare import compare
 from pytest_energy.cli.doctor import doctor
-from pytest_energy.cli.figures import carbon, report, show
+from pytest_energy.cli.figures import carbon, report, schema, show
 from pytest_energy.errors import EnergyError
 from pytest_energy.report.printable import printable
 from pytest_energy.study import commands as study_commands
@@ -68,7 +68,7 @@ def main(
     """Energy records, budgets and instruments of pytest-energy."""
 
 
-for command in (show, report, carbon, doctor, compare):
+for command in (show, report, schema, carbon, doctor, compare):
     app.command()(command)
 app.add_typer(budgets, name="budgets")
 app.add_typer(baseline, name="baseline")

@@ -48,6 +48,13 @@ def report(
     typer.echo(render(merge([record.read(each) for each in paths])), nl=False)
 
 
+def schema() -> None:
+    """Print the JSON Schema of the run record."""
+    from pytest_energy.record.json_schema import json_schema_text
+
+    typer.echo(json_schema_text(), nl=False)
+
+
 def carbon(
     country: Annotated[str, typer.Argument(metavar="COUNTRY", help="such as FRA or France")],
     region: Annotated[

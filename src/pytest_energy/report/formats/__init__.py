@@ -15,7 +15,13 @@ from pytest_energy.record.schema import RunRecord
 
 Format = Callable[[RunRecord], str]
 #: Endings of files whose format has another name.
-_ENDINGS = {"htm": "html", "md": "markdown", "txt": "text"}
+_ENDINGS = {
+    "htm": "html",
+    "md": "markdown",
+    "om": "openmetrics",
+    "prom": "openmetrics",
+    "txt": "text",
+}
 
 
 def names() -> list[str]:

@@ -8,6 +8,7 @@ import io
 from pytest_energy.record.hardware import hardware_of
 from pytest_energy.record.schema import RunRecord
 from pytest_energy.report.printable import all_printable
+from pytest_energy.report.spreadsheet import cell
 
 COLUMNS = (
     "id",
@@ -32,8 +33,6 @@ COLUMNS = (
     "commit",
     "session",
 )
-#: A spreadsheet takes a text that begins so for a formula.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def render(record: RunRecord) -> str:
@@ -55,11 +54,5 @@ def render(record: RunRecord) -> str:
             "session": session.run.uuid,
         }
         cells = {name: own[name] if name in own else getattr(test, name) for name in COLUMNS}
-        writer.writerow({name: _cell(value) for name, value in cells.items()})
+        writer.writerow({name: cell(value) for name, value in cells.items()})
     return output.getvalue()
-
-
-def _cell(value: object) -> object:
-    if isinstance(value, float):
-        return repr(value)
-    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
