@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pexpect
 import pytest
 
 pytestmark = pytest.mark.realtime
@@ -93,19 +94,22 @@ class Project:
             found[command] = self.git(*command.split())
         return found
 
-    def start(self, *arguments: str, folder: str = ".") -> subprocess.Popen[str]:
-        # PYTHONPATH holds this clone's own source; the project's stands beside it.
+    @property
+    def environment(self) -> dict[str, str]:
+        # PYTHONPATH holds this clone's own source; the project's is added to it.
         paths = [self.env.get("PYTHONPATH"), os.environ.get("PYTHONPATH")]
-        env = {
+        return {
             **os.environ,
             **self.env,
             "PYTHONPATH": os.pathsep.join(filter(None, paths)),
             "COLUMNS": "80",
         }
+
+    def start(self, *arguments: str, folder: str = ".") -> subprocess.Popen[str]:
         return subprocess.Popen(
             [sys.executable, "-m", "pytest_energy.cli", "compare", *arguments],
             cwd=self.root / folder,
-            env=env,
+            env=self.environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -320,6 +324,26 @@ def test_two_variants_of_one_tree(project: Project, tmp_path: Path) -> None:
     plain: dict[str, Any] = json.loads(path.read_bytes())
     assert plain["tests"][0]["reference"] == pytest.approx(0.002, rel=0.3)
     assert "WORK" not in path.read_text(encoding="utf-8")
+
+
+def test_a_terminal_shows_the_pair_and_the_time_left(project: Project) -> None:
+    variants = ["--variant", "old:WORK=2", "--variant", "new:WORK=3", "--pairs=3"]
+    terminal = pexpect.spawn(
+        sys.executable,
+        ["-m", "pytest_energy.cli", "compare", *variants, "--", *QUICK],
+        cwd=str(project.root),
+        env={**project.environment, "TERM": "xterm"},
+        timeout=120,
+        dimensions=(24, 80),
+        encoding="utf-8",
+    )
+    terminal.expect("pair 1 of 3, reference")
+    terminal.expect("pair 1 of 3, candidate .*0:0")
+    terminal.expect("pair 3 of 3, candidate")
+    terminal.expect("regressed: 1 of 1 figure")
+    terminal.expect(pexpect.EOF)
+    terminal.close()
+    assert terminal.exitstatus == 1
 
 
 def broken_import(project: Project) -> list[str]:

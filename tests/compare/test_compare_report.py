@@ -54,7 +54,15 @@ FOUND = ComparisonRecord(
     (REGRESSED, WITHIN, LOST),
     ("only the candidate has tests/test_models.py::test_new (measured on gpu:0)",),
 )
-FACTS = ["11.0 J", "12.3 J", "1.121", "1.101 to 1.142", "13", "integrated", "regressed"]
+FACTS = [
+    "reference (J)",
+    "candidate (J)",
+    "11.0 12.3 1.121",
+    "1.101 to 1.142",
+    "13",
+    "integrated",
+    "regressed",
+]
 FACTS += ["31.0 cpu-ms", "(per token)", "within", "incomparable", "main, commit 012345678"]
 FACTS += [REGRESSED.reason, FOUND.notes[0], "your tree, commit fedcba987, with uncommitted changes"]
 
@@ -75,6 +83,15 @@ def test_a_result_within_the_allowed_increase_needs_no_sentence() -> None:
     text = render_comparison(FOUND, 200, colour=False)
     assert text.count(WITHIN.id) == 1
     assert text.count(LOST.id) == 2
+
+
+def test_figures_of_energy_share_one_unit_and_cpu_time_has_its_own() -> None:
+    small = replace(REGRESSED, id="test_it.py::test_small", reference=0.5, candidate=0.6)
+    mixed = replace(FOUND, tests=(small, REGRESSED, WITHIN))
+    text = " ".join(render_comparison(mixed, 200, colour=False).split())
+    for part in ("reference (mJ) candidate (mJ)", "500 600", "11000 12300", "31.0 cpu-ms"):
+        assert part in text
+    assert "(J)" not in render_comparison(replace(FOUND, tests=(WITHIN,)), 200, colour=False)
 
 
 def test_colour_is_only_used_where_asked() -> None:

@@ -21,7 +21,7 @@ def plain_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def drawn(stream: Terminal) -> str:
-    """What was written since the last look, without the codes for colours."""
+    """What was written since the last look."""
     text = stream.getvalue()
     stream.seek(0)
     stream.truncate()
@@ -31,6 +31,7 @@ def drawn(stream: Terminal) -> str:
 def test_a_terminal_shows_the_step_and_the_time_left() -> None:
     stream, seconds = Terminal(), [0.0]
     with LiveProgress(stream, lambda: seconds[0]) as progress:
+        assert "━" not in drawn(stream)
         progress.show(Step("pair 1 of 5, reference", 0, 10))
         assert "pair 1 of 5, reference" in drawn(stream)
         seconds[0] = 60.0

@@ -23,7 +23,15 @@ from pytest_energy.compare.outcome import (
 )
 from pytest_energy.report.printable import all_printable
 from pytest_energy.report.table import Column, Row, console_of, print_table, printed
-from pytest_energy.units import cpu_time, energy, label, numbered, percent, signed_percent
+from pytest_energy.units import (
+    Scale,
+    cpu_time,
+    energy_scale,
+    label,
+    numbered,
+    percent,
+    signed_percent,
+)
 
 _STYLES = {
     Outcome.WITHIN: "green",
@@ -52,9 +60,17 @@ def _columns(found: ComparisonRecord) -> list[_Column]:
         ]
     else:
         spread = [_Column("allowed", "right", _allowed)]
+    joules = [
+        value
+        for each in found.tests
+        for value in (each.reference, each.candidate)
+        if value is not None and each.quantity is Quantity.JOULES
+    ]
+    scale = energy_scale(joules)
+    unit = f" ({scale.symbol})" if joules else ""
     return [
-        _Column("reference", "right", lambda each: _amount(each, each.reference)),
-        _Column("candidate", "right", lambda each: _amount(each, each.candidate)),
+        _Column(f"reference{unit}", "right", lambda each: _amount(each, each.reference, scale)),
+        _Column(f"candidate{unit}", "right", lambda each: _amount(each, each.candidate, scale)),
         _Column("ratio", "right", lambda each: "-" if each.ratio is None else f"{each.ratio:.3f}"),
         *spread,
         _Column("method", "left", lambda each: each.method or "-"),
@@ -90,10 +106,10 @@ def _name(each: Compared) -> str:
     return label(each.id, each.name) + per
 
 
-def _amount(each: Compared, value: float | None) -> str:
+def _amount(each: Compared, value: float | None, scale: Scale) -> str:
     if value is None:
         return "-"
-    return cpu_time(value) if each.quantity is Quantity.CPU_SECONDS else energy(value)
+    return cpu_time(value) if each.quantity is Quantity.CPU_SECONDS else scale.show(value)
 
 
 def _interval(each: Compared) -> str:

@@ -27,7 +27,8 @@ def render_baselines(lines: Sequence[Line], width: int) -> str:
 
 def _print(console: Console, stored: Mapping[Key, Sequence[Line]]) -> None:
     means = {key: mean(sessions) for key, sessions in stored.items()}
-    scale = energy_scale(each for key, each in means.items() if key.method != CPU_TIME_METHOD)
+    joules = [each for key, each in means.items() if key.method != CPU_TIME_METHOD]
+    scale = energy_scale(joules)
 
     def amount(key: Key) -> str:
         counts_cpu_time = key.method == CPU_TIME_METHOD
@@ -38,7 +39,7 @@ def _print(console: Console, stored: Mapping[Key, Sequence[Line]]) -> None:
         [
             Column("sessions"),
             Column("last", "left"),
-            Column(f"mean, {scale.symbol}/unit"),
+            Column(f"mean, {scale.symbol}/unit" if joules else "mean per unit"),
             Column("fails from"),
         ],
         [

@@ -44,7 +44,7 @@ class LiveProgress:
             get_time=now,
             disable=not stream.isatty(),
         )
-        self._task = self._progress.add_task("", total=None)
+        self._task = self._progress.add_task("", total=None, visible=False)
 
     def __enter__(self) -> LiveProgress:
         self._progress.start()
@@ -59,7 +59,9 @@ class LiveProgress:
         if step.done is not None:
             # Not by update(total=...): that forgets the speed.
             self._progress.tasks[0].total = step.total
-        self._progress.update(self._task, description=step.text, completed=step.done, refresh=True)
+        self._progress.update(
+            self._task, description=step.text, completed=step.done, visible=True, refresh=True
+        )
 
     def print(self, line: str) -> None:
         """Write a line that stays, above the live one."""
