@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from pytest_energy.errors import EnergyError, InputError
-from pytest_energy.plugin.sensors import added_sensors
+from pytest_energy.plugin.sensors import added_probes
 from pytest_energy.sensors import clock
-from pytest_energy.sensors.base import Clock, Reading, SensorFault
+from pytest_energy.sensors.base import (
+    Access,
+    Clock,
+    Device,
+    Kind,
+    Probe,
+    Reading,
+    SensorFault,
+)
 from pytest_energy.testing import (
     ScriptedSensor,
     VirtualTime,
@@ -54,6 +64,50 @@ def test_a_sensor_that_does_not_conform_is_named(kind: type[ScriptedSensor], wor
     time = VirtualTime()
     with pytest.raises(AssertionError, match=words):
         assert_sensor_conforms(kind(100.0, time.clock), time.clock, time.pass_by)
+
+
+OFF = Probe.unavailable("plug", Access.ABSENT, {Kind.MACHINE}, "no plug answers", "# Plug it in.")
+
+
+def test_a_probe_without_a_sensor_conforms_where_it_says_what_is_missing() -> None:
+    time = VirtualTime()
+    assert_sensor_conforms(OFF, time.clock, time.pass_by)
+    (missing,) = OFF.missing
+    assert (missing.what, missing.why, missing.remedy) == ("plug", OFF.problem, "# Plug it in.")
+
+
+def test_a_probe_is_closed_after_the_check() -> None:
+    time, closed = VirtualTime(), []
+    probe = replace(
+        Probe.of(ScriptedSensor(100.0, time.clock)), close=lambda: closed.append(time.seconds)
+    )
+    assert_sensor_conforms(probe, time.clock, time.pass_by)
+    assert closed == [time.seconds]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"access": Access.ABSENT}, "READABLE where there is a sensor"),
+        ({"problem": "no plug"}, "why there is no sensor"),
+        ({"kinds": frozenset()}, "`kinds` contains"),
+        ({"devices": (Device(channel="npu:1", name="N1"),)}, "npu:1: a device has a channel"),
+    ],
+)
+def test_a_probe_that_contradicts_itself_is_named(change: dict[str, Any], words: str) -> None:
+    time = VirtualTime()
+    probe = replace(Probe.of(ScriptedSensor(100.0, time.clock)), **change)
+    with pytest.raises(AssertionError, match=words):
+        assert_sensor_conforms(probe, time.clock, time.pass_by)
+
+
+def test_a_limit_of_the_machine_without_a_meter_says_why(pytester: pytest.Pytester) -> None:
+    run = run_with_sensors(
+        pytester, TEST.format(limit="1 kJ / query"), lambda: [OFF], "--energy-max-seconds=2"
+    )
+    (test,) = run.tests
+    assert (test["verdict"], test["code"]) == ("unmeasured", "no-sensor")
+    assert "no sensor of the whole machine: no plug answers" in test["reason"]
 
 
 @pytest.mark.parametrize(("limit", "verdict"), [("1 kJ / query", "pass"), ("1 mJ / query", "fail")])
@@ -107,8 +161,12 @@ def test_without_a_sensor_of_the_machine_its_scope_is_unmeasured(pytester: pytes
             lambda: [ScriptedSensor(1.0, REAL), ScriptedSensor(1.0, REAL)],
             "is taken by plugin",
         ),
-        (lambda: None, "returned None; expected a list of sensors"),
-        (lambda: ["meter"], "expected a list of sensors"),
+        (
+            lambda: [replace(OFF, devices=(Device(channel="gpu:7", name="N1"),))],
+            "'gpu:7' is taken by pytest",
+        ),
+        (lambda: None, "returned None; expected a list of sensors or probes"),
+        (lambda: ["meter"], "expected a list of sensors or probes"),
         (lambda: 1 / 0, "failed: ZeroDivisionError"),
     ],
 )
@@ -119,7 +177,7 @@ def test_sensors_that_cannot_be_used_name_their_plugin(made: object, words: str)
     caller = SimpleNamespace(get_hookimpls=lambda: [call])
     config = SimpleNamespace(hook=SimpleNamespace(pytest_energy_sensors=caller))
     with pytest.raises(InputError, match="pytest_energy_sensors of plugin 'wall'.*" + words):
-        added_sensors(config)  # type: ignore[arg-type]
+        added_probes(config)  # type: ignore[arg-type]
 
 
 class Refusing:

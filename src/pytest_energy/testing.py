@@ -12,11 +12,15 @@ from typing import Any
 
 import pytest
 
+# pytester forgets what a run in this process imports first: a second copy's enums would differ.
+import pytest_energy.measure.measurement  # noqa: F401
 from pytest_energy.errors import EnergyError
 from pytest_energy.sensors.base import (
+    Access,
     Channel,
     Clock,
     Kind,
+    Probe,
     Provenance,
     Reading,
     Sensor,
@@ -83,12 +87,51 @@ class ScriptedSensor(Sensor):
         self.abandoned += 1
 
 
-def assert_sensor_conforms(sensor: Sensor, clock: Clock, work: Callable[[float], None]) -> None:
+def assert_sensor_conforms(
+    found: Sensor | Probe, clock: Clock, work: Callable[[float], None]
+) -> None:
     """Check what the measurement relies on, in real or in virtual time.
 
-    clock: the one that the sensor uses. work: uses so many seconds of it. Raises AssertionError
-    that names the channel and what was expected. The sensor is released at the end.
+    found: what the hook `pytest_energy_sensors` returns for one instrument. clock: the one that its
+    sensors use. work: uses so many seconds of it. Raises AssertionError that names the channel and
+    what was expected. The sensor is released, and the probe closed, at the end.
     """
+    probe = Probe.of(found) if isinstance(found, Sensor) else found
+    try:
+        _assert_probe_conforms(probe)
+        for sensor in probe.sensors:
+            _assert_sensor_conforms(sensor, clock, work)
+    finally:
+        probe.close()
+
+
+def _assert_probe_conforms(probe: Probe) -> None:
+    is_readable = probe.access is Access.READABLE
+    assert is_readable is bool(probe.sensors), (
+        f"access is READABLE where there is a sensor, and only there; it is {probe.access.name} "
+        f"with {len(probe.sensors)} sensors"
+    )
+    assert is_readable is not bool(probe.problem), (
+        f"`problem` says in one sentence why there is no sensor, and is empty where there is one; "
+        f"it is {probe.problem!r}"
+    )
+    if not is_readable and probe.applies:
+        assert probe.missing, "`missing` lists the instrument that does not answer, for the doctor"
+    for each in probe.missing:
+        assert each.what and each.why, f"{each}: `what` and `why` are not empty"
+    kinds = {channel.kind for channel in probe.channels}
+    assert probe.kinds >= kinds, f"`kinds` contains {sorted(kinds)}, not {sorted(probe.kinds)}"
+    known = {*(channel.name for channel in probe.channels), *probe.faults}
+    for device in probe.devices:
+        assert device.name, f"{device.channel}: a device has a name"
+        assert device.channel in known, (
+            f"{device.channel}: a device has a channel, or `faults` says why it has none"
+        )
+        device.state()
+        device.process_ids()
+
+
+def _assert_sensor_conforms(sensor: Sensor, clock: Clock, work: Callable[[float], None]) -> None:
     channels = sensor.channels
     names = frozenset(each.name for each in channels)
     assert channels, "a sensor has at least one channel; return no sensor where nothing answers"
@@ -120,7 +163,6 @@ def assert_sensor_conforms(sensor: Sensor, clock: Clock, work: Callable[[float],
     sensor.open(frozenset())
     unasked = sensor.close(clock.now())
     assert set(unasked) <= names, f"`close` returns its own channels, not {sorted(unasked)}"
-    sensor.release()
 
 
 @dataclass(frozen=True)
@@ -135,7 +177,10 @@ class Run:
 
 
 def run_with_sensors(
-    pytester: pytest.Pytester, source: str, sensors: Callable[[], Sequence[Sensor]], *options: str
+    pytester: pytest.Pytester,
+    source: str,
+    sensors: Callable[[], Sequence[Sensor | Probe]],
+    *options: str,
 ) -> Run:
     """Run a test file in this process with the sensors of an extension.
 
@@ -143,7 +188,7 @@ def run_with_sensors(
     """
 
     class Extension:
-        def pytest_energy_sensors(self) -> Sequence[Sensor]:
+        def pytest_energy_sensors(self) -> Sequence[Sensor | Probe]:
             return sensors()
 
     pytester.makepyfile(source)

@@ -86,6 +86,6 @@ def test_a_plug_that_does_not_answer_is_named(installed: dict[str, str], tmp_pat
     command += [f"--energy-lock-folder={tmp_path / 'locks'}"]
     run = subprocess.run(command, env=installed, cwd=tmp_path, capture_output=True, text=True)
     assert run.returncode == pytest.ExitCode.TESTS_FAILED
-    assert "pytest_energy_sensors of plugin 'energy-wall-meter'" in run.stdout
-    assert "the plug does not answer" in run.stdout
+    assert "no sensor of the whole machine: --energy-wall-meter: the plug does not" in run.stdout
+    assert "machine:wall is not measured: the plug does not answer" in run.stdout
     assert "Traceback" not in run.stdout

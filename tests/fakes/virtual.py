@@ -107,7 +107,14 @@ class ConstantSensor(Sensor):
         self._started = 0.0
         self.windows: list[float] = []
         self.abandoned = 0
-        self._channel = Channel(name, kind, "constant power", Provenance.MEASURED, 0.1, 1.0)
+        self._channel = Channel(
+            name=name,
+            kind=kind,
+            source="constant power",
+            provenance=Provenance.MEASURED,
+            update_seconds=0.1,
+            window_seconds=1.0,
+        )
 
     @property
     def channels(self) -> tuple[Channel, ...]:

@@ -114,11 +114,46 @@ def test_no_allotted_board_means_no_gpu() -> None:
     assert used(gpus_in_use(facts(allotted=(), ids={}, ids_match=False))) == []
 
 
-GPU = Channel("gpu:0", Kind.GPU, "counter", Provenance.MEASURED, 0.1, 1.0)
-POWER = Channel("gpu:1", Kind.GPU, "power", Provenance.INTEGRATED, 0.1, 10.0)
-PACKAGE = Channel("cpu:package-0", Kind.CPU, "RAPL", Provenance.MEASURED, 0.001, 0.2)
-DRAM = Channel("dram:0", Kind.DRAM, "RAPL", Provenance.MEASURED, 0.001, 0.2)
-CPU = Channel("cpu:process", Kind.CPU, "CPU time", Provenance.ESTIMATED, 0.0, 0.2)
+GPU = Channel(
+    name="gpu:0",
+    kind=Kind.GPU,
+    source="counter",
+    provenance=Provenance.MEASURED,
+    update_seconds=0.1,
+    window_seconds=1.0,
+)
+POWER = Channel(
+    name="gpu:1",
+    kind=Kind.GPU,
+    source="power",
+    provenance=Provenance.INTEGRATED,
+    update_seconds=0.1,
+    window_seconds=10.0,
+)
+PACKAGE = Channel(
+    name="cpu:package-0",
+    kind=Kind.CPU,
+    source="RAPL",
+    provenance=Provenance.MEASURED,
+    update_seconds=0.001,
+    window_seconds=0.2,
+)
+DRAM = Channel(
+    name="dram:0",
+    kind=Kind.DRAM,
+    source="RAPL",
+    provenance=Provenance.MEASURED,
+    update_seconds=0.001,
+    window_seconds=0.2,
+)
+CPU = Channel(
+    name="cpu:process",
+    kind=Kind.CPU,
+    source="CPU time",
+    provenance=Provenance.ESTIMATED,
+    update_seconds=0.0,
+    window_seconds=0.2,
+)
 
 
 def covered(

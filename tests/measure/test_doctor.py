@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from fake_powercap import Layout, Zone, running
 
-from pytest_energy.measure.doctor import Board, Diagnosis, Gated, Reading
+from pytest_energy.measure.doctor import Device, Diagnosis, Gated, Reading
 from pytest_energy.report.doctor import render_diagnosis
 from pytest_energy.sensors.base import Missing
 
@@ -178,7 +178,47 @@ def test_slices_and_lost_boards_are_reported_without_their_ids(
     doctor.environment.pop("PYTEST_ENERGY_GPUS")
     lost = "gpu uuid=GPU-aaaa name=A\ngpu uuid=GPU-bbbb name=B watts=70\n"
     doctor.environment |= gpu_env(lost + "fault function=nvmlDeviceGetHandleByIndex gpu=0 error=15")
-    assert doctor.found()["gpus"] == [{"channel": "gpu:1", "name": "B", "power_limit_watts": 400.0}]
+    assert doctor.found()["devices"] == [
+        {"channel": "gpu:1", "name": "B", "power_limit_watts": 400.0}
+    ]
+
+
+#: An extension with one instrument that answers, and one that does not.
+EXTENSION = """
+from pytest_energy.sensors import clock
+from pytest_energy.sensors.base import Access, Clock, Device, Kind, Probe
+from pytest_energy.testing import ScriptedSensor
+
+def pytest_energy_sensors(config):
+    sensor = ScriptedSensor(50.0, Clock(clock.now, clock.sleep), name="npu:0")
+    yes = Probe(
+        access=Access.READABLE,
+        kinds=frozenset({Kind.MACHINE}),
+        sensors=(sensor,),
+        devices=(Device(channel="npu:0", name="N1", power_limit_watts=75.0),),
+        notes=("npu:0: its firmware is old",),
+        left_out={"npu:1": "it is reserved"},
+        versions={"npu-driver": "3.1"},
+    )
+    no = Probe.unavailable(
+        "smart plug", Access.ABSENT, {Kind.MACHINE}, "no plug answers", "# Switch it on."
+    )
+    return [yes, no]
+"""
+
+
+def test_an_extensions_devices_notes_and_missing_instruments_are_listed(doctor: Doctor) -> None:
+    doctor.ini("energy_cpu_counter_folder = nowhere\n")
+    (doctor.folder / "conftest.py").write_text(EXTENSION, encoding="utf-8")
+    found = doctor.found()
+    assert found["devices"] == [{"channel": "npu:0", "name": "N1", "power_limit_watts": 75.0}]
+    assert found["notes"] == ["npu:0: its firmware is old"]
+    assert found["left_out"] == {"npu:1": "it is reserved"}
+    assert found["versions"]["npu-driver"] == "3.1"
+    plug = {"what": "smart plug", "why": "no plug answers", "remedy": "# Switch it on."}
+    assert plug in found["missing"]
+    reading = next(each for each in found["readings"] if each["channel"] == "npu:0")
+    assert reading["watts"] == pytest.approx(50.0, rel=0.05)
 
 
 DIAGNOSIS = Diagnosis(
@@ -186,7 +226,7 @@ DIAGNOSIS = Diagnosis(
     architecture="x86_64",
     cpu="Xeon",
     cpu_count=8,
-    gpus=(Board("gpu:0", "A100", 400.0),),
+    devices=(Device("gpu:0", "A100", 400.0),),
     versions={"python": "3.12"},
     seconds=2.0,
     readings=(
@@ -217,6 +257,7 @@ DIAGNOSIS = Diagnosis(
     ),
     left_out={},
     works=False,
+    notes=("meter:1: was calibrated a year ago",),
 )
 
 
@@ -225,4 +266,5 @@ def test_a_diagnosis_as_text() -> None:
     assert "gpu:0            no reading  measured   refreshed every\n" in text
     assert "any test: unmeasured, because gpu:0 can't be read: x" in text
     assert "    sudo a-long-command " + "x" * 90 + "\n" in text  # a command is never wrapped
+    assert "Notes:\n  meter:1: was calibrated a year ago\n" in text
     assert text.endswith("Nothing can be measured or estimated here.\n")

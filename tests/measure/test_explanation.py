@@ -21,8 +21,23 @@ from pytest_energy.record.schema import GpuStateRecord, TestRecord
 from pytest_energy.rules.statistics import drift
 from pytest_energy.sensors.base import Channel, Kind, Provenance
 
-GPU = Channel("gpu:0", Kind.GPU, "counter", Provenance.MEASURED, 0.1, 1.0, idle_watts=50.0)
-CPU = Channel("cpu:process", Kind.CPU, "CPU time", Provenance.ESTIMATED, 0.0, 0.2)
+GPU = Channel(
+    name="gpu:0",
+    kind=Kind.GPU,
+    source="counter",
+    provenance=Provenance.MEASURED,
+    update_seconds=0.1,
+    window_seconds=1.0,
+    idle_watts=50.0,
+)
+CPU = Channel(
+    name="cpu:process",
+    kind=Kind.CPU,
+    source="CPU time",
+    provenance=Provenance.ESTIMATED,
+    update_seconds=0.0,
+    window_seconds=0.2,
+)
 
 
 def rounds(

@@ -32,7 +32,14 @@ class Judge:
     figure: float = 0.0
     window_seconds: float = 0.2
     channels: tuple[Channel, ...] = (
-        Channel("cpu:0", Kind.CPU, "virtual", Provenance.MEASURED, 0.0, 0.2),
+        Channel(
+            name="cpu:0",
+            kind=Kind.CPU,
+            source="virtual",
+            provenance=Provenance.MEASURED,
+            update_seconds=0.0,
+            window_seconds=0.2,
+        ),
     )
 
     def is_done(self, measured: Sequence[Round], *, final: bool) -> bool:

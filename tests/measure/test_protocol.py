@@ -15,7 +15,14 @@ from pytest_energy.sensors.base import Channel, Kind, Provenance
 from pytest_energy.sensors.cpu_time import CpuTime
 from pytest_energy.testing import VirtualTime
 
-CHANNEL = Channel("gpu:0", Kind.GPU, "virtual", Provenance.MEASURED, 0.1, 1.0)
+CHANNEL = Channel(
+    name="gpu:0",
+    kind=Kind.GPU,
+    source="virtual",
+    provenance=Provenance.MEASURED,
+    update_seconds=0.1,
+    window_seconds=1.0,
+)
 
 
 @dataclass

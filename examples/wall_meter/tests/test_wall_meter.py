@@ -6,13 +6,14 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from pytest_energy_wall_meter import WallMeter
+from pytest_energy_wall_meter import WallMeter, probe
 
 from pytest_energy.errors import EnergyError
-from pytest_energy.sensors.base import SensorFault
+from pytest_energy.sensors.base import Access, Channel, Clock, SensorFault
 from pytest_energy.testing import assert_sensor_conforms, run_with_sensors
 
 pytest_plugins = ("pytester",)
@@ -62,6 +63,12 @@ def plug() -> Iterator[Plug]:
     made.server.server_close()
 
 
+def meter_at(url: str, timeout_seconds: float = 2.0) -> WallMeter:
+    (sensor,) = probe(url, timeout_seconds).sensors
+    assert isinstance(sensor, WallMeter)
+    return sensor
+
+
 def window(
     meter: WallMeter, seconds: float, meanwhile: Callable[[], None] = lambda: None
 ) -> object:
@@ -74,7 +81,7 @@ def window(
 
 def test_a_window_holds_what_the_plug_counted(plug: Plug) -> None:
     began = time.perf_counter()
-    joules = window(WallMeter(plug.url), 0.3)
+    joules = window(meter_at(plug.url), 0.3)
     most = WATTS * (time.perf_counter() - began)
     assert isinstance(joules, float)
     assert WATTS * 0.3 - 3.6 <= joules <= most + 3.6
@@ -82,7 +89,7 @@ def test_a_window_holds_what_the_plug_counted(plug: Plug) -> None:
 
 def test_a_tasmota_plug_counts_in_steps_too_large_for_a_short_window(plug: Plug) -> None:
     plug.answer = plug.tasmota
-    found = window(WallMeter(plug.url), 0.1)
+    found = window(meter_at(plug.url), 0.1)
     assert isinstance(found, SensorFault)
     assert found.code == "window-too-short"
     assert "in steps of 3600 J" in str(found)
@@ -102,7 +109,7 @@ def test_an_answer_that_is_no_status_is_a_fault(plug: Plug, answer: bytes, code:
     def break_it() -> None:
         plug.answer = lambda: answer
 
-    found = window(WallMeter(plug.url), 0.1, break_it)
+    found = window(meter_at(plug.url), 0.1, break_it)
     assert isinstance(found, SensorFault)
     assert found.code == code
 
@@ -111,13 +118,13 @@ def test_a_counter_that_is_reset_is_a_fault(plug: Plug) -> None:
     def reset() -> None:
         plug.offset_wh = -1.0
 
-    found = window(WallMeter(plug.url), 0.1, reset)
+    found = window(meter_at(plug.url), 0.1, reset)
     assert isinstance(found, SensorFault)
     assert found.code == "counter-reset"
 
 
 def test_a_plug_that_hangs_or_is_off_is_a_fault(plug: Plug) -> None:
-    meter = WallMeter(plug.url, timeout_seconds=0.2)
+    meter = meter_at(plug.url, timeout_seconds=0.2)
 
     def late() -> bytes:
         time.sleep(0.6)
@@ -131,13 +138,34 @@ def test_a_plug_that_hangs_or_is_off_is_a_fault(plug: Plug) -> None:
     assert found.code == "no-answer"
     plug.server.shutdown()
     plug.server.server_close()
-    with pytest.raises(EnergyError, match="the plug does not answer"):
-        WallMeter(plug.url)
+    found = window(meter, 0.1)
+    assert isinstance(found, SensorFault)
+    assert found.code == "no-answer"
+
+
+def test_a_plug_that_is_off_is_missing_with_what_to_do(plug: Plug) -> None:
+    plug.server.shutdown()
+    plug.server.server_close()
+    found = probe(plug.url)
+    assert found.access is Access.ABSENT
+    (missing,) = found.missing
+    assert missing.what == "smart plug"
+    assert "the plug does not answer" in missing.why
+    assert "Switch the plug and its relay on" in missing.remedy
+    clock = Clock(time.perf_counter, time.sleep)
+    assert_sensor_conforms(found, clock, time.sleep)
+
+
+def test_a_relay_that_is_off_is_missing_with_what_to_do(plug: Plug) -> None:
+    plug.answer = lambda: b'{"output": false, "aenergy": {"total": 1.0}}'
+    found = probe(plug.url)
+    assert found.access is Access.FAULTY
+    assert "its relay is off" in found.problem
 
 
 def test_a_url_that_is_none_is_refused_with_an_example() -> None:
     with pytest.raises(EnergyError, match=r"is not a URL; for example http://"):
-        WallMeter("plug.local")
+        probe("plug.local")
 
 
 TEST = """
@@ -157,7 +185,7 @@ def test_it(energy):
 def test_a_limit_of_the_whole_machine_is_judged(
     pytester: pytest.Pytester, plug: Plug, limit: str, verdict: str
 ) -> None:
-    run = run_with_sensors(pytester, TEST.format(limit=limit), lambda: [WallMeter(plug.url)])
+    run = run_with_sensors(pytester, TEST.format(limit=limit), lambda: [probe(plug.url)])
     (test,) = run.tests
     assert test["verdict"] == verdict
     (gated,) = [each for each in test["channels"] if each["gated"]]
@@ -166,17 +194,26 @@ def test_a_limit_of_the_whole_machine_is_judged(
 
 
 def test_the_sensor_conforms(plug: Plug) -> None:
-    from pytest_energy.sensors.base import Clock
-
     class Quick(WallMeter):
         """Short windows, which the tests' plug can resolve."""
 
         @property
-        def channels(self):  # type: ignore[no-untyped-def]
-            from dataclasses import replace
-
+        def channels(self) -> tuple[Channel, ...]:
             (channel,) = super().channels
             return (replace(channel, window_seconds=0.2),)
 
     clock = Clock(time.perf_counter, time.sleep)
-    assert_sensor_conforms(Quick(plug.url), clock, time.sleep)
+    found = replace(probe(plug.url), sensors=(Quick(plug.url, 2.0),))
+    assert_sensor_conforms(found, clock, time.sleep)
+
+
+def test_a_limit_of_the_machine_says_that_the_plug_is_off(
+    pytester: pytest.Pytester, plug: Plug
+) -> None:
+    plug.server.shutdown()
+    plug.server.server_close()
+    source = TEST.format(limit="1 kJ / query")
+    run = run_with_sensors(pytester, source, lambda: [probe(plug.url)])
+    (test,) = run.tests
+    assert test["verdict"] == "unmeasured"
+    assert "the plug does not answer" in test["reason"]

@@ -66,7 +66,7 @@ class Watch:
     def _states(self) -> dict[str, GpuStateRecord]:
         return {
             each.channel: GpuStateRecord(channel=each.channel, **asdict(each.state()))
-            for each in self._instruments.devices
+            for each in self._instruments.gpus
         }
 
 

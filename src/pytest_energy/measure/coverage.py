@@ -211,6 +211,7 @@ class Offer:
     """What can be read on this machine, and why other instruments can't be.
 
     gpu_faults: by channel name. no_gpu, no_cpu, no_chip_gpu: "" where the instrument answers.
+    no_machine: "" also where no plugin has an instrument of the whole machine.
     """
 
     channels: tuple[Channel, ...]
@@ -218,6 +219,7 @@ class Offer:
     no_gpu: str = ""
     no_cpu: str = ""
     no_chip_gpu: str = ""
+    no_machine: str = ""
 
 
 def cover(
@@ -343,10 +345,8 @@ def _missing(scope: Scope, in_use: GpusInUse, gated: Sequence[Channel], offer: O
         why = offer.no_gpu or in_use.why
         return Reason("no-gpu-in-use", f'scope="gpu" and no GPU in use: {why}')
     if scope is Scope.MACHINE and not gated:
-        return Reason(
-            "no-sensor",
-            'scope="machine" and no sensor of the whole machine: install a plugin that has one',
-        )
+        why = offer.no_machine or "install a plugin that has one"
+        return Reason("no-sensor", f'scope="machine" and no sensor of the whole machine: {why}')
     estimates = [each.name for each in gated if each.provenance is Provenance.ESTIMATED]
     if scope is Scope.ALL and estimates:
         return Reason(

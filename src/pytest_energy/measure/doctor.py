@@ -55,8 +55,8 @@ class Gated:
 
 
 @dataclass(frozen=True)
-class Board:
-    """A GPU board."""
+class Device:
+    """A device that a sensor found: a GPU board, a meter."""
 
     channel: str
     name: str
@@ -75,13 +75,16 @@ class Rules:
 
 @dataclass(frozen=True, kw_only=True)
 class Diagnosis:
-    """What this machine can measure. works: whether anything can be measured or estimated."""
+    """What this machine can measure. works: whether anything can be measured or estimated.
+
+    notes: of instruments that other plugins have added.
+    """
 
     os: str
     architecture: str
     cpu: str
     cpu_count: int
-    gpus: tuple[Board, ...]
+    devices: tuple[Device, ...]
     versions: dict[str, str]
     seconds: float
     readings: tuple[Reading, ...]
@@ -92,6 +95,7 @@ class Diagnosis:
     missing: tuple[Missing, ...]
     left_out: dict[str, str]
     works: bool
+    notes: tuple[str, ...] = ()
 
 
 def diagnose(
@@ -111,10 +115,10 @@ def diagnose(
     meter.open([channel.name for channel in channels])
     spin(seconds)
     window = meter.close()
-    boards = [
-        Board(each.channel, each.name, each.power_limit_watts) for each in instruments.devices
+    devices = [
+        Device(each.channel, each.name, each.power_limit_watts) for each in instruments.devices
     ]
-    limits = {board.channel: board.power_limit_watts for board in boards}
+    limits = {each.channel: each.power_limit_watts for each in devices}
     here = machine.machine([])
     in_use = find_gpus_in_use(instruments, rules.gpus, DeviceUse(), DeviceUse())
     neighbours = window.other_cpu_seconds
@@ -124,7 +128,7 @@ def diagnose(
         architecture=here.architecture,
         cpu=here.cpu,
         cpu_count=here.cpu_count,
-        gpus=tuple(boards),
+        devices=tuple(devices),
         versions=machine.versions(instruments.versions),
         seconds=window.seconds,
         readings=readings,
@@ -135,6 +139,7 @@ def diagnose(
         missing=(*(Missing("settings", each) for each in problems), *_missing(instruments)),
         left_out=dict(instruments.left_out),
         works=any(each.watts is not None for each in readings),
+        notes=tuple(note for each in instruments.added for note in each.notes),
     )
 
 

@@ -48,7 +48,7 @@ def find_gpus_in_use(
 
 def _process_ids(instruments: Instruments) -> dict[int, frozenset[int] | None]:
     """What the driver lists now, and what it listed in a window; of those that it lists at all."""
-    found = {each.index: each.process_ids() for each in instruments.devices}
+    found = {each.index: each.process_ids() for each in instruments.gpus}
     seen = instruments.activity.process_ids if instruments.activity is not None else {}
     return {
         index: pids if pids is None else pids | seen.get(index, frozenset())
@@ -73,6 +73,7 @@ def offer_of(instruments: Instruments) -> Offer:
         no_gpu=instruments.no_gpu,
         no_cpu=instruments.no_cpu,
         no_chip_gpu=instruments.no_chip_gpu,
+        no_machine=instruments.no_machine,
     )
 
 

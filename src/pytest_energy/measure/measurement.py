@@ -41,7 +41,7 @@ from pytest_energy.record import machine
 from pytest_energy.record.lock import CPU, DEFAULT_FOLDER, Locks
 from pytest_energy.record.schema import GpuRecord, MachineRecord, TestRecord
 from pytest_energy.sensors.accelerators import DeviceUse, devices_in_use
-from pytest_energy.sensors.base import Clock, Device, Kind, Provenance, Sensor
+from pytest_energy.sensors.base import Clock, Device, Kind, Probe, Provenance
 from pytest_energy.sensors.discover import Choice, Instruments, discover
 from pytest_energy.sensors.gpu_choice import PER_WORKER
 from pytest_energy.sensors.proc import busy_seconds
@@ -70,7 +70,7 @@ class GateSettings:
     lock_folder: Path | None = None
     baselines: Baselines = field(default_factory=Baselines)
     max_increase: MaxIncrease | None = None
-    added_sensors: tuple[Sensor, ...] = ()
+    added: tuple[Probe, ...] = ()
 
 
 class Gate:
@@ -104,7 +104,7 @@ class Gate:
                 settings.choice,
                 os.environ.get("CUDA_VISIBLE_DEVICES"),
                 clock,
-                settings.added_sensors,
+                settings.added,
             )
         found = self.instruments
         self._meter = Meter(found.counters, found.cpu_time, busy_seconds, clock, Lookout())
@@ -123,7 +123,7 @@ class Gate:
     @cached_property
     def _hardware(self) -> MachineRecord:
         return machine.machine(
-            [_gpu_record(each) for each in self.instruments.devices],
+            [_gpu_record(each) for each in self.instruments.gpus],
             self.instruments.notes,
         )
 
@@ -131,7 +131,7 @@ class Gate:
     def machine_class(self) -> MachineClass:
         """The processor, and the GPUs that this process may use."""
         mine = {each.board.index for each in self.instruments.candidates}
-        gpus = [each for each in self.instruments.devices if each.index in mine]
+        gpus = [each for each in self.instruments.gpus if each.index in mine]
         return MachineClass(
             self._hardware.cpu, tuple((gpu.name, gpu.power_limit_watts) for gpu in gpus)
         )
@@ -302,7 +302,7 @@ class Gate:
         if self._is_pinned and all(_on_gpu(each).scope is Scope.GPU for each in budgets):
             devices = [each.board.uuid for each in found.candidates]
         else:
-            devices = [CPU, *(each.id for each in found.devices)]
+            devices = [CPU, *(each.id for each in found.devices if each.id)]
         return self._locks.hold(devices, what)
 
     @contextmanager

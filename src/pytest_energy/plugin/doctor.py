@@ -22,12 +22,12 @@ import pytest
 from pytest_energy.errors import InputError
 from pytest_energy.measure.doctor import Diagnosis, Rules, diagnose
 from pytest_energy.plugin.progress import say
-from pytest_energy.plugin.sensors import added_sensors
+from pytest_energy.plugin.sensors import added_probes
 from pytest_energy.plugin.settings import Settings, read_settings
 from pytest_energy.record.lock import CPU, DEFAULT_FOLDER, Locks
 from pytest_energy.record.schema import from_plain
 from pytest_energy.sensors import clock
-from pytest_energy.sensors.base import Clock, Sensor
+from pytest_energy.sensors.base import Clock, Probe
 from pytest_energy.sensors.discover import discover
 
 
@@ -54,9 +54,9 @@ def answer(config: pytest.Config, path: str, seconds: str) -> int:
         settings = read_settings(config)
     except pytest.UsageError as error:
         problems.append(f"{error}; the defaults are used")
-    added: tuple[Sensor, ...] = ()
+    added: tuple[Probe, ...] = ()
     try:
-        added = added_sensors(config)
+        added = added_probes(config)
     except InputError as error:
         problems.append(str(error))
     found, problems = _diagnosis(settings, problems, float(seconds), partial(say, config), added)
@@ -69,7 +69,7 @@ def _diagnosis(
     problems: list[str],
     seconds: float,
     report: Callable[[str], None],
-    added: Sequence[Sensor] = (),
+    added: Sequence[Probe] = (),
 ) -> tuple[Diagnosis, list[str]]:
     time, visible = Clock(clock.now, clock.sleep), os.environ.get("CUDA_VISIBLE_DEVICES")
     locks = Locks(settings.lock_folder or DEFAULT_FOLDER, report)

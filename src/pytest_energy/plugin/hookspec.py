@@ -13,19 +13,21 @@ import pytest
 
 if TYPE_CHECKING:
     from pytest_energy.record.schema import RunRecord
-    from pytest_energy.sensors.base import Sensor
+    from pytest_energy.sensors.base import Probe, Sensor
 
 VERSION = 1
 
 
 @pytest.hookspec
-def pytest_energy_sensors(config: pytest.Config) -> Sequence[Sensor]:
-    """Sensors that are read beside those of pytest-energy.
+def pytest_energy_sensors(config: pytest.Config) -> Sequence[Sensor | Probe]:
+    """Sensors that are read beside those of pytest-energy, or what is missing for them.
 
-    Called once in each process that measures, before its first measurement. Probe the instrument
-    here, and return only sensors that answered; raise `pytest_energy.errors.EnergyError` with what
-    to do where a user asked for an instrument that does not answer. A channel of the kind "machine"
-    is covered by limits with scope="machine", one of the kind "cpu" or "dram" by scope="cpu".
+    Called once in each process that measures, and by `pytest-energy doctor`, before the first
+    measurement. Read the instrument here. Return a `Sensor` for one that answered, or a
+    `pytest_energy.sensors.base.Probe`, which also has devices and notes, and says why an instrument
+    does not answer and what to do (`Probe.unavailable`). Raise `pytest_energy.errors.EnergyError`
+    for a setting that cannot be used. A channel of the kind "machine" is covered by limits with
+    scope="machine", one of the kind "cpu" or "dram" by scope="cpu".
     """
     raise NotImplementedError
 

@@ -17,7 +17,7 @@ from pytest_energy.plugin import marker
 from pytest_energy.plugin.measured_tests import is_measured, location_of, test_id
 from pytest_energy.plugin.overheads import overheads_of
 from pytest_energy.plugin.progress import ProgressLine, say
-from pytest_energy.plugin.sensors import added_sensors
+from pytest_energy.plugin.sensors import added_probes
 from pytest_energy.plugin.settings import Settings
 from pytest_energy.sensors import clock
 
@@ -54,7 +54,7 @@ class Instruments:
                     lock_folder=settings.lock_folder,
                     baselines=settings.baselines,
                     max_increase=settings.max_increase,
-                    added_sensors=added_sensors(self._config),
+                    added=added_probes(self._config),
                 ),
                 Clock(clock.now, clock.sleep),
                 functools.partial(say, self._config),

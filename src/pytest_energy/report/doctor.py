@@ -22,10 +22,10 @@ def render_diagnosis(found: Diagnosis, width: int) -> str:
 
 def _lines(found: Diagnosis, width: int) -> Iterator[str]:
     yield f"{found.cpu}, {found.cpu_count} cores, {found.os} {found.architecture}"
-    for board in found.gpus:
-        watts = board.power_limit_watts
+    for device in found.devices:
+        watts = device.power_limit_watts
         limit = f", power limit {watts:g} W" if watts is not None else ""
-        yield f"{board.channel} {board.name}{limit}"
+        yield f"{device.channel} {device.name}{limit}"
     yield from _wrapped(
         ", ".join(f"{name} {version}" for name, version in found.versions.items()), width
     )
@@ -44,6 +44,11 @@ def _lines(found: Diagnosis, width: int) -> Iterator[str]:
     yield "A limit of scope auto covers here:"
     for gated in found.auto:
         yield from _wrapped(_gated(gated), width, "  ", "    ")
+    if found.notes:
+        yield ""
+        yield "Notes:"
+        for note in found.notes:
+            yield from _wrapped(note, width, "  ", "    ")
     if found.left_out:
         yield ""
         yield "Left out:"

@@ -16,7 +16,7 @@ import platform
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from statistics import median
 from typing import Any
@@ -26,7 +26,6 @@ from pytest_energy.sensors.base import (
     Channel,
     Clock,
     Kind,
-    Missing,
     Probe,
     Provenance,
     Reading,
@@ -72,30 +71,18 @@ def probe(clock: Clock, library: Any = None) -> Probe:
     try:
         monitor = library.AppleEnergyMonitor()
     except Exception as error:  # what the library raises is its own affair
-        return _refused(Access.DENIED, f"macOS refuses its energy counters: {error}")
+        return _unavailable(Access.DENIED, f"macOS refuses its energy counters: {error}")
     left_out: dict[str, str] = {}
     try:
         counters = _counters(_read(monitor), left_out)
         channels = _channels(_watch(monitor, counters, clock), left_out)
     except SensorFault as fault:
-        return _refused(Access.FAULTY, str(fault))
+        return _unavailable(Access.FAULTY, str(fault))
     if not channels:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in left_out.items())
-        return _refused(Access.FAULTY, reasons, left_out=left_out)
+        return _unavailable(Access.FAULTY, reasons, left_out=left_out)
     sensor = AppleSilicon(monitor, channels, clock)
-    return Probe(access=Access.READABLE, sensors=(sensor,), left_out=left_out)
-
-
-def _refused(
-    access: Access, problem: str, remedy: str = "", left_out: Mapping[str, str] | None = None
-) -> Probe:
-    return Probe(
-        access=access,
-        problem=problem,
-        remedy=remedy,
-        left_out=left_out or {},
-        missing=(Missing("Apple's energy counters", problem, remedy),),
-    )
+    return replace(Probe.of(sensor), left_out=left_out)
 
 
 class AppleSilicon(Sensor):
@@ -171,7 +158,7 @@ class AppleSilicon(Sensor):
         return _Snapshot(self._clock.now(), values)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class _Counter:
     """Fields of a reading that make up a channel.
 
@@ -200,10 +187,18 @@ class _Counter:
 #: The neural engine counts where the CPU does, since nothing tells whose work it does; it rests,
 #: and adds nothing, where there is none.
 _COUNTERS = (
-    _Counter(CPU, Kind.CPU, "the CPU", ("cpu_total_mj",), rests=False),
-    _Counter("dram:0", Kind.DRAM, "memory", ("dram_mj",), rests=False),
-    _Counter("gpu:0", Kind.GPU, "the GPU", ("gpu_mj", "gpu_sram_mj"), rests=True),
-    _Counter("ane:0", Kind.CPU, "the neural engine", ("ane_mj",), rests=True),
+    _Counter(name=CPU, kind=Kind.CPU, label="the CPU", fields=("cpu_total_mj",), rests=False),
+    _Counter(name="dram:0", kind=Kind.DRAM, label="memory", fields=("dram_mj",), rests=False),
+    _Counter(
+        name="gpu:0",
+        kind=Kind.GPU,
+        label="the GPU",
+        fields=("gpu_mj", "gpu_sram_mj"),
+        rests=True,
+    ),
+    _Counter(
+        name="ane:0", kind=Kind.CPU, label="the neural engine", fields=("ane_mj",), rests=True
+    ),
 )
 #: Not every GPU's memory is counted apart.
 _OPTIONAL = frozenset({"gpu_sram_mj"})
@@ -239,12 +234,17 @@ def _joules(counter: _Counter, period: float, opening: _Snapshot, closing: _Snap
 # Finding the library
 
 
+def _unavailable(access: Access, problem: str, remedy: str = "", **more: Any) -> Probe:
+    kinds = {Kind.CPU, Kind.DRAM, Kind.GPU}
+    return Probe.unavailable("Apple's energy counters", access, kinds, problem, remedy, **more)
+
+
 def _library() -> Any:
     """The module, or the Probe that says why it can't be used."""
     if platform.system() != "Darwin":
-        return Probe(access=Access.ABSENT, problem="this is no Mac", applies=False)
+        return _unavailable(Access.ABSENT, "this is no Mac", applies=False)
     if platform.machine() != "arm64":
-        return _refused(
+        return _unavailable(
             Access.ABSENT,
             "this Mac, or the Python on it, is not for Apple silicon",
             "# On a Mac with Apple silicon, take a Python for it. It answers arm64 to:\n"
@@ -253,12 +253,12 @@ def _library() -> Any:
     try:
         library = importlib.import_module("zeus_apple_silicon")
     except ModuleNotFoundError:
-        return _refused(Access.ABSENT, "zeus-apple-silicon isn't installed", INSTALL)
+        return _unavailable(Access.ABSENT, "zeus-apple-silicon isn't installed", INSTALL)
     except ImportError:  # its text holds paths
         remedy = f"{INSTALL} --force-reinstall"
-        return _refused(Access.FAULTY, "zeus-apple-silicon can't be loaded", remedy)
+        return _unavailable(Access.FAULTY, "zeus-apple-silicon can't be loaded", remedy)
     if crash := _crash():
-        return _refused(Access.DENIED, crash)
+        return _unavailable(Access.DENIED, crash)
     return library
 
 
@@ -303,7 +303,7 @@ def _counters(metrics: Any, left_out: dict[str, str]) -> list[_Counter]:
     for each in _COUNTERS:
         missing = {name for name in each.fields if getattr(metrics, name, None) is None}
         fields = tuple(name for name in each.fields if name not in missing)
-        counter = _Counter(each.name, each.kind, each.label, fields, each.rests)
+        counter = replace(each, fields=fields)
         if missing - _OPTIONAL:
             left_out[each.name] = f"{each.label} has no energy counter on this Mac"
             continue

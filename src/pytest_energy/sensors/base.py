@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any, Self
 
 from pytest_energy.errors import EnergyError, Reason
 
@@ -34,7 +35,7 @@ IDLE_NOISE = 1.1
 IDLE_NOISE_WATTS = 2.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Channel:
     """One cumulative count of joules.
 
@@ -189,8 +190,10 @@ class Missing:
 class Probe:
     """What an instrument offers on this machine.
 
-    access: READABLE where there is a sensor. sensors: those that answered, in the order in which
-    their windows open. problem: one sentence why there is none. remedy: commands that help.
+    access: READABLE where there is a sensor. kinds: what it measures where it answers; a limit that
+    needs such a channel and has none reports `problem`. sensors: those that answered, in the order
+    in which their windows open. devices: what their channels belong to. problem: one sentence why
+    there is no sensor. remedy: commands that help.
     left_out: why a channel, or a part of one, is not counted. faults: why a device has no channel,
     by the channel's name. notes: what a user should know, in sentences that start with the channel.
     missing: what `pytest-energy doctor` lists. versions: of the driver, for the record.
@@ -199,6 +202,7 @@ class Probe:
     """
 
     access: Access
+    kinds: frozenset[Kind] = frozenset()
     sensors: tuple[Sensor, ...] = ()
     devices: tuple[Device, ...] = ()
     problem: str = ""
@@ -210,6 +214,40 @@ class Probe:
     versions: Mapping[str, str] = field(default_factory=dict)
     applies: bool = True
     close: Callable[[], None] = lambda: None
+
+    @classmethod
+    def of(cls, sensor: Sensor) -> Self:
+        """The probe of an instrument with one sensor that answered."""
+        return cls(
+            access=Access.READABLE,
+            kinds=frozenset(each.kind for each in sensor.channels),
+            sensors=(sensor,),
+            close=sensor.release,
+        )
+
+    @classmethod
+    def unavailable(
+        cls,
+        what: str,
+        access: Access,
+        kinds: Collection[Kind],
+        problem: str,
+        remedy: str = "",
+        **more: Any,
+    ) -> Self:
+        """The probe of an instrument without a sensor, which `pytest-energy doctor` lists.
+
+        what: the instrument, for example "smart plug". more: other fields of a probe.
+        """
+        missing = (Missing(what, problem, remedy),)
+        return cls(
+            access=access,
+            kinds=frozenset(kinds),
+            problem=problem,
+            remedy=remedy,
+            missing=missing,
+            **more,
+        )
 
     @property
     def channels(self) -> tuple[Channel, ...]:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from pytest_energy.errors import InputError
-from pytest_energy.sensors import CPU_COUNTER_FOLDER
-from pytest_energy.sensors.apple import probe as probe_apple
+from pytest_energy.sensors import CPU_COUNTER_FOLDER, apple, rapl
 from pytest_energy.sensors.base import (
     Access,
     Channel,
@@ -22,9 +21,15 @@ from pytest_energy.sensors.base import (
     Sensor,
 )
 from pytest_energy.sensors.cpu_time import CpuTime
-from pytest_energy.sensors.gpu_choice import PER_WORKER, Allotted, Board, GpuChoice
+from pytest_energy.sensors.gpu_choice import (
+    PER_WORKER,
+    Allotted,
+    Board,
+    GpuChoice,
+    GpuProbe,
+    no_gpus,
+)
 from pytest_energy.sensors.process_tree import ProcessTree
-from pytest_energy.sensors.rapl import probe as probe_rapl
 
 if TYPE_CHECKING:
     from pytest_energy.sensors.gpu_activity import GpuActivity
@@ -32,7 +37,6 @@ if TYPE_CHECKING:
 #: Channels of a chip with CPU and GPU in one.
 CHIP_GPU = "gpu:0"
 CHIP_CPU = "cpu:package-0"
-NO_GPUS = "--energy-gpus none leaves all GPUs out"
 
 
 @dataclass(frozen=True)
@@ -50,12 +54,43 @@ class Choice:
     pids: tuple[int, ...] = ()
 
 
+@dataclass(frozen=True)
+class Request:
+    """What a probe may need: the user's choice, this process's surroundings, and the clock.
+
+    tree: the processes of the test, whose CPU time and GPUs count.
+    """
+
+    choice: Choice
+    cuda_visible_devices: str | None
+    clock: Clock
+    tree: ProcessTree
+
+
+def _nvidia(asked: Request) -> Probe:
+    if asked.choice.gpus.mode == "none":
+        return no_gpus()
+    # Its library is imported where GPUs count, and not before.
+    from pytest_energy.sensors import nvidia
+
+    return nvidia.probe(asked.choice.gpus, asked.cuda_visible_devices, asked.clock, asked.tree)
+
+
+#: The instruments of this project, in the order in which their windows open: those that wait for a
+#: refresh of their counter come first. To add one, add a line.
+BUILT_IN: tuple[Callable[[Request], Probe], ...] = (
+    _nvidia,
+    lambda asked: rapl.probe(asked.choice.cpu_counter_folder, asked.clock),
+    lambda asked: apple.probe(asked.clock),
+)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Instruments:
     """The sensors that answered, and what is known about the others.
 
-    tree: the processes whose CPU time counts, and whose GPUs. probes: what was found, in the order
-    in which windows open. added: sensors of other plugins. activity: watches who uses the boards.
+    tree: the processes whose CPU time counts, and whose GPUs. added: what other plugins have
+    probed. built_in: what this project has. activity: watches who uses the boards.
     boards: all of the machine. allotted: those that CUDA_VISIBLE_DEVICES leaves to this process.
     listed: those that --energy-gpus names. chip_gpu: the GPU of the chip, where its energy can be
     read; the system does not list who uses it. is_order_open: whether CUDA may number the boards
@@ -65,8 +100,8 @@ class Instruments:
 
     cpu_time: CpuTime
     tree: ProcessTree
-    probes: tuple[Probe, ...]
-    added: tuple[Sensor, ...] = ()
+    added: tuple[Probe, ...] = ()
+    built_in: tuple[Probe, ...]
     activity: GpuActivity | None = None
     boards: tuple[Board, ...] = ()
     allotted: tuple[Allotted, ...] = ()
@@ -78,12 +113,16 @@ class Instruments:
     no_chip_gpu: str = ""
     no_cpu: str = ""
     notes: tuple[str, ...] = ()
-    missing: tuple[Missing, ...] = ()
+
+    @property
+    def probes(self) -> tuple[Probe, ...]:
+        """All of them, in the order in which their windows open."""
+        return (*self.added, *self.built_in)
 
     @property
     def counters(self) -> tuple[Sensor, ...]:
         """All but CPU time; those that wait for a tick come first."""
-        found = (*self.added, *chain.from_iterable(each.sensors for each in self.probes))
+        found = tuple(chain.from_iterable(each.sensors for each in self.probes))
         return found if self.activity is None else (*found, self.activity)
 
     @property
@@ -100,9 +139,26 @@ class Instruments:
         return tuple(chain.from_iterable(each.devices for each in self.probes))
 
     @property
+    def gpus(self) -> tuple[Device, ...]:
+        """The boards among the devices, which have numbers."""
+        found = [each.devices for each in self.built_in if isinstance(each, GpuProbe)]
+        return tuple(chain.from_iterable(found))
+
+    @property
     def candidates(self) -> tuple[Allotted, ...]:
         """The boards that a test may use."""
         return tuple(dict.fromkeys((*self.allotted, *self.listed)))
+
+    @property
+    def missing(self) -> tuple[Missing, ...]:
+        """Instruments that are missing or not used, of those that this machine may have."""
+        return tuple(chain.from_iterable(each.missing for each in self.probes if each.applies))
+
+    @property
+    def no_machine(self) -> str:
+        """Why instruments of the whole machine do not answer; "" where there are none."""
+        found = [each.problem for each in self.probes if Kind.MACHINE in each.kinds]
+        return "; ".join(filter(None, found))
 
     @property
     def faults(self) -> Mapping[str, str]:
@@ -120,8 +176,6 @@ class Instruments:
         return dict(chain.from_iterable(each.versions.items() for each in self.probes))
 
     def close(self) -> None:
-        for sensor in self.added:
-            sensor.release()
         for each in reversed(self.probes):
             each.close()
 
@@ -130,59 +184,52 @@ def discover(
     choice: Choice,
     cuda_visible_devices: str | None,
     clock: Clock,
-    added: Sequence[Sensor] = (),
+    added: Sequence[Probe] = (),
 ) -> Instruments:
-    """Probe this machine; `added` are sensors that other plugins have probed.
+    """Probe this machine; `added` is what other plugins have probed.
 
     Raises InputError for a GPU or a process that a user names and that is not there, and for a
     thermal design power that is asked for and unknown.
     """
     tree = ProcessTree(choice.pids)
     cpu_time = CpuTime(_watts_per_core(choice), tree)
-    package = probe_rapl(choice.cpu_counter_folder, clock)
-    chip = probe_apple(clock)
-    cpu = chip if chip.applies else package
+    asked = Request(choice, cuda_visible_devices, clock, tree)
+    built_in = tuple(probe(asked) for probe in BUILT_IN)
+    gpus = next(each for each in built_in if isinstance(each, GpuProbe))
+    others = [each for each in built_in if each is not gpus]
+    chip = next(each for each in others if Kind.GPU in each.kinds)
+    cpu = [each for each in others if Kind.CPU in each.kinds and each.applies][-1]
     no_cpu = cpu.why_not(CHIP_CPU)
     found = Instruments(
         cpu_time=cpu_time,
         tree=tree,
-        probes=(package, chip),
         added=tuple(added),
-        no_cpu=no_cpu,
-        no_chip_gpu=chip.left_out.get(CHIP_GPU, chip.problem),
-        notes=_estimated(cpu, no_cpu, choice),
-        missing=cpu.missing,
-    )
-    if choice.gpus.mode == "none":
-        missing = () if chip.applies else (Missing("GPUs", NO_GPUS),)
-        return replace(
-            found, no_gpu=NO_GPUS, gpus_left_out=True, missing=(*missing, *found.missing)
-        )
-    if CHIP_GPU in [each.name for each in chip.channels]:
-        found = replace(found, chip_gpu=Allotted(Board(0, "")))
-    # Its library is imported where a marked test runs, and not when pytest starts.
-    from pytest_energy.sensors.nvidia import probe as probe_gpus
-
-    gpus = probe_gpus(choice.gpus, cuda_visible_devices, clock, tree)
-    found = replace(
-        found,
-        probes=(gpus, *found.probes),
+        built_in=built_in,
         activity=gpus.activity,
         boards=gpus.boards,
         allotted=gpus.allotted,
         listed=gpus.listed,
         is_order_open=gpus.is_order_open,
+        gpus_left_out=choice.gpus.mode == "none",
         no_gpu=gpus.problem,
-        notes=(*gpus.notes, *found.notes),
-        missing=(*(() if chip.applies and gpus.problem else gpus.missing), *found.missing),
+        no_chip_gpu=chip.left_out.get(CHIP_GPU, chip.problem),
+        no_cpu=no_cpu,
+        notes=(
+            *chain.from_iterable(each.notes for each in (*added, *built_in)),
+            *_estimated(cpu, no_cpu, choice),
+        ),
     )
+    if found.gpus_left_out:
+        return found
+    if CHIP_GPU in [each.name for each in chip.channels]:
+        found = replace(found, chip_gpu=Allotted(Board(0, "")))
     if not gpus.problem:
         return found
     if found.chip_gpu is not None and choice.gpus.listed in ((), ("0",)):
         return replace(found, listed=(found.chip_gpu,) if choice.gpus.listed else ())
     if choice.gpus.listed or choice.gpus.mode == PER_WORKER:
-        asked = ",".join(choice.gpus.listed) or PER_WORKER
-        raise InputError(f"--energy-gpus {asked}: {gpus.problem}")
+        asked_for = ",".join(choice.gpus.listed) or PER_WORKER
+        raise InputError(f"--energy-gpus {asked_for}: {gpus.problem}")
     return found
 
 

@@ -7,13 +7,20 @@ device: "0,-1,1" shows device 0 alone.
 from __future__ import annotations
 
 import os
+import platform
 import re
 from collections.abc import MutableMapping, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
+from typing import TYPE_CHECKING
 
 from pytest_energy.errors import InputError
+from pytest_energy.sensors.base import Access, Kind, Probe
 
+if TYPE_CHECKING:
+    from pytest_energy.sensors.gpu_activity import GpuActivity
+
+NO_GPUS = "--energy-gpus none leaves all GPUs out"
 PER_WORKER = "per-worker"
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 WORKER = "PYTEST_XDIST_WORKER"
@@ -130,6 +137,34 @@ def _begins(uuid: str, prefix: str) -> bool:
 
 def _only(found: Sequence[Allotted]) -> Allotted | None:
     return found[0] if len(found) == 1 else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class GpuProbe(Probe):
+    """Boards, and which of them count.
+
+    boards: all of the machine. allotted: those that CUDA_VISIBLE_DEVICES leaves to this process.
+    listed: those that --energy-gpus names. activity: watches who uses them. is_order_open: whether
+    CUDA may number them otherwise.
+    """
+
+    boards: tuple[Board, ...] = ()
+    allotted: tuple[Allotted, ...] = ()
+    listed: tuple[Allotted, ...] = ()
+    activity: GpuActivity | None = None
+    is_order_open: bool = False
+
+
+def no_gpus() -> GpuProbe:
+    """What is found with --energy-gpus none."""
+    return GpuProbe.unavailable(
+        "GPUs", Access.ABSENT, {Kind.GPU}, NO_GPUS, applies=may_have_boards()
+    )
+
+
+def may_have_boards() -> bool:
+    """Whether this kind of machine may have boards; a Mac has the GPU of its chip."""
+    return platform.system() != "Darwin"
 
 
 # --energy-gpus per-worker

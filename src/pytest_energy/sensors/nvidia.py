@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import os
-import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 
-from pytest_energy.sensors.base import Access, Clock, Device, Missing, Probe, Sensor, SensorFault
+from pytest_energy.sensors.base import Access, Clock, Device, Kind, Missing, Sensor, SensorFault
 from pytest_energy.sensors.gpu_activity import GpuActivity
 from pytest_energy.sensors.gpu_choice import (
     Allotted,
-    Board,
     GpuChoice,
+    GpuProbe,
     allotted,
     is_cuda_order_open,
     listed,
+    may_have_boards,
 )
 from pytest_energy.sensors.gpu_counter import probe_counters
 from pytest_energy.sensors.gpu_energy import GpuEnergy
@@ -38,22 +37,6 @@ _NO_COUNTER = "# Nothing to do: power is integrated instead. Figures of the two 
 _SLICE = '# Use the whole board, or limit what the CPU uses: scope="cpu".'
 
 
-@dataclass(frozen=True, kw_only=True)
-class GpuProbe(Probe):
-    """Boards, and which of them count.
-
-    boards: all of the machine. allotted: those that CUDA_VISIBLE_DEVICES leaves to this process.
-    listed: those that --energy-gpus names. activity: watches who uses them. is_order_open: whether
-    CUDA may number them otherwise.
-    """
-
-    boards: tuple[Board, ...] = ()
-    allotted: tuple[Allotted, ...] = ()
-    listed: tuple[Allotted, ...] = ()
-    activity: GpuActivity | None = None
-    is_order_open: bool = False
-
-
 def probe(
     choice: GpuChoice, cuda_visible_devices: str | None, clock: Clock, tree: ProcessTree
 ) -> GpuProbe:
@@ -65,14 +48,14 @@ def probe(
         nvml = Nvml()
     except SensorFault as fault:
         is_shadowed = fault.code == SHADOWED
-        remedy = UNINSTALL if is_shadowed else _NO_DRIVER
-        return GpuProbe(
-            access=Access.FAULTY if is_shadowed else Access.ABSENT,
-            problem=str(fault),
-            remedy=remedy,
+        return GpuProbe.unavailable(
+            WHAT,
+            Access.FAULTY if is_shadowed else Access.ABSENT,
+            {Kind.GPU},
+            str(fault),
+            UNINSTALL if is_shadowed else _NO_DRIVER,
             notes=(f"GPUs can't be read: {fault}",) if is_shadowed else (),
-            missing=(Missing(WHAT, str(fault), remedy),),
-            applies=platform.system() != "Darwin",
+            applies=may_have_boards(),
         )
     boards = nvml.boards
     is_order_open = is_cuda_order_open(
@@ -107,6 +90,7 @@ def probe(
     faults |= {f"gpu:{index}": fault for index, fault in nvml.faults.items()}
     return GpuProbe(
         access=Access.READABLE,
+        kinds=frozenset({Kind.GPU}),
         sensors=tuple(sensors),
         devices=tuple(_device(nvml, gpu, instant.get(gpu)) for gpu in nvml.gpus),
         faults=faults,

@@ -7,16 +7,16 @@ The counters are kept only together: a sum in which one package is missing would
 from __future__ import annotations
 
 import math
+import platform
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pytest_energy.sensors.base import (
-    Access,
     Channel,
     Clock,
-    Missing,
+    Kind,
     Probe,
     Provenance,
     Reading,
@@ -59,18 +59,16 @@ def probe(root: Path, clock: Clock) -> Probe:
             counted += zones_to_count(root, left_out)
             domains = _domains(watch_counters(counted, files, clock, left_out))
         except Refusal as refusal:
-            remedy = remedy_for(refusal, root, counted)
-            return Probe(
-                access=refusal.access,
-                problem=str(refusal),
-                remedy=remedy,
+            return Probe.unavailable(
+                "CPU counter (RAPL)",
+                refusal.access,
+                {Kind.CPU, Kind.DRAM},
+                str(refusal),
+                remedy_for(refusal, root, counted),
                 left_out=left_out,
-                missing=(Missing("CPU counter (RAPL)", str(refusal), remedy),),
+                applies=platform.system() != "Darwin",
             )
-        sensor = Rapl(domains, clock, files.pop_all())
-        return Probe(
-            access=Access.READABLE, sensors=(sensor,), left_out=left_out, close=sensor.release
-        )
+        return replace(Probe.of(Rapl(domains, clock, files.pop_all())), left_out=left_out)
 
 
 class Rapl(Sensor):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 from urllib.error import URLError
 from urllib.parse import urlsplit
@@ -12,7 +13,17 @@ from urllib.request import urlopen
 import pytest
 
 from pytest_energy.errors import EnergyError
-from pytest_energy.sensors.base import Channel, Kind, Provenance, Reading, Sensor, SensorFault
+from pytest_energy.sensors.base import (
+    Access,
+    Channel,
+    Device,
+    Kind,
+    Probe,
+    Provenance,
+    Reading,
+    Sensor,
+    SensorFault,
+)
 
 NAME = "machine:wall"
 TIMEOUT_SECONDS = 2.0
@@ -20,6 +31,11 @@ JOULES_PER_WH = 3600.0
 #: Fewer steps of the counter than this leave an error of more than 2 %.
 FEWEST_STEPS = 50
 LARGEST_BYTES = 100_000
+REMEDY = """\
+# Switch the plug and its relay on, and check that this machine reaches it; URL is the address
+# that --energy-wall-meter names:
+curl "$URL"
+# A Shelly plug answers at /rpc/Switch.GetStatus?id=0, a Tasmota plug at /cm?cmnd=Status%2010."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -27,27 +43,41 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--energy-wall-meter", metavar="URL", help="Read a smart plug at URL")
 
 
-def pytest_energy_sensors(config: pytest.Config) -> Sequence[Sensor]:
+def pytest_energy_sensors(config: pytest.Config) -> Sequence[Probe]:
     url = config.getoption("--energy-wall-meter")
-    return [] if url is None else [WallMeter(url)]
+    return [] if url is None else [probe(url)]
+
+
+def probe(url: str, timeout_seconds: float = TIMEOUT_SECONDS) -> Probe:
+    """Read the plug once. Raises EnergyError for a URL that is none."""
+    if urlsplit(url).scheme not in ("http", "https"):
+        raise EnergyError(
+            f"--energy-wall-meter {url!r} is not a URL; for example "
+            "http://192.0.2.7/rpc/Switch.GetStatus?id=0"
+        )
+    try:
+        meter = WallMeter(url, timeout_seconds)
+    except SensorFault as fault:
+        # `pytest-energy doctor` lists it, and a limit with scope="machine" reports it.
+        return Probe.unavailable(
+            "smart plug",
+            Access.ABSENT if fault.code == "no-answer" else Access.FAULTY,
+            {Kind.MACHINE},
+            f"--energy-wall-meter: {fault}",
+            REMEDY,
+            notes=(f"{NAME} is not measured: {fault}; pytest-energy doctor says what to do",),
+        )
+    return replace(Probe.of(meter), devices=(Device(channel=NAME, name="smart plug"),))
 
 
 class WallMeter(Sensor):
-    """One plug. Raises EnergyError for a URL that is none, or where no plug answers."""
+    """One plug. Raises SensorFault where no plug answers."""
 
-    def __init__(self, url: str, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
-        if urlsplit(url).scheme not in ("http", "https"):
-            raise EnergyError(
-                f"--energy-wall-meter {url!r} is not a URL; for example "
-                "http://192.0.2.7/rpc/Switch.GetStatus?id=0"
-            )
+    def __init__(self, url: str, timeout_seconds: float) -> None:
         self._url = url
         self._timeout_seconds = timeout_seconds
         self._opened: float | SensorFault = 0.0
-        try:
-            _, self._step_joules = self._read()
-        except SensorFault as fault:
-            raise EnergyError(f"--energy-wall-meter: {fault}") from fault
+        _, self._step_joules = self._read()
         self._channel = Channel(
             name=NAME,
             kind=Kind.MACHINE,
@@ -84,13 +114,14 @@ class WallMeter(Sensor):
         assert isinstance(before, float) and isinstance(after, float)
         if after < before:
             return SensorFault(
-                f"the plug's counter went back from {before:.0f} J to {after:.0f} J: it was reset",
+                f"the plug's counter went back from {before:.0f} J to {after:.0f} J, so it was "
+                "reset; run the test again",
                 "counter-reset",
             )
         if after - before < FEWEST_STEPS * self._step_joules:
             return SensorFault(
-                f"the plug counted {after - before:.1f} J in steps of {self._step_joules:g} J, too "
-                "few to tell: measure longer",
+                f"the plug counted {after - before:.1f} J in steps of {self._step_joules:g} J; "
+                f"expected at least {FEWEST_STEPS} steps: measure longer",
                 "window-too-short",
             )
         return after - before
