@@ -1,4 +1,4 @@
-"""Rule B' by simulated pairs that took turns in one session, beside `joules ci`."""
+"""Rule B' by simulated pairs, measured alternately in one session, and of `joules ci`."""
 
 from __future__ import annotations
 

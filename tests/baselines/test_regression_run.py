@@ -33,7 +33,7 @@ def test_work_that_grew_fails_beside_its_baseline(baseline_project: BaselineProj
         [
             f"energy: * mJ / query is * % over the mean of 1 session (*; {day}*), and "
             "fails from +* %, which chance could explain here; asked for: 5 % (the default)",
-            "  +* % beside 1 session, fails from +* %",
+            "  +* % vs 1 session, fails from +* %",
             "smallest detectable increase here: *.* % (test_it); allowed: 5 %. *",
         ]
     )

@@ -1,4 +1,4 @@
-"""energy.compare: candidates beside their reference, in turns, in one test."""
+"""energy.compare: candidates compared with their reference in one test."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_many_are_ranked_against_the_first(energy_pytester: EnergyPytester) -> N
     tests = energy_pytester.record()["tests"]
     assert {each["name"]: each["verdict"] for each in tests} == {"compiled": "pass", "int8": "fail"}
     flat = " ".join(result.stdout.str().split())
-    assert "from the most frugal, as multiples of eager: compiled 0." in flat
+    assert "from the least energy, as multiples of eager: compiled 0." in flat
     ratios = {each["name"]: each["reference"]["ratio"] for each in tests}
     assert ratios == {
         "compiled": pytest.approx(0.6, rel=0.05),

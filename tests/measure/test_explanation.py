@@ -12,7 +12,7 @@ from scipy import stats
 from pytest_energy.limits.budget import Budget, Declaration, Scope
 from pytest_energy.limits.limit import parse_limit
 from pytest_energy.measure.coverage import Coverage
-from pytest_energy.measure.explanation import Surroundings, explain, is_crowded
+from pytest_energy.measure.explanation import Surroundings, explain, has_contention
 from pytest_energy.measure.judgement import Job, Judgement
 from pytest_energy.measure.meter import Window
 from pytest_energy.measure.protocol import Round
@@ -140,9 +140,9 @@ def test_a_counter_is_trusted_under_cpu_contention() -> None:
 
 
 def test_cpu_contention_is_detected_by_switches_for_each_cpu_second() -> None:
-    assert not is_crowded(rounds([1.0] * 4, switches=10))  # 20 a CPU second
-    assert is_crowded(rounds([1.0] * 4, switches=20))
-    assert not is_crowded(rounds([1.0] * 4, switches=500, neighbours=0.05))
+    assert not has_contention(rounds([1.0] * 4, switches=10))  # 20 a CPU second
+    assert has_contention(rounds([1.0] * 4, switches=20))
+    assert not has_contention(rounds([1.0] * 4, switches=500, neighbours=0.05))
 
 
 def test_a_trend_across_the_rounds_is_reported() -> None:

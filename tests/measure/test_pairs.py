@@ -1,4 +1,4 @@
-"""Works that take turns, on a virtual clock."""
+"""Works that are measured alternately, on a virtual clock."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from virtual import ConstantSensor
 
 from pytest_energy.measure.meter import Meter
-from pytest_energy.measure.pairs import Turns, run_turns
+from pytest_energy.measure.pairs import InterleavedRounds, run_interleaved
 from pytest_energy.measure.protocol import Limits, Round
 from pytest_energy.sensors.base import Channel, Kind, Provenance
 from pytest_energy.sensors.cpu_time import CpuTime
@@ -26,17 +26,17 @@ CHANNEL = Channel(
 
 
 @dataclass
-class Referee:
-    """Is done after so many turns."""
+class PairsJudge:
+    """Is done after so many rounds of each."""
 
     done_at: int | None = None
     channels: tuple[Channel, ...] = (CHANNEL,)
     window_seconds: float = 1.0
     asked: list[list[int]] = field(default_factory=list)
 
-    def is_done(self, turns: Turns, *, final: bool) -> bool:
-        self.asked.append([len(each) for each in turns])
-        return len(turns[0]) == self.done_at
+    def is_done(self, measured: InterleavedRounds, *, final: bool) -> bool:
+        self.asked.append([len(each) for each in measured])
+        return len(measured[0]) == self.done_at
 
 
 class Bench:
@@ -45,13 +45,13 @@ class Bench:
     def __init__(self, done_at: int | None = None) -> None:
         self.time = VirtualTime()
         self.sensor = ConstantSensor(self.time, "gpu:0", Kind.GPU, 100.0)
-        self.referee = Referee(done_at)
+        self.judge = PairsJudge(done_at)
         self.called: list[int] = []
 
     def run(
         self, seconds: Callable[[int], float], works: int = 2, cycle: int = 1, **limits: float
     ) -> list[list[Round]]:
-        steps = run_turns(
+        steps = run_interleaved(
             Meter([self.sensor], CpuTime(4.0), lambda: None, self.time.clock),
             self.time.clock,
             Limits(int(limits.get("max_rounds", 20)), limits.get("max_seconds", 60.0)),
@@ -59,7 +59,7 @@ class Bench:
             3.0,
             cycle,
             works,
-            lambda: self.referee,
+            lambda: self.judge,
             lambda rounds: None,
         )
         work = next(steps)
@@ -69,8 +69,8 @@ class Bench:
             try:
                 work = steps.send({"query": 1.0})
             except StopIteration as stop:
-                rounds, referee = stop.value
-                assert referee is self.referee
+                rounds, judge = stop.value
+                assert judge is self.judge
                 return list(rounds)
 
 
@@ -85,7 +85,7 @@ def test_two_works_go_a_b_b_a() -> None:
     # Warm-up of each, then A B, B A, A B, B A: rows of the same work melt into one.
     assert blocks(bench.called) == [0, 1, 0, 1, 0, 1, 0]
     assert [[each.warmup for each in mine].count(False) for mine in rounds] == [4, 4]
-    assert bench.referee.asked == [[n, n] for n in range(5)]
+    assert bench.judge.asked == [[n, n] for n in range(5)]
 
 
 def test_many_works_go_forwards_and_backwards() -> None:

@@ -122,7 +122,7 @@ def test_the_picture_of_a_baseline_shows_its_level() -> None:
     picture = section.all("svg", role="img")[0]
     assert picture.attributes["aria-label"].endswith("baseline 9.84")
     assert picture.text.endswith("baseline 9.84 J")
-    assert "+25 % beside 3 sessions, fails from +9 %" in section.text
+    assert "+25 % vs 3 sessions, fails from +9 %" in section.text
     assert "--energy-update reset" in section.text
 
 

@@ -36,7 +36,7 @@ class EnergyUsageError(EnergyError):
 
 
 class Work:
-    """The calls of one measurement, of one function or of several in turns.
+    """The calls of one measurement, of one function or of several alternately.
 
     steps: None to call each function once, unmeasured. inputs: what the functions are called with,
     one a call in a cycle; None to call them with nothing. notes: takes a sentence for the summary.

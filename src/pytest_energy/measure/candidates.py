@@ -1,12 +1,12 @@
-"""Candidates beside their reference: rule B' on the turns they took, and its records; pure."""
+"""Candidates compared with their reference: rule B' on interleaved rounds; pure."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
 from pytest_energy.errors import INPUTS_NOT_COVERED, Reason, code_of
-from pytest_energy.measure.judgement import Bench, Judgement, problem_of, values_of
-from pytest_energy.measure.pairs import Turns
+from pytest_energy.measure.judgement import BudgetJudge, Judgement, problem_of, values_of
+from pytest_energy.measure.pairs import InterleavedRounds
 from pytest_energy.record.contention import added_joules
 from pytest_energy.record.schema import CPU_TIME_METHOD, ReferenceRecord, TestRecord, judged
 from pytest_energy.rules.estimate import MIN_ROUNDS
@@ -23,42 +23,42 @@ from pytest_energy.units import (
 
 
 @dataclass
-class Contest:
-    """The works that take turns, the reference first; a referee of `run_turns`.
+class CandidatesJudge:
+    """Judges works that are measured alternately, the reference first; for `run_interleaved`.
 
-    labels: what the works are called. benches: the judgements of each work. max_increase: by how
+    labels: what the works are called. judges: the judgements of each work. max_increase: by how
     much a candidate may exceed the reference, as a fraction. comparisons: of each candidate, once
     it is decided; None where one of the two could not be measured.
     """
 
     labels: tuple[str, ...]
-    benches: tuple[Bench, ...]
+    judges: tuple[BudgetJudge, ...]
     max_increase: float
     comparisons: dict[str, Comparison | None] = field(default_factory=dict)
 
     @property
     def channels(self) -> tuple[Channel, ...]:
-        return self.benches[0].channels
+        return self.judges[0].channels
 
     @property
     def window_seconds(self) -> float:
-        return self.benches[0].window_seconds
+        return self.judges[0].window_seconds
 
     @property
     def reference(self) -> Judgement:
-        return self.benches[0].judgements[0]
+        return self.judges[0].judgements[0]
 
-    def is_done(self, turns: Turns, *, final: bool) -> bool:
-        for bench, measured in zip(self.benches, turns, strict=True):
-            for each in bench.judgements:
-                each.measured = tuple(measured)
-        for label, bench in zip(self.labels[1:], self.benches[1:], strict=True):
+    def is_done(self, measured: InterleavedRounds, *, final: bool) -> bool:
+        for judge, rounds in zip(self.judges, measured, strict=True):
+            for each in judge.judgements:
+                each.measured = tuple(rounds)
+        for label, judge in zip(self.labels[1:], self.judges[1:], strict=True):
             if label not in self.comparisons:
-                self._decide(label, bench.judgements[0], final)
-        if not final and len(self.comparisons) < len(self.benches) - 1:
+                self._decide(label, judge.judgements[0], final)
+        if not final and len(self.comparisons) < len(self.judges) - 1:
             return False
-        for bench, measured in zip(self.benches, turns, strict=True):
-            bench.is_done(measured, final=True)
+        for judge, rounds in zip(self.judges, measured, strict=True):
+            judge.is_done(rounds, final=True)
         return True
 
     def _decide(self, label: str, candidate: Judgement, final: bool) -> None:
@@ -72,14 +72,14 @@ class Contest:
             self.comparisons[label] = found
 
     def ranking(self) -> tuple[str, ...]:
-        """All works from the most frugal to the costliest, where there are more than two."""
+        """All works from the least energy to the most, where there are more than two."""
         if len(self.labels) < 3 or None in self.comparisons.values():
             return ()
         ratios = {label: each.ratio.centre for label, each in self.comparisons.items() if each}
         ratios[self.labels[0]] = 1.0
         ranked = sorted(ratios.items(), key=lambda each: each[1])
         sentence = ", ".join(f"{label} {figure(ratio)}" for label, ratio in ranked)
-        return (f"from the most frugal, as multiples of {self.labels[0]}: {sentence}",)
+        return (f"from the least energy, as multiples of {self.labels[0]}: {sentence}",)
 
 
 def compared_record(

@@ -1,6 +1,6 @@
 """Watch the GPUs around a measurement: processes of others, temperature, clocks.
 
-Others only add joules: a pass beside them stands, and no fail is certain.
+Others only add joules: a pass next to them stands, and no fail is certain.
 """
 
 from __future__ import annotations

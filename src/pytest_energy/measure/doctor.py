@@ -22,7 +22,7 @@ from pytest_energy.sensors.proc import busy_seconds
 SECONDS = 2.0
 #: A board's power may exceed its limit for a moment.
 OVER_POWER_LIMIT = 1.2
-#: One core is kept busy while the instruments are read; less than this of it means a crowd.
+#: One core is kept busy while the instruments are read; less than this of it means contention.
 BUSY_CORE = 0.5
 
 

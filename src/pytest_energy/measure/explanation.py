@@ -13,9 +13,9 @@ from pytest_energy.sensors.base import Channel
 
 #: More involuntary context switches for a CPU second than a quiet machine has.
 CROWDED_SWITCHES_PER_CPU_SECOND = 30.0
-#: Others that use less of the machine than this make no crowd.
+#: Others that use less of the machine than this cause no contention.
 CROWD_CORES = 0.1
-#: A smaller trend from the first round to the last isn't worth a word.
+#: A smaller trend from the first round to the last isn't reported.
 DRIFT = 0.02
 
 
@@ -36,7 +36,7 @@ class Surroundings:
     problem: str = ""
     elsewhere: str = ""
 
-    def strangers_on(self, channels: Sequence[str]) -> tuple[str, ...]:
+    def other_processes_on(self, channels: Sequence[str]) -> tuple[str, ...]:
         return tuple(each for name in channels for each in self.other_processes.get(name, ()))
 
     def unknown_on(self, channels: Sequence[str]) -> tuple[str, ...]:
@@ -87,10 +87,10 @@ def other_cores(measured: Sequence[Round]) -> float | None:
     return sum(known) / seconds if seconds > 0 and len(known) == len(others) else None
 
 
-def is_crowded(measured: Sequence[Round]) -> bool:
+def has_contention(measured: Sequence[Round]) -> bool:
     """Whether others made the test leave its cores so often that its CPU time can't be believed.
 
-    Threads of the test's own that get in one another's way are no crowd.
+    Threads of the test's own that get in one another's way are no contention.
     """
     cores = other_cores(measured)
     if cores is not None and cores < CROWD_CORES:

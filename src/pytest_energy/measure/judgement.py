@@ -76,8 +76,8 @@ class Judgement:
 
 
 @dataclass(frozen=True)
-class Bench:
-    """The judgements of one measurement, one for each of its budgets."""
+class BudgetJudge:
+    """Judges the rounds of one measurement by each of its budgets."""
 
     judgements: tuple[Judgement, ...]
 

@@ -15,15 +15,15 @@ from pytest_energy.carbon.intensity import Intensity
 from pytest_energy.errors import EnergyError, InputError
 from pytest_energy.limits.budget import Budget, MaxIncrease, Scope, base_limit
 from pytest_energy.limits.resolve import MachineClass
-from pytest_energy.measure.candidates import Contest, compared_record
+from pytest_energy.measure.candidates import CandidatesJudge, compared_record
 from pytest_energy.measure.conditions import Watch
 from pytest_energy.measure.coverage import Coverage, GpusInUse, cover, found_late
 from pytest_energy.measure.explanation import Surroundings
 from pytest_energy.measure.in_use import find_gpus_in_use, offer_of
-from pytest_energy.measure.judgement import Bench, Job, Judgement
+from pytest_energy.measure.judgement import BudgetJudge, Job, Judgement
 from pytest_energy.measure.meter import Meter
 from pytest_energy.measure.no_work import BUSY_FACTOR, SLOW_SECONDS, no_work, work_elsewhere
-from pytest_energy.measure.pairs import run_turns
+from pytest_energy.measure.pairs import run_interleaved
 from pytest_energy.measure.peers import Connects
 from pytest_energy.measure.protocol import (
     CPU_WARMUP_SECONDS,
@@ -97,7 +97,7 @@ class Gate:
                 f"{error.strerror}; make that folder writable for all its users, or name another "
                 "with --energy-lock-folder"
             ) from None
-        # A busy core beside it is nothing that a measured test wants; a worker with a GPU of its
+        # A busy core next to it is nothing that a measured test wants; a worker with a GPU of its
         # own reads that alone.
         with self._locks.hold([] if self._is_pinned else [CPU], "a search for instruments"):
             self.instruments: Instruments = discover(
@@ -152,29 +152,29 @@ class Gate:
         """
         watch = Watch(self.instruments, self._connects)
         with self._exclusively(job) as around_us, self._checking_itself():
-            rounds, bench = yield from run_rounds(
+            rounds, judge = yield from run_rounds(
                 self._meter,
                 self._clock,
                 self._settings.limits,
                 [channel.name for channel in self.instruments.channels],
                 self._warmup_seconds(job),
                 job.cycle,
-                lambda: self._appoint([job])[0],
+                lambda: self._make_judges([job])[0],
                 _watched(watch, progress),
             )
-            self._look_for_late_use([bench])
+            self._look_for_late_use([judge])
         warmup = [each for each in rounds if each.warmup]
         around = _surroundings(watch, job, rounds, rounds[1:])
-        return self._records(_noted(job, around_us), bench, warmup, around)
+        return self._records(_noted(job, around_us), judge, warmup, around)
 
-    def turns(
+    def interleaved(
         self,
         jobs: Sequence[Job],
         labels: Sequence[str],
         max_increase: float,
         progress: Callable[[Sequence[Round]], None],
     ) -> Generator[int, Units, tuple[TestRecord, ...]]:
-        """Several works in turns, the reference first: yields the index of the one to call.
+        """Several works alternately, the reference first: yields the index of the one to call.
 
         jobs: one for each work; they differ in their names. Gives the records of all but the
         reference, whose figures are in each.
@@ -182,7 +182,7 @@ class Gate:
         first = jobs[0]
         watch = Watch(self.instruments, self._connects)
         with self._exclusively(first) as around_us, self._checking_itself():
-            rounds, contest = yield from run_turns(
+            rounds, comparing = yield from run_interleaved(
                 self._meter,
                 self._clock,
                 self._settings.limits,
@@ -190,26 +190,26 @@ class Gate:
                 self._warmup_seconds(first),
                 first.cycle,
                 len(jobs),
-                lambda: Contest(tuple(labels), self._appoint(jobs), max_increase),
+                lambda: CandidatesJudge(tuple(labels), self._make_judges(jobs), max_increase),
                 _watched(watch, progress),
             )
-            self._look_for_late_use(contest.benches)
+            self._look_for_late_use(comparing.judges)
         warmup = [[each for each in mine if each.warmup] for mine in rounds]
         around = _surroundings(watch, first, [], [each for mine in rounds for each in mine[1:]])
         reference, *candidates = (
             self._records(
-                _noted(job, around_us), bench, before, replace(around, problem=_no_work(job, mine))
+                _noted(job, around_us), judge, before, replace(around, problem=_no_work(job, mine))
             )
-            for job, bench, before, mine in zip(jobs, contest.benches, warmup, rounds, strict=True)
+            for job, judge, before, mine in zip(jobs, comparing.judges, warmup, rounds, strict=True)
         )
         found = [
             compared_record(
-                mine, its, contest.comparisons.get(label), (labels[0], label), max_increase
+                mine, its, comparing.comparisons.get(label), (labels[0], label), max_increase
             )
             for label, records in zip(labels[1:], candidates, strict=True)
             for mine, its in zip(records, reference, strict=True)
         ]
-        found[0] = replace(found[0], notes=(*found[0].notes, *contest.ranking()))
+        found[0] = replace(found[0], notes=(*found[0].notes, *comparing.ranking()))
         return tuple(found)
 
     def window(self, job: Job) -> Generator[int, Units, tuple[TestRecord, ...]]:
@@ -218,17 +218,17 @@ class Gate:
         watch = Watch(self.instruments, self._connects)
         watch.look()
         with self._exclusively(job) as around_us:
-            rounds, bench = yield from run_window(
-                self._meter, names, lambda: self._appoint([job])[0]
+            rounds, judge = yield from run_window(
+                self._meter, names, lambda: self._make_judges([job])[0]
             )
         around = _surroundings(watch, job, rounds, rounds)
-        return self._records(_noted(job, around_us), bench, (), around)
+        return self._records(_noted(job, around_us), judge, (), around)
 
     def unmeasured(self, job: Job, reason: str) -> tuple[TestRecord, ...]:
         """The records of a test that ended before there was anything to judge."""
         return self._records(
             job,
-            Bench(
+            BudgetJudge(
                 tuple(
                     self._judgement(
                         job,
@@ -252,12 +252,12 @@ class Gate:
         counted = all(each.counts_cpu_time for each in job.budgets)
         return CPU_WARMUP_SECONDS if counted else WARMUP_SECONDS
 
-    def _appoint(self, jobs: Sequence[Job]) -> tuple[Bench, ...]:
+    def _make_judges(self, jobs: Sequence[Job]) -> tuple[BudgetJudge, ...]:
         """What is judged of each, once warm-up is over; they have their budgets in common."""
         self._self_check.end()
         coverages = self._coverages(jobs[0].budgets)
         return tuple(
-            Bench(
+            BudgetJudge(
                 tuple(
                     self._judgement(job, budget, coverage)
                     for budget, coverage in zip(job.budgets, coverages, strict=True)
@@ -274,9 +274,9 @@ class Gate:
         )
 
     def _records(
-        self, job: Job, bench: Bench, warmup: Sequence[Round], around: Surroundings
+        self, job: Job, judge: BudgetJudge, warmup: Sequence[Round], around: Surroundings
     ) -> tuple[TestRecord, ...]:
-        return tuple(self._record(job, each, warmup, around) for each in bench.judgements)
+        return tuple(self._record(job, each, warmup, around) for each in judge.judgements)
 
     def _record(
         self, job: Job, judgement: Judgement, warmup: Sequence[Round], around: Surroundings
@@ -290,13 +290,13 @@ class Gate:
 
     @property
     def _is_pinned(self) -> bool:
-        """Whether this process has a GPU of its own, beside others that have theirs."""
+        """Whether this process has a GPU of its own, as other workers have."""
         return self._settings.choice.gpus.mode == PER_WORKER
 
-    def turn(self, budgets: Sequence[Budget], what: str) -> AbstractContextManager[str]:
+    def hold_devices(self, budgets: Sequence[Budget], what: str) -> AbstractContextManager[str]:
         """All that a measurement under these budgets must have for itself, until the end of this.
 
-        A turn inside another one of this process waits for nothing.
+        Where this process holds them already, it waits for nothing.
         """
         found = self.instruments
         if self._is_pinned and all(_on_gpu(each).scope is Scope.GPU for each in budgets):
@@ -312,7 +312,7 @@ class Gate:
         self._busy = True
         try:
             # The protocol's clock starts inside, so that waiting counts in no limit.
-            with self.turn(job.budgets, job.test_id) as around_us, self._connects:
+            with self.hold_devices(job.budgets, job.test_id) as around_us, self._connects:
                 self._held_before = devices_in_use()
                 if self.instruments.activity is not None:
                     self.instruments.activity.begin()
@@ -322,17 +322,17 @@ class Gate:
 
     @contextmanager
     def _checking_itself(self) -> Iterator[None]:
-        """From here until `_appoint` ends it after warm-up, or the work raises."""
+        """From here until `_make_judges` ends it after warm-up, or the work raises."""
         self._self_check.begin()
         try:
             yield
         finally:
             self._self_check.end()
 
-    def _look_for_late_use(self, benches: Sequence[Bench]) -> None:
+    def _look_for_late_use(self, judges: Sequence[BudgetJudge]) -> None:
         """A GPU that was first used after warm-up isn't in the figure, which then is none."""
         in_use = self._in_use(devices_in_use())
-        for each in (judgement for bench in benches for judgement in bench.judgements):
+        for each in (judgement for judge in judges for judgement in judge.judgements):
             if not each.budget.covers_cpu_alone and not each.coverage.problem:
                 late = found_late(each.coverage, in_use)
                 each.coverage = replace(each.coverage, problem=late)
@@ -363,7 +363,7 @@ def _noted(job: Job, note: str) -> Job:
 def _watched(
     watch: Watch, progress: Callable[[Sequence[Round]], None]
 ) -> Callable[[Sequence[Round]], None]:
-    """Tells of progress, and looks who else is on the GPUs, after each round or turn."""
+    """Tells of progress, and looks who else is on the GPUs, after each round."""
 
     def after(rounds: Sequence[Round]) -> None:
         watch.look()

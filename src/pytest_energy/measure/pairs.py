@@ -1,4 +1,4 @@
-"""Several works that take turns, so that whatever the machine does, it does to all of them."""
+"""Several works, measured alternately, so that what the machine does affects all of them."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from pytest_energy.sensors.base import Channel, Clock
 
 __tracebackhide__ = True  # a failing test's traceback ends in the user's lines
 
-#: The measured rounds of each work, one a turn.
-Turns = Sequence[Sequence[Round]]
+#: The measured rounds of each work.
+InterleavedRounds = Sequence[Sequence[Round]]
 
 
-class Referee(Protocol):
-    """Says what is read once warm-up has shown what is in use, and when the turns are enough."""
+class PairsJudge(Protocol):
+    """Says what is read once warm-up has shown what is in use, and when the rounds are enough."""
 
     @property
     def channels(self) -> tuple[Channel, ...]: ...
@@ -33,14 +33,14 @@ class Referee(Protocol):
     @property
     def window_seconds(self) -> float: ...
 
-    def is_done(self, turns: Turns, *, final: bool) -> bool:
-        """Whether nothing is left to decide; asked first without any turn."""
+    def is_done(self, measured: InterleavedRounds, *, final: bool) -> bool:
+        """Whether nothing is left to decide; asked first without any round."""
 
 
-SomeReferee = TypeVar("SomeReferee", bound=Referee)
+SomeJudge = TypeVar("SomeJudge", bound=PairsJudge)
 
 
-def run_turns(
+def run_interleaved(
     meter: Meter,
     clock: Clock,
     limits: Limits,
@@ -48,13 +48,13 @@ def run_turns(
     warmup_seconds: float,
     cycle: int,
     works: int,
-    appoint: Callable[[], SomeReferee],
+    make_judge: Callable[[], SomeJudge],
     progress: Callable[[Sequence[Round]], None],
-) -> Generator[int, Units, tuple[list[list[Round]], SomeReferee]]:
-    """Warm every work up, then measure one round of each a turn, forwards and backwards by turns.
+) -> Generator[int, Units, tuple[list[list[Round]], SomeJudge]]:
+    """Warm every work up, then measure one round of each, alternately forwards and backwards.
 
     Of two works that is A B B A A B ..., so what drifts evenly favours neither. Gives all rounds of
-    each work, warm-up first, and the referee. The arguments are those of `run_rounds`; each work
+    each work, warm-up first, and the judge. The arguments are those of `run_rounds`; each work
     but the first has the time that one measurement has.
     """
     max_seconds = limits.max_seconds * max(works - 1, 1)
@@ -63,33 +63,33 @@ def run_turns(
     for work in range(works):
         warm = warm_up(meter, clock, limits, candidates, warmup_seconds, cycle, progress, work=work)
         rounds.append((yield from warm))
-    referee = appoint()
-    turns: list[list[Round]] = [[] for _ in range(works)]
-    if referee.is_done(turns, final=False):
-        return rounds, referee
-    names = [channel.name for channel in referee.channels]
-    aim = referee.window_seconds * MARGIN
+    judge = make_judge()
+    measured: list[list[Round]] = [[] for _ in range(works)]
+    if judge.is_done(measured, final=False):
+        return rounds, judge
+    names = [channel.name for channel in judge.channels]
+    aim = judge.window_seconds * MARGIN
     calls = [calls_for(each[-1], aim) for each in rounds]
     share = (started + max_seconds - clock.now()) / works
     cycle = min(feasible_cycle(each, cycle, share) for each in rounds)
     while True:
         before = clock.now()
-        order = range(works) if len(turns[0]) % 2 == 0 else reversed(range(works))
+        order = range(works) if len(measured[0]) % 2 == 0 else reversed(range(works))
         for work in order:
             latest = yield from one_round(
                 meter,
                 names,
                 calls[work],
-                referee.window_seconds,
+                judge.window_seconds,
                 warmup=False,
                 work=work,
                 cycle=cycle,
             )
-            turns[work].append(latest)
+            measured[work].append(latest)
             rounds[work].append(latest)
             calls[work] = max(calls[work], calls_for(latest, aim))
         progress(rounds[0])
         took = clock.now() - before
-        final = len(turns[0]) >= limits.max_rounds or clock.now() - started + took > max_seconds
-        if referee.is_done(turns, final=final) or final:
-            return rounds, referee
+        final = len(measured[0]) >= limits.max_rounds or clock.now() - started + took > max_seconds
+        if judge.is_done(measured, final=final) or final:
+            return rounds, judge

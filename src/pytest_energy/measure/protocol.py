@@ -91,18 +91,18 @@ def run_rounds(
     candidates: Sequence[str],
     warmup_seconds: float,
     cycle: int,
-    appoint: Callable[[], SomeJudge],
+    make_judge: Callable[[], SomeJudge],
     progress: Callable[[Sequence[Round]], None],
 ) -> Calls[SomeJudge]:
     """Measure until the judge is done: all rounds, and the judge.
 
     candidates: names of the channels that may turn out to be in use. cycle: how many calls see
-    each input once. appoint: called once, after warm-up, when the devices that the work uses have
-    been seen. progress: called with all rounds so far after each one.
+    each input once. make_judge: called once, after warm-up, when the devices in use have been
+    seen. progress: called with all rounds so far after each one.
     """
     started = clock.now()
     rounds = yield from warm_up(meter, clock, limits, candidates, warmup_seconds, cycle, progress)
-    judge = appoint()
+    judge = make_judge()
     measured: list[Round] = []
     if judge.is_done(measured, final=False):
         return tuple(rounds), judge
@@ -134,11 +134,11 @@ def run_rounds(
 
 
 def run_window(
-    meter: Meter, names: Sequence[str], appoint: Callable[[], SomeJudge]
+    meter: Meter, names: Sequence[str], make_judge: Callable[[], SomeJudge]
 ) -> Calls[SomeJudge]:
     """One long run, called once: a single round without warm-up."""
     only = yield from one_round(meter, names, 1, 0.0, warmup=False)
-    judge = appoint()
+    judge = make_judge()
     judge.is_done([only], final=True)
     return (only,), judge
 

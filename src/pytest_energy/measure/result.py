@@ -12,7 +12,7 @@ from pytest_energy.limits.budget import Declaration, Scope, limit_figure, sugges
 from pytest_energy.limits.limit import Quantity
 from pytest_energy.limits.suggest import upper_end_of_one
 from pytest_energy.measure.coverage import Coverage
-from pytest_energy.measure.explanation import Surroundings, explain, is_crowded, other_cores
+from pytest_energy.measure.explanation import Surroundings, explain, has_contention, other_cores
 from pytest_energy.measure.judgement import (
     Job,
     Judgement,
@@ -52,7 +52,7 @@ CODES = {
     Verdict.CLOSE: "close-to-limit",
     Verdict.NO_BUDGET: "no-limit",
 }
-#: Others on the machine are worth a word when they use more than this beside the test.
+#: Other processes are reported when they use more than this next to the test.
 NEIGHBOUR_SHARE = 0.10
 NEIGHBOUR_CORES = 0.05
 
@@ -78,8 +78,8 @@ def test_record(
     if code_of(problem) == "no-work-seen":
         problem = around.elsewhere or problem
     verdict = Verdict.UNMEASURED if problem else judgement.verdict or Verdict.UNMEASURED
-    other_processes = around.strangers_on(coverage.gated_names)
-    contention = _counts_cpu_time(coverage) and is_crowded(measured)
+    other_processes = around.other_processes_on(coverage.gated_names)
+    contention = _counts_cpu_time(coverage) and has_contention(measured)
     doubt, unseen, explanation, joules, compared = "", "", None, None, None
     if not problem:
         values = values_of(judgement)
@@ -133,7 +133,7 @@ def test_record(
             *_neighbours(measured, coverage),
             *(added_joules(each, "this figure") for each in other_processes),
             *around.unknown_on(coverage.gated_names),
-            *(_crowd() if contention else ()),
+            *(_contention_remedy() if contention else ()),
             *_drift(explanation),
             *(() if job.is_compared else _suggested(declaration, judgement, joules)),
         ),
@@ -158,7 +158,7 @@ def _counts_cpu_time(coverage: Coverage) -> bool:
     return coverage.method in (CPU_TIME_METHOD, Provenance.ESTIMATED)
 
 
-def _crowd() -> tuple[str, ...]:
+def _contention_remedy() -> tuple[str, ...]:
     """What helps against CPU contention."""
     threads = torch_threads()
     remedy = "run it on a quieter machine"
@@ -212,7 +212,7 @@ def _neighbours(measured: Sequence[Round], coverage: Coverage) -> tuple[str, ...
     if cores <= max(NEIGHBOUR_CORES, NEIGHBOUR_SHARE * own):
         return ()
     return (
-        f"other processes kept {cores:.1f} cores busy beside the {own:.1f} of this test, and "
+        f"other processes kept {cores:.1f} cores busy, next to the {own:.1f} of this test, and "
         "the CPU's counters hold their energy too",
     )
 

@@ -71,7 +71,9 @@ class Instruments:
         try:
             declaration = marker.declaration_of(item) or Declaration()
             scope = declaration.scope or Scope.AUTO
-            return self.find().turn([Budget(limit=declaration.limit, scope=scope)], test_id(item))
+            return self.find().hold_devices(
+                [Budget(limit=declaration.limit, scope=scope)], test_id(item)
+            )
         except ValueError:
             return nullcontext()
 
@@ -131,13 +133,13 @@ class TestRun:
         labels: Sequence[str],
         max_increase: float,
     ) -> Steps:
-        """Measure several functions in turn, A B B A, the reference first."""
+        """Measure several functions alternately, A B B A, the reference first."""
         __tracebackhide__ = True
         jobs = [replace(self._job(each, units, cycle), is_compared=True) for each in names]
         progress = self.instruments.progress(self.item.nodeid)
         try:
             found = self.instruments.find()
-            self.records += yield from found.turns(jobs, labels, max_increase, progress)
+            self.records += yield from found.interleaved(jobs, labels, max_increase, progress)
         finally:
             progress.clear()
 

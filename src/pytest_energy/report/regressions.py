@@ -16,13 +16,13 @@ WORTH = 0.9
 NAMED = 3
 
 
-def beside(test: TestRecord) -> str:
-    """ "+1.2 % beside 3 sessions, fails from +8.9 %"; "" where nothing was compared."""
+def vs_baseline(test: TestRecord) -> str:
+    """ "+1.2 % vs 3 sessions, fails from +8.9 %"; "" where nothing was compared."""
     found = test.baseline
     if found is None or found.increase is None or found.threshold is None:
         return ""
     return (
-        f"{signed_percent(found.increase)} beside {shown_sessions(found.sessions)}, "
+        f"{signed_percent(found.increase)} vs {shown_sessions(found.sessions)}, "
         f"fails from {signed_percent(found.threshold)}"
     )
 

@@ -22,7 +22,7 @@ from pytest_energy.report.cells import (
     shown_limit,
 )
 from pytest_energy.report.printable import all_printable
-from pytest_energy.report.regressions import beside, regression_notes
+from pytest_energy.report.regressions import regression_notes, vs_baseline
 from pytest_energy.report.table import Column, Row, console_of, print_table, printed
 from pytest_energy.units import (
     Scale,
@@ -56,12 +56,12 @@ def render(record: RunRecord, width: int, *, colour: bool) -> str:
                 _name(test, hardware),
                 [cell(test) for cell in columns.values()],
                 (test.task or "", _origin(test)),
-                (_channels(test, scale), beside(test)),
+                (_channels(test, scale), vs_baseline(test)),
             )
             for test, hardware in zip(record.tests, named, strict=True)
         ],
         ("task", "limit from"),
-        ("channels", "beside its baseline"),
+        ("channels", "vs baseline"),
     )
     for note in _notes(record):
         # Indented lines are to be pasted, so they are never wrapped.
@@ -125,7 +125,7 @@ def _verdict(test: TestRecord) -> Text:
 
 
 def lost_test(test_id: str) -> str:
-    """What is said of a test whose worker process died."""
+    """The line for a test whose worker process died."""
     return f"{test_id}: its worker process was lost while it ran, and with it what was measured"
 
 

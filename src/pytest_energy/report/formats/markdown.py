@@ -124,7 +124,7 @@ def _failures(tests: Sequence[TestRecord]) -> list[str]:
             parts.append(
                 prose(
                     f"Old and new: {found.shown(found.old, test)} -> "
-                    f"{found.shown(found.new, test)} ({signed_percent(found.change)}, beside "
+                    f"{found.shown(found.new, test)} ({signed_percent(found.change)}, vs "
                     f"{found.beside})"
                 )
             )

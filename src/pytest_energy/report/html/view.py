@@ -32,7 +32,7 @@ from pytest_energy.report.html.log_axis import LogAxis, log_axis
 from pytest_energy.report.html.strip import Strip, pair_of, strip_of
 from pytest_energy.report.judged import Judged, judged
 from pytest_energy.report.printable import all_printable
-from pytest_energy.report.regressions import beside, regression_notes
+from pytest_energy.report.regressions import regression_notes, vs_baseline
 from pytest_energy.report.shares import Share, shares
 from pytest_energy.report.terminal import lost_test
 from pytest_energy.units import (
@@ -321,7 +321,7 @@ def _facts(test: TestRecord, found: Judged) -> Iterator[tuple[str, str]]:
         by = test.fraction_of_limit
         how = "" if by is None else f"; figure {signed_percent(by - 1)}"
         yield "Limit", _shortened(f"{test.budget.limit} ({test.budget.origin}){how}")
-    if words := beside(test):
+    if words := vs_baseline(test):
         yield "Against its baseline", words
     if test.grams_per_unit is not None:
         yield "Carbon", f"{figure(test.grams_per_unit * 1000)} gCO2e / 1,000 {plural(test.unit)}"
