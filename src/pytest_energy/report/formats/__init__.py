@@ -20,6 +20,7 @@ _ENDINGS = {
     "md": "markdown",
     "om": "openmetrics",
     "prom": "openmetrics",
+    "svg": "badge",
     "txt": "text",
 }
 

@@ -8,6 +8,7 @@ from functools import partial
 
 from pytest_energy.record.hardware import hardware_names, hardware_of
 from pytest_energy.record.schema import RunRecord, TestRecord
+from pytest_energy.report.advice import ORDER, advice
 from pytest_energy.report.cells import (
     beyond_limit,
     changed,
@@ -35,15 +36,6 @@ _LIMITS = "### Limits changed since {}"
 _FOLD = 200
 #: Versions of one session that are shown.
 _VERSIONS = 8
-#: What to do about each verdict that fails.
-_REMEDIES = {
-    Verdict.FAIL: "let the work use less energy, or change the limit where it is written, in a "
-    "commit that says why; `pytest-energy show -v` shows what makes a figure",
-    Verdict.UNMEASURED: "nothing was compared; `pytest-energy doctor` on that machine shows what "
-    "can be measured there",
-    Verdict.INCONCLUSIVE: "run it again on a machine without other work, or give it more "
-    "`--energy-max-seconds`",
-}
 
 
 def render(record: RunRecord) -> str:
@@ -57,7 +49,6 @@ def render_within(record: RunRecord, largest: int) -> str:
     tests = _failures_first(record.last_attempts)
     lines = [MARKER, f"## Energy: {_headline(tests)}", ""]
     lines += _part("", _failures(tests), int(largest * _FAILURES))
-    lines += _remedies(tests)
     lines += _part("### Old and new", _changes(tests), int(largest * _CHANGES))
     lines += _part(
         _LIMITS.format(code(record.limits_base)), _limits(record), int(largest * _LIMIT_CHANGES)
@@ -74,7 +65,7 @@ def render_within(record: RunRecord, largest: int) -> str:
 
 def _failures_first(tests: Sequence[TestRecord]) -> list[TestRecord]:
     """From the worst verdict to the best; of one verdict, the furthest over its limit first."""
-    order = [str(each) for each in reversed(Verdict)]
+    order = [str(each) for each in ORDER]
 
     def place(test: TestRecord) -> tuple[int, float]:
         rank = order.index(test.verdict) if test.verdict in order else len(order)
@@ -128,17 +119,10 @@ def _failures(tests: Sequence[TestRecord]) -> list[str]:
                     f"{found.beside})"
                 )
             )
+        if what := advice(test):
+            parts.append("What to do: " + prose(what))
         lines.append("<br>".join(parts))
     return lines
-
-
-def _remedies(tests: Sequence[TestRecord]) -> list[str]:
-    verdicts = {each.verdict for each in tests}
-    return [
-        f"What to do about {each}: {what}.\n"
-        for each, what in _REMEDIES.items()
-        if each in verdicts
-    ]
 
 
 def _changes(tests: Sequence[TestRecord]) -> list[str]:

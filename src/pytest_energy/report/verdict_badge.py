@@ -1,0 +1,57 @@
+"""What a badge says of a run: one figure, or how many verdicts of each kind."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+from pytest_energy.record.schema import RunRecord
+from pytest_energy.report.quantities import measured
+from pytest_energy.rules.verdict import Verdict
+from pytest_energy.units import per_unit
+
+#: A badge is only green where all that was compared has passed.
+_COLOURS = {
+    Verdict.PASS: "#2f7d32",
+    Verdict.CLOSE: "#8a6100",
+    Verdict.INCONCLUSIVE: "#b3261e",
+    Verdict.UNMEASURED: "#b3261e",
+    Verdict.FAIL: "#b3261e",
+}
+GREY = "#616161"
+#: Characters of a badge.
+LONGEST = 80
+
+
+@dataclass(frozen=True)
+class Badge:
+    """Two texts and the colour behind the second."""
+
+    label: str
+    message: str
+    colour: str
+
+
+def badge_of(record: RunRecord) -> Badge:
+    """The badge of a run; it names an estimate."""
+    verdicts = [
+        Verdict(each.verdict) for each in record.last_attempts if each.verdict in set(Verdict)
+    ]
+    compared = [each for each in verdicts if each in _COLOURS]
+    colour = _COLOURS[max(compared, key=list(Verdict).index)] if compared else GREY
+    figures = measured(record)
+    counts = Counter(verdicts)
+    message = ", ".join(f"{counts[each]} {each}" for each in reversed(Verdict) if counts[each])
+    if len(figures) == 1 and len(verdicts) == 1:
+        (one,) = figures
+        is_cpu_time = one.is_cpu_time and one.test.cpu_seconds_per_unit is not None
+        value = one.test.cpu_seconds_per_unit or 0.0 if is_cpu_time else one.joules
+        evidence = "cpu time" if is_cpu_time else one.evidence
+        figure = per_unit(value, one.test.unit, is_cpu_time=is_cpu_time)
+        message = f"{figure}, {evidence}, {verdicts[0]}"
+    elif figures and any(each.is_estimate for each in figures):
+        part = "" if all(each.is_estimate for each in figures) else "in part "
+        message += f" ({part}estimated)"
+    if len(message) > LONGEST:
+        message = message[: LONGEST - 3] + "..."
+    return Badge("energy", message or "nothing measured", colour)
