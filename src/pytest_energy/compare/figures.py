@@ -126,7 +126,12 @@ def match(references: Sequence[RunRecord], candidates: Sequence[RunRecord]) -> M
     incomparable, notes = [], []
     for test in dict.fromkeys((*left, *left_too)):
         if test in left and test in left_too:
-            reason = _difference(reference, left[test], candidate, left_too[test])
+            old, new = left[test], left_too[test]
+            reason = (
+                reference.problem(old)
+                or candidate.problem(new)
+                or difference(reference.figures(old)[0], candidate.figures(new)[0])
+            )
             incomparable.append(Compared(*test, Outcome.INCOMPARABLE, reason))
         else:
             side, key = (reference, left[test]) if test in left else (candidate, left_too[test])
@@ -171,13 +176,6 @@ class _Runs:
         if len(found) < len(self._runs):
             return f"only {len(found)} of {len(self._runs)} runs of the {self.name} have it"
         return ""
-
-
-def _difference(reference: _Runs, key: Key, candidate: _Runs, other: Key) -> str:
-    """Why two keys of one measurement aren't compared."""
-    if problem := reference.problem(key) or candidate.problem(other):
-        return problem
-    return difference(reference.figures(key)[0], candidate.figures(other)[0])
 
 
 def difference(first: Figure, second: Figure) -> str:

@@ -109,7 +109,9 @@ class PytestProcess:
                 raise CouldNotCompare(
                     f"the run record of {self.side} can't be read", str(error)
                 ) from None
-            modules = _modules(scratch)
+            # Of the process and of its pytest-xdist workers.
+            lists = [json.loads(each.read_bytes()) for each in scratch.glob("*.modules")]
+            modules = frozenset((name, Path(file)) for each in lists for name, file in each.items())
             if not modules:
                 raise CouldNotCompare(
                     f"the run of {self.side} ended before it listed the modules that it loaded",
@@ -128,12 +130,6 @@ def _why(status: int) -> str:
     if status < 0:
         return f"pytest was ended by {signal.Signals(-status).name}"
     return known.get(status, f"pytest ended with exit status {status}")
-
-
-def _modules(folder: Path) -> frozenset[tuple[str, Path]]:
-    """Of the process and of its pytest-xdist workers."""
-    answers = [json.loads(answer.read_bytes()) for answer in folder.glob("*.modules")]
-    return frozenset((name, Path(file)) for each in answers for name, file in each.items())
 
 
 def run(

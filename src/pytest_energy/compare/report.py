@@ -87,18 +87,16 @@ def render_comparison(found: ComparisonRecord, width: int, *, colour: bool) -> s
         console.print(Text(f"{side}: {_side(one)}"))
     if found.tests:
         columns = _columns(found)
-        rows = [Row(Text(_name(each)), _cells(columns, each)) for each in found.tests]
+        rows = []
+        for each in found.tests:
+            cells = [Text(column.cell(each)) for column in columns]
+            cells[-1].stylize(_STYLES[each.outcome])
+            rows.append(Row(Text(_name(each)), cells))
         print_table(console, [Column(each.head, each.justify) for each in columns], rows)
     reasons = [f"{_name(each)}: {each.reason}" for each in _with_reasons(found)]
     for line in [*reasons, *found.notes, conclusion(found)]:
         console.print(Text("\n".join(textwrap.wrap(line, width, break_on_hyphens=False))))
     return printed(console)
-
-
-def _cells(columns: list[_Column], each: Compared) -> list[Text]:
-    cells = [Text(column.cell(each)) for column in columns]
-    cells[-1].stylize(_STYLES[each.outcome])
-    return cells
 
 
 def _name(each: Compared) -> str:

@@ -189,13 +189,10 @@ def _home(file: Path, *trees: Tree) -> Tree | None:
     found = max(around, key=lambda each: len(each.root.parts), default=None)
     if found is None:
         return None
-    inside = (each for each in _environments() if found.root in each.parents)
-    return None if any(file.is_relative_to(each) for each in inside) else found
-
-
-def _environments() -> list[Path]:
     folders = (sys.prefix, sys.base_prefix, site.getusersitepackages())
-    return [Path(folder).resolve() for folder in folders]
+    environments = [Path(folder).resolve() for folder in folders]
+    inside = (each for each in environments if found.root in each.parents)
+    return None if any(file.is_relative_to(each) for each in inside) else found
 
 
 def _module_name(root: Path, path: str) -> str:

@@ -106,22 +106,20 @@ def _placed(point: Point, reference: Point) -> Placement:
     others = figures_of(point.task)
     rank = study_rank(kwh, point.task)
     less = rank.place - 1
+    interval = None
+    if point.interval is not None and reference.interval is not None:
+        interval = (
+            point.interval[0] / reference.interval[1],
+            point.interval[1] / reference.interval[0],
+        )
     return Placement(
         point,
         reference,
         figure,
         ratio,
-        _widest(point.interval, reference.interval),
+        interval,
         kwh,
         rank,
         others[less - 1] if less else None,
         others[less] if less < len(others) else None,
     )
-
-
-def _widest(
-    one: tuple[float, float] | None, other: tuple[float, float] | None
-) -> tuple[float, float] | None:
-    if one is None or other is None:
-        return None
-    return one[0] / other[1], one[1] / other[0]

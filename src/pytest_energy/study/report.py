@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rich.text import Text
@@ -22,7 +22,6 @@ from pytest_energy.study.place import Placement, Placements
 from pytest_energy.study.points import conditions
 from pytest_energy.study.running.results import Result
 from pytest_energy.study.tables import (
-    Model,
     Task,
     datasets,
     model_named,
@@ -61,13 +60,15 @@ def render_tasks(width: int) -> str:
                 _both_grams(task.logs_mean_kwh),
             )
         )
+    known = sum(len(figures_of(task.name)) for task in tasks())
+    every = sum(1 for each in models() if each.task_name is not None)
     return _text(
         [
             "Wh for 1,000 inferences of the study, by task",
             _Table(("task", "printed", "over models", "range", "gCO2e"), rows),
             "printed: mean and standard deviation in Table 2 of the paper. over models, range: "
             "over the models of Table 6, from the logs, "
-            f"which lack runs of {_unknown_models()} under their data sets.",
+            f"which lack runs of {every - known} of the {every} under their data sets.",
             f"{_TWO_GRAMS}; from the logs.",
             f"Sources: {tasks()[0].source_paper}; {tasks()[0].source_logs}.",
             *caveats(),
@@ -79,8 +80,9 @@ def render_tasks(width: int) -> str:
 def render_task(name: str, width: int) -> str:
     """The models of one task, by rising energy. Raises InputError for an unknown task."""
     task = task_named(name)
+    of_task = [each for each in models() if each.task_name == task.name]
     rows = []
-    for model in sorted(_models_of(task), key=_energy):
+    for model in sorted(of_task, key=lambda each: each.mean_kwh_per_1000 or math.inf):
         kwh = model.mean_kwh_per_1000
         rows.append(
             (
@@ -99,7 +101,7 @@ def render_task(name: str, width: int) -> str:
             _Table(("model", "parameters (M)", "Wh/1000", "gCO2e", "rank"), rows),
             f"Data sets, 1,000 inferences of each, ten times: {inputs}.",
             f"{_TWO_GRAMS}.",
-            *_notes_of(task),
+            *(f"{each.id}: {each.note}." for each in of_task if each.note),
             f"Sources: {task.source_paper}; {task.source_logs}; {pairs[0].source}.",
             *caveats(),
         ],
@@ -167,26 +169,6 @@ def render_results(results: Sequence[Result], width: int) -> str:
         for each in results
     ]
     return _text([_Table(heads, rows), *_notes(results)], width)
-
-
-def _models_of(task: Task) -> list[Model]:
-    return [each for each in models() if each.task_name == task.name]
-
-
-def _energy(model: Model) -> float:
-    return math.inf if model.mean_kwh_per_1000 is None else model.mean_kwh_per_1000
-
-
-def _notes_of(task: Task) -> Iterator[str]:
-    for each in _models_of(task):
-        if each.note:
-            yield f"{each.id}: {each.note}."
-
-
-def _unknown_models() -> str:
-    known = sum(len(figures_of(task.name)) for task in tasks())
-    every = sum(1 for each in models() if each.task_name is not None)
-    return f"{every - known} of the {every}"
 
 
 def _mean_of(task: Task) -> str:
