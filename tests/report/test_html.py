@@ -284,7 +284,7 @@ def test_without_jinja_the_run_says_what_to_install(
         "sys.exit(pytest.main(['--energy-report', 'energy.html', '-p', 'no:cacheprovider']))"
     )
     result = energy_pytester.pytester.run(sys.executable, "-c", code)
-    result.stderr.fnmatch_lines(['*report format html needs Jinja2: pip install "pytest-energy*'])
+    result.stderr.fnmatch_lines(['*HTML needs Jinja2: pip install "pytest-energy*'])
 
 
 def test_the_page_is_a_pure_function_of_the_record() -> None:

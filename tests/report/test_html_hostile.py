@@ -26,6 +26,8 @@ from pytest_energy.record.schema import (
 from pytest_energy.report.formats import format_named
 
 LARGEST_BYTES_OF_200 = 400_000
+#: Sentences are cut at 1,500 characters, and names at 200.
+LONGEST_WORD = 2_000
 HOSTILE = (
     "<script>alert(1)</script>",
     '"><img src=x onerror=alert(1)>',
@@ -96,6 +98,8 @@ def test_texts_from_outside_stay_texts(name: str) -> None:
     shape = [each.tag for each in page_of(rendered(named("name"))).all()]
     assert [each.tag for each in page.all()] == shape
     text.encode("utf-8")
+    longest = max(len(word) for word in page.one("body").text.split())
+    assert longest <= LONGEST_WORD, "a word that no page holds"
     assert all(each.isprintable() for each in text.splitlines())
 
 

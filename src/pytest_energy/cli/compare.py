@@ -61,6 +61,10 @@ def compare(
         Path | None,
         typer.Option("--markdown", metavar="PATH", help="write Markdown (-: standard output)"),
     ] = None,
+    to_html: Annotated[
+        Path | None,
+        typer.Option("--html", metavar="PATH", help="write HTML (-: standard output)"),
+    ] = None,
 ) -> None:
     """Compare a candidate with its reference: two records, two variants, or a commit and your tree.
 
@@ -85,11 +89,16 @@ def compare(
         max_seconds=max_seconds,
         max_increase=max_increase,
     )
-    outputs = ((to_json, json_of), (to_markdown, markdown_of))
+    outputs = [(to_json, json_of), (to_markdown, markdown_of)]
+    if to_html is not None:
+        from pytest_energy.compare.html import html_of  # says what to install before anything runs
+
+        outputs.append((to_html, html_of))
     to_stdout = [text_of for path, text_of in outputs if path == _STDOUT]
     if len(to_stdout) > 1:
         raise InputError(
-            "--json - and --markdown - both write to the standard output; give one a path"
+            "only one of --json, --markdown and --html can write to the standard output; give the "
+            "others a path"
         )
     question = read_question(options, Path.cwd())
     try:

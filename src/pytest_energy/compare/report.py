@@ -84,7 +84,7 @@ def render_comparison(found: ComparisonRecord, width: int, *, colour: bool) -> s
     width = max(width, _NARROWEST)
     console = console_of(width, colour=colour)
     for side, one in (("reference", found.reference), ("candidate", found.candidate)):
-        console.print(Text(f"{side}: {_side(one)}"))
+        console.print(Text(f"{side}: {shown_side(one)}"))
     if found.tests:
         columns = _columns(found)
         rows = []
@@ -121,7 +121,8 @@ def _allowed(each: Compared) -> str:
     return "-" if each.threshold is None else signed_percent(each.threshold)
 
 
-def _side(side: Side) -> str:
+def shown_side(side: Side) -> str:
+    """ "main, commit 0123456789" """
     commit = side.commit[:_SHORT_COMMIT] if side.commit else ""
     return ", ".join(filter(None, (side.name, commit and f"commit {commit}", side.about)))
 
@@ -154,8 +155,8 @@ def markdown_of(found: ComparisonRecord) -> str:
     lines = [
         f"**Energy: {_escaped(conclusion(found))}**",
         "",
-        f"Reference: {_escaped(_side(found.reference))}. "
-        f"Candidate: {_escaped(_side(found.candidate))}.",
+        f"Reference: {_escaped(shown_side(found.reference))}. "
+        f"Candidate: {_escaped(shown_side(found.candidate))}.",
     ]
     if found.tests:
         columns = _columns(found)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pytest_energy.report.by_task import TaskFigures
+from pytest_energy.report.html.measurement import shortened
 from pytest_energy.report.html.strip import Mark
 from pytest_energy.units import power_of_ten, watt_hours_per_1000
 
@@ -56,5 +57,5 @@ def log_axis(tasks: Sequence[TaskFigures]) -> LogAxis | None:
 
 
 def _label(figures: TaskFigures) -> str:
-    per = "" if figures.unit == "query" else f", per {figures.unit}"
-    return f"{figures.task}{per} ({figures.method})"
+    per = "" if figures.unit == "query" else f", per {shortened(figures.unit)}"
+    return f"{shortened(figures.task)}{per} ({figures.method})"

@@ -7,12 +7,19 @@ import hashlib
 from collections.abc import Sequence
 from urllib.parse import quote
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
+from pytest_energy.errors import InputError
 from pytest_energy.record.schema import RunRecord
+from pytest_energy.report.advice import Conclusion
 from pytest_energy.report.by_task import Published
-from pytest_energy.report.html.view import View, view_of
+from pytest_energy.report.html.comparison import ComparisonView
+from pytest_energy.report.html.measurement import shortened
+from pytest_energy.report.html.view import view_of
 from pytest_energy.units import energy, figure, percent, plural
+
+try:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+except ModuleNotFoundError:
+    raise InputError('HTML needs Jinja2: pip install "pytest-energy[report]"') from None
 
 #: What a browser tab shows, by the run's tone.
 _ICONS = {"good": ("#1a7f37", "M4 8l3 3 5-6"), "bad": ("#cf222e", "M5 5l6 6M11 5l-6 6")}
@@ -25,13 +32,23 @@ def render_page(record: RunRecord, published: Sequence[Published] = ()) -> str:
     published: figures of others that stand beside the run's own.
     """
     view = view_of(record, published)
+    return _rendered("report.html", view.conclusion, view.heads, view)
+
+
+def render_comparison_page(view: ComparisonView) -> str:
+    """Old and new side by side as HTML."""
+    return _rendered("comparison.html", view.conclusion, (), view)
+
+
+def _rendered(name: str, conclusion: Conclusion, heads: Sequence[str], view: object) -> str:
     environment = _environment()
-    style = environment.get_template("report.css").render(heads=view.heads).strip()
-    return environment.get_template("report.html").render(
+    style = environment.get_template("report.css").render(heads=heads).strip()
+    return environment.get_template(name).render(
         view=view,
+        conclusion=conclusion,
         style=style,
         policy=_policy(style),
-        icon=_icon(view),
+        icon=_icon(conclusion.tone),
     )
 
 
@@ -43,7 +60,9 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(percent=percent, energy=energy, figure=figure, plural=plural)
+    environment.filters.update(
+        percent=percent, energy=energy, figure=figure, plural=plural, short=shortened
+    )
     return environment
 
 
@@ -56,8 +75,8 @@ def _policy(style: str) -> str:
     )
 
 
-def _icon(view: View) -> str:
-    colour, path = _ICONS.get(view.conclusion.tone, _NEUTRAL_ICON)
+def _icon(tone: str) -> str:
+    colour, path = _ICONS.get(tone, _NEUTRAL_ICON)
     picture = (
         '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16">'
         f'<circle cx="8" cy="8" r="8" fill="{colour}"/>'

@@ -80,19 +80,24 @@ def strip_of(found: Judged) -> Strip | None:
     )
 
 
-def pair_of(found: Judged) -> tuple[Strip, Strip] | None:
-    """The reference and the candidate on one axis; None where one of them has no rounds."""
+def pair_of(found: Judged, noun: str = "round") -> tuple[Strip, Strip] | None:
+    """The reference and the candidate on one axis; None where one of them has no rounds.
+
+    noun: what a dot is.
+    """
     if not (found.rounds and found.reference_rounds):
         return None
     axis = axis_of([found])
-    old = _strip(axis, found.scale, rounds=found.reference_rounds, figure=found.reference)
+    scale = found.scale
+    old = _strip(axis, scale, rounds=found.reference_rounds, figure=found.reference, noun=noun)
     new = _strip(
         axis,
-        found.scale,
+        scale,
         rounds=found.rounds,
         figure=found.figure,
         band=found.interval,
         limit=found.limit,
+        noun=noun,
     )
     return old, new
 
@@ -122,6 +127,7 @@ def _strip(
     band: tuple[float, float] | None = None,
     limit: float | None = None,
     sessions: Sequence[float] = (),
+    noun: str = "round",
 ) -> Strip:
     step = math.ceil(len(rounds) / _MOST_ROUNDS)
     shown = rounds[::step]
@@ -131,7 +137,7 @@ def _strip(
         return f"{scale.show(value)} {scale.symbol}"
 
     alternative = [
-        f"{numbered(len(rounds), 'round')} from {interval(min(rounds), max(rounds), scale)} "
+        f"{numbered(len(rounds), noun)} from {interval(min(rounds), max(rounds), scale)} "
         f"{scale.symbol}"
     ]
     if figure is not None:
