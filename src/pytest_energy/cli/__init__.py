@@ -13,6 +13,7 @@ from pytest_energy.cli.budgets import budgets
 from pytest_energy.cli.compare import compare
 from pytest_energy.cli.doctor import doctor
 from pytest_energy.cli.figures import carbon, report, schema, show
+from pytest_energy.cli.model_card import model_card
 from pytest_energy.errors import EnergyError
 from pytest_energy.report.printable import printable
 from pytest_energy.study import commands as study_commands
@@ -68,7 +69,7 @@ def main(
     """Energy records, budgets and instruments of pytest-energy."""
 
 
-for command in (show, report, schema, carbon, doctor, compare):
+for command in (show, report, schema, model_card, carbon, doctor, compare):
     app.command()(command)
 app.add_typer(budgets, name="budgets")
 app.add_typer(baseline, name="baseline")
