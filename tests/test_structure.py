@@ -111,6 +111,20 @@ def test_instruments_are_named_among_the_sensors_only() -> None:
     assert {name: number for name, number in found.items() if number} == INSTRUMENTS_ELSEWHERE
 
 
+def test_large_dataclasses_take_keywords_only() -> None:
+    """Five values in a row say nothing of what they are."""
+    positional = [
+        f"{name}: {each.name}"
+        for name, path in modules().items()
+        for each in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(each, ast.ClassDef)
+        for decorator in map(ast.unparse, each.decorator_list)
+        if decorator.startswith("dataclass") and "kw_only=True" not in decorator
+        if sum(isinstance(line, ast.AnnAssign) for line in each.body) > 4
+    ]
+    assert positional == []
+
+
 def test_a_file_of_tests_has_at_most_500_lines() -> None:
     lines = {
         path.name: len(path.read_text(encoding="utf-8").splitlines())

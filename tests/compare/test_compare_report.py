@@ -46,13 +46,18 @@ WITHIN = replace(
     candidate=0.031,
     ratio=1.0,
 )
-LOST = Compared("tests/test_models.py::test_lost", None, Outcome.INCOMPARABLE, "it was *lost*")
+LOST = Compared(
+    id="tests/test_models.py::test_lost",
+    name=None,
+    outcome=Outcome.INCOMPARABLE,
+    reason="it was *lost*",
+)
 FOUND = ComparisonRecord(
-    Side("main", "0123456789abcdef"),
-    Side("your tree", "fedcba9876543210", "with uncommitted changes"),
-    0.03,
-    (REGRESSED, WITHIN, LOST),
-    ("only the candidate has tests/test_models.py::test_new (measured on gpu:0)",),
+    reference=Side("main", "0123456789abcdef"),
+    candidate=Side("your tree", "fedcba9876543210", "with uncommitted changes"),
+    max_increase=0.03,
+    tests=(REGRESSED, WITHIN, LOST),
+    notes=("only the candidate has tests/test_models.py::test_new (measured on gpu:0)",),
 )
 FACTS = [
     "reference (J)",

@@ -398,8 +398,12 @@ def test_cpu_contention_in_a_session_makes_its_side_doubtful(contention: str, ra
 
 @given(st.lists(st.sampled_from(Outcome)), st.sampled_from(["", "it broke"]))
 def test_exit_statuses(outcomes: list[Outcome], problem: str) -> None:
-    tests = tuple(Compared("test_it.py::test_it", None, each, "") for each in outcomes)
-    status = ComparisonRecord(*SIDES, 0.03, tests, problem=problem).exit_status
+    tests = tuple(
+        Compared(id="test_it.py::test_it", name=None, outcome=each, reason="") for each in outcomes
+    )
+    status = ComparisonRecord(
+        reference=SIDES[0], candidate=SIDES[1], max_increase=0.03, tests=tests, problem=problem
+    ).exit_status
     green = {Outcome.WITHIN, Outcome.IMPROVED}
     assert (status == 1) == (Outcome.REGRESSED in outcomes)
     assert (status == 0) == (bool(outcomes) and set(outcomes) <= green and not problem)

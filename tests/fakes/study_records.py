@@ -20,7 +20,17 @@ from pytest_energy.study.running.codecarbon_way import CodeCarbonFigure
 
 TASK = "fill-mask"
 MODELS = [each.model for each in figures_of(TASK)]
-FIGURE = CodeCarbonFigure("3.3.2", 100, 8.0, 2.0, 0.0, 0.5, 1.5, 6.2, 20.0)
+FIGURE = CodeCarbonFigure(
+    version="3.3.2",
+    queries=100,
+    seconds=8.0,
+    joules_per_unit=2.0,
+    gpu_joules_per_unit=0.0,
+    cpu_joules_per_unit=0.5,
+    ram_joules_per_unit=1.5,
+    cpu_watts=6.2,
+    ram_watts=20.0,
+)
 ON_CPU = ChannelRecord(
     name="cpu:process",
     kind="cpu",

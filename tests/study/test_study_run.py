@@ -28,7 +28,17 @@ from pytest_energy.study.running.twins import (
 )
 
 HAS_TORCH = importlib.util.find_spec("torch") is not None
-FIGURE = CodeCarbonFigure("3.3.2", 100, 8.0, 2.0, 0.0, 0.5, 1.5, 6.2, 20.0)
+FIGURE = CodeCarbonFigure(
+    version="3.3.2",
+    queries=100,
+    seconds=8.0,
+    joules_per_unit=2.0,
+    gpu_joules_per_unit=0.0,
+    cpu_joules_per_unit=0.5,
+    ram_joules_per_unit=1.5,
+    cpu_watts=6.2,
+    ram_watts=20.0,
+)
 
 
 def twin(name: str) -> Twin:
@@ -133,7 +143,16 @@ def test_a_twin_with_a_result_is_not_pending(tmp_path: Path) -> None:
 
 def test_every_setting_reaches_pytest() -> None:
     choice = Choice(
-        ("fill-mask",), ("a", "b"), "hub", "m", "float16", "cuda:1", 2, 3, "codecarbon", Path("r")
+        tasks=("fill-mask",),
+        names=("a", "b"),
+        weights="hub",
+        model="m",
+        dtype="float16",
+        device="cuda:1",
+        threads=2,
+        seed=3,
+        method="codecarbon",
+        results=Path("r"),
     )
     given = replace(choice, full=True, again=True).arguments()
     flags = {each.partition("=")[0] for each in given}

@@ -54,7 +54,13 @@ def answer(question: Question, stream: TextIO) -> ComparisonRecord:
         if isinstance(each, CouldNotCompare) and each.detail:
             stream.write(f"{each.detail}\n")
     problem = "; then: ".join(map(str, found))
-    return ComparisonRecord(*question.sides, question.max_increase, problem=problem)
+    reference, candidate = question.sides
+    return ComparisonRecord(
+        reference=reference,
+        candidate=candidate,
+        max_increase=question.max_increase,
+        problem=problem,
+    )
 
 
 def _chain(error: BaseException) -> list[BaseException]:

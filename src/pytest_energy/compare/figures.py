@@ -19,7 +19,7 @@ from pytest_energy.units import label, per_unit, percent
 REFERENCE, CANDIDATE = "reference", "candidate"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Key:
     """Figures with equal keys on one machine may be compared.
 
@@ -38,7 +38,7 @@ class Key:
         return Quantity.CPU_SECONDS if self.method == CPU_TIME_METHOD else Quantity.JOULES
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Figure:
     """What one run measured of one test: `values` per unit, one for each round.
 
@@ -78,19 +78,33 @@ def _figure(test: TestRecord) -> Figure:
     gated = [each for each in test.channels if each.gated]
     counts_cpu_time = test.method == CPU_TIME_METHOD
     instruments = () if counts_cpu_time else tuple(sorted((one.kind, one.source) for one in gated))
-    key = Key(test.id, test.name, test.unit, test.scope, test.method, instruments)
+    key = Key(
+        id=test.id,
+        name=test.name,
+        unit=test.unit,
+        scope=test.scope,
+        method=test.method,
+        instruments=instruments,
+    )
     channels = tuple(each.name for each in gated)
     if test.joules_per_unit is None:
-        return Figure(key, (), channels, problem=f"unmeasured: {test.reason}")
+        return Figure(key=key, values=(), channels=channels, problem=f"unmeasured: {test.reason}")
     if test.failure:
         ended = f"the test ended in {test.failure}, so its work may not have been done"
-        return Figure(key, (), channels, problem=ended)
+        return Figure(key=key, values=(), channels=channels, problem=ended)
     values = values_per_unit([each for each in test.rounds if not each.warmup], test.method)
     if not values:
-        return Figure(key, (), channels, problem="one of its rounds has no figure")
+        return Figure(
+            key=key, values=(), channels=channels, problem="one of its rounds has no figure"
+        )
     labels = ", ".join(f"{name}={value}" for name, value in sorted(test.labels.items()))
     return Figure(
-        key, values, channels, test.other_processes, contention(test), labels=labels or "none"
+        key=key,
+        values=values,
+        channels=channels,
+        other_processes=test.other_processes,
+        contention=contention(test),
+        labels=labels or "none",
     )
 
 
@@ -132,7 +146,10 @@ def match(references: Sequence[RunRecord], candidates: Sequence[RunRecord]) -> M
                 or candidate.problem(new)
                 or difference(reference.figures(old)[0], candidate.figures(new)[0])
             )
-            incomparable.append(Compared(*test, Outcome.INCOMPARABLE, reason))
+            of, name = test
+            incomparable.append(
+                Compared(id=of, name=name, outcome=Outcome.INCOMPARABLE, reason=reason)
+            )
         else:
             side, key = (reference, left[test]) if test in left else (candidate, left_too[test])
             basis = _basis(side.figures(key)[0])

@@ -56,10 +56,11 @@ def compare_pairs(
     matched = _match(pairs)
     tests = [_by_pairs(key, *figures, rule) for key, figures in matched.both.items()]
     return ComparisonRecord(
-        *sides,
-        rule.max_increase,
-        (*tests, *matched.incomparable),
-        (*notes, *differing_versions(reference, candidate), *matched.notes),
+        reference=sides[0],
+        candidate=sides[1],
+        max_increase=rule.max_increase,
+        tests=(*tests, *matched.incomparable),
+        notes=(*notes, *differing_versions(reference, candidate), *matched.notes),
     )
 
 
@@ -73,7 +74,9 @@ def _match(pairs: Sequence[Pair]) -> Matched:
             both[key] = (old, new)
         else:
             reason = difference(old[0], other)
-            incomparable.append(Compared(key.id, key.name, Outcome.INCOMPARABLE, reason))
+            incomparable.append(
+                Compared(id=key.id, name=key.name, outcome=Outcome.INCOMPARABLE, reason=reason)
+            )
     return Matched(both, tuple(incomparable), found.notes)
 
 
@@ -118,10 +121,10 @@ def _by_pairs(
     if doubtful := doubt(outcome, reference[:number], candidate[:number], interleaved=True):
         outcome, reason = Outcome.INCONCLUSIVE, f"{reason}; but {doubtful}"
     return Compared(
-        key.id,
-        key.name,
-        outcome,
-        reason,
+        id=key.id,
+        name=key.name,
+        outcome=outcome,
+        reason=reason,
         unit=key.unit,
         scope=key.scope,
         method=key.method,
@@ -186,7 +189,13 @@ def compare_records(
             f"{percent(max_increase)}; --base and --variant interleave the two and detect less"
         )
         notes = (by_chance, *notes)
-    return ComparisonRecord(*sides, max_increase, (*tests, *matched.incomparable), notes)
+    return ComparisonRecord(
+        reference=sides[0],
+        candidate=sides[1],
+        max_increase=max_increase,
+        tests=(*tests, *matched.incomparable),
+        notes=notes,
+    )
 
 
 def _by_records(
@@ -202,7 +211,7 @@ def _by_records(
             f"one of the records has {fewest} rounds, and {MIN_ROUNDS} are needed: give the test "
             "more --energy-max-seconds"
         )
-        return Compared(key.id, key.name, Outcome.INCOMPARABLE, reason)
+        return Compared(id=key.id, name=key.name, outcome=Outcome.INCOMPARABLE, reason=reason)
     # Equal round indices: what later rounds add, such as heat, would else be in one side alone.
     old, new = (session_of(each.values[:MIN_ROUNDS]) for each in (reference, candidate))
     same_board = _boards(reference, machines[0]) == _boards(candidate, machines[1])
@@ -218,10 +227,10 @@ def _by_records(
     if doubtful := doubt(outcome, [reference], [candidate], interleaved=False):
         outcome, reason = Outcome.INCONCLUSIVE, f"{reason}; but {doubtful}"
     return Compared(
-        key.id,
-        key.name,
-        outcome,
-        reason,
+        id=key.id,
+        name=key.name,
+        outcome=outcome,
+        reason=reason,
         unit=key.unit,
         scope=key.scope,
         method=key.method,

@@ -41,7 +41,7 @@ class Quantity(StrEnum):
     CPU_SECONDS = "cpu_seconds"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Compared:
     """One figure of a test on both sides, and its outcome.
 
@@ -78,7 +78,7 @@ class Side:
     about: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ComparisonRecord:
     """Everything that one comparison found, without any path, host or user.
 

@@ -31,7 +31,7 @@ ONSET_SHARE = 0.15
 USUAL_LIMIT_WATTS = 300.0
 
 
-@dataclass
+@dataclass(kw_only=True)
 class _Seen:
     """What was seen on one board since `begin`."""
 

@@ -189,7 +189,7 @@ class Step:
     joules: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class LastInterval:
     """The refresh interval in which the work ended, and the power in the one before.
 
@@ -204,7 +204,7 @@ class LastInterval:
     doubt: float
 
 
-@dataclass
+@dataclass(kw_only=True)
 class History:
     """One counter, since the refresh on which its window opened.
 
@@ -264,13 +264,19 @@ class History:
         began = closing.seconds - interval
         if number == 1:
             is_whole = joules == opening.joules
-            return LastInterval(opening.seconds, 0.0, joules, None, 0.0) if is_whole else None
+            return (
+                LastInterval(began=opening.seconds, slack=0.0, joules=joules, watts=None, doubt=0.0)
+                if is_whole
+                else None
+            )
         earlier = [Step(opening.seconds, opening.seconds, opening.joules)]
         earlier += [each for each in self.steps if opening.joules < each.joules < joules]
         latest = earlier[-1]
         intervals = max(round((began - (latest.after + latest.by) / 2) / interval), 1)
         watts = (joules - latest.joules) / interval if intervals == 1 else None
-        return LastInterval(began, slack, joules, watts, 2 * slack / interval)
+        return LastInterval(
+            began=began, slack=slack, joules=joules, watts=watts, doubt=2 * slack / interval
+        )
 
     def _compared(self, last: Sighting, seen: Sighting) -> SensorFault | None:
         joules = seen.joules - last.joules

@@ -104,7 +104,10 @@ class GpuEnergy(Sensor):
 
     def open(self, names: frozenset[str]) -> None:
         wanted = [gpu for gpu in self._periods if gpu.channel in names]
-        self._histories = {gpu: History(self._periods[gpu], gpu.ceiling_watts) for gpu in wanted}
+        self._histories = {
+            gpu: History(period=self._periods[gpu], ceiling_watts=gpu.ceiling_watts)
+            for gpu in wanted
+        }
         self._drawn = {gpu: deque(maxlen=POWERS_KEPT) for gpu in wanted if gpu in self._powers}
         seen = self._next_ticks(wanted, 1)
         self._opening = {gpu: _first(each) for gpu, each in seen.items()}

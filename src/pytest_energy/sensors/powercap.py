@@ -31,7 +31,7 @@ FOLDER_LEVELS = 4
 GROUP = "energy"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Zone:
     """A zone to count. label: its name for people, unique in the tree; package: its number."""
 
@@ -181,10 +181,26 @@ def _zone(zone: str, folder: Path, name: str, above: str) -> Zone:
     package = PACKAGE.fullmatch(above if name == "dram" else name)
     number = package["number"] if package else zone
     if name != "dram":
-        return Zone(zone, folder, Kind.CPU, name, number, name, f"cpu:{name}")
+        return Zone(
+            id=zone,
+            folder=folder,
+            kind=Kind.CPU,
+            name=name,
+            package=number,
+            label=name,
+            channel=f"cpu:{name}",
+        )
     label = f"dram of {above}" if package else f"dram ({zone})"
     channel = f"dram:{above.removeprefix('package-') if package else zone}"
-    return Zone(zone, folder, Kind.DRAM, name, number, label, channel)
+    return Zone(
+        id=zone,
+        folder=folder,
+        kind=Kind.DRAM,
+        name=name,
+        package=number,
+        label=label,
+        channel=channel,
+    )
 
 
 def _with_unique_labels(zones: Sequence[Zone]) -> list[Zone]:

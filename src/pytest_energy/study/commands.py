@@ -180,18 +180,18 @@ def study_run(
 
     folder = Path.cwd()
     choice = Choice(
-        tuple(task or ()),
-        tuple(twin or ()),
-        weights,
-        str(folder / model) if (folder / model).exists() and model else model,
-        dtype,
-        device,
-        threads,
-        seed,
-        method,
-        folder / results,
-        full,
-        again,
+        tasks=tuple(task or ()),
+        names=tuple(twin or ()),
+        weights=weights,
+        model=str(folder / model) if (folder / model).exists() and model else model,
+        dtype=dtype,
+        device=device,
+        threads=threads,
+        seed=seed,
+        method=method,
+        results=folder / results,
+        full=full,
+        again=again,
     )
     choice.check()
     if why := why_impossible():

@@ -37,7 +37,7 @@ class ComparedPoint:
     study_rank: Rank | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Agreement:
     """Spearman's rank correlation between the measured figures and the study's.
 
@@ -108,12 +108,12 @@ def _agreements(points: Sequence[Point]) -> Iterable[Agreement]:
         tasks = dict.fromkeys(figure.task for _, figure in pairs)
         of_tasks = [[each for each in pairs if each[1].task == task] for task in tasks]
         yield Agreement(
-            evidence,
-            dtype,
-            len(pairs),
-            rank_correlation(*_sides(pairs)),
-            len(tasks),
-            rank_correlation(
+            evidence=evidence,
+            dtype=dtype,
+            models=len(pairs),
+            over_models=rank_correlation(*_sides(pairs)),
+            tasks=len(tasks),
+            over_tasks=rank_correlation(
                 *([fmean(_sides(each)[side]) for each in of_tasks] for side in (0, 1))
             ),
         )

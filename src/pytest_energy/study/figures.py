@@ -35,7 +35,7 @@ def caveats() -> tuple[str, ...]:
     return (f"The study: {CITATION}.", *REMARKS)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class StudyFigure:
     """What one model used for one task, by the Hub's name; the mean over its data sets.
 
@@ -60,7 +60,11 @@ def figures_of(task: str) -> tuple[StudyFigure, ...]:
     """
     found = [
         StudyFigure(
-            each.id, task, each.mean_kwh_per_1000, each.mean_gco2e_per_1000, each.source_figures
+            model=each.id,
+            task=task,
+            kwh_per_1000=each.mean_kwh_per_1000,
+            gco2e_per_1000=each.mean_gco2e_per_1000,
+            source=each.source_figures,
         )
         for each in models()
         if each.task_name == task and each.mean_kwh_per_1000 is not None
@@ -76,11 +80,17 @@ def figure_of(model_id: str, task: str) -> StudyFigure | None:
     for several in multipurpose():
         if several.model == model.id and task in several.kwh_by_task:
             # The logs' grams are for all its tasks together.
-            return StudyFigure(model.id, task, several.kwh_by_task[task], None, several.source_logs)
+            return StudyFigure(
+                model=model.id,
+                task=task,
+                kwh_per_1000=several.kwh_by_task[task],
+                gco2e_per_1000=None,
+                source=several.source_logs,
+            )
     return next((each for each in figures_of(task) if each.model == model.id), None)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Spread:
     """How the models of a task differ: kWh per 1,000, over those that have a figure.
 
@@ -99,7 +109,14 @@ def spread_of(task: Task) -> Spread:
     """Over the models of its Table 6, which for two tasks aren't all in the logs."""
     kwh = [each.kwh_per_1000 for each in figures_of(task.name)]
     several = sum(1 for each in models() if each.task_name == task.name)
-    return Spread(len(kwh), several, fmean(kwh), stdev(kwh), min(kwh), max(kwh))
+    return Spread(
+        known=len(kwh),
+        models=several,
+        mean=fmean(kwh),
+        standard_deviation=stdev(kwh),
+        low=min(kwh),
+        high=max(kwh),
+    )
 
 
 def rank_among(kwh_per_1000: float, others: Sequence[StudyFigure]) -> int:

@@ -15,7 +15,7 @@ from pytest_energy.study.figures import StudyFigure, figures_of
 from pytest_energy.study.points import Point, Points, conditions
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Placement:
     """A model compared with one reference, a model of the study that was measured with it.
 
@@ -113,13 +113,13 @@ def _placed(point: Point, reference: Point) -> Placement:
             point.interval[1] / reference.interval[0],
         )
     return Placement(
-        point,
-        reference,
-        figure,
-        ratio,
-        interval,
-        kwh,
-        rank,
-        others[less - 1] if less else None,
-        others[less] if less < len(others) else None,
+        point=point,
+        reference=reference,
+        figure=figure,
+        ratio=ratio,
+        interval=interval,
+        kwh_per_1000=kwh,
+        rank=rank,
+        below=others[less - 1] if less else None,
+        above=others[less] if less < len(others) else None,
     )

@@ -51,7 +51,7 @@ def conditions(evidence: Evidence, dtype: str | None) -> str:
     return f"{evidence}, {dtype}" if dtype else str(evidence)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Point:
     """What one inference of one model used, for a task of the study by the Hub's name.
 

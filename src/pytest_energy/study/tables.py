@@ -25,7 +25,7 @@ CITATION = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Task:
     """One of the ten tasks (Table 2), with the means over its models and data sets.
 
@@ -70,7 +70,7 @@ class Task:
         return _known(self.task)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Model:
     """One of the 88 models, with its mean over data sets; None where the logs have no such run.
 
@@ -102,7 +102,7 @@ class Model:
         return hub_name(self.task)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Dataset:
     """One of the 30 pairs of task and data set (Table 1), and how its rows become inputs."""
 
@@ -133,7 +133,7 @@ class ProtocolItem:
     confidence: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ModelRun:
     """One model on one data set: 1,000 inferences, ten times.
 
@@ -159,7 +159,7 @@ class ModelRun:
     source: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class MultipurposeModel:
     """One of the eight models of several tasks (Table 3), for each task from the logs."""
 
@@ -186,7 +186,7 @@ class MultipurposeModel:
         }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Lengths:
     """Mean tokens that go in and come out (Table 4), by data set."""
 
@@ -203,7 +203,7 @@ class Lengths:
     source: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Parity:
     """After how many inferences use overtakes training and fine-tuning (Table 5).
 
@@ -221,7 +221,7 @@ class Parity:
     source: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Performance:
     """How well a model does what it was measured at (Table 7); None where it wasn't tried."""
 
@@ -240,7 +240,7 @@ class Performance:
     source: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ScoreTask:
     """A task of the AI Energy Score, the study's follow-up, and how it is measured there."""
 
@@ -265,7 +265,7 @@ class ScoreTask:
         return _known(self.task)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ScoreModel:
     """A published figure of the AI Energy Score: Wh of the GPU alone per 1,000 queries."""
 

@@ -24,7 +24,7 @@ FORMS = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class UnitCost:
     """The joules of one unit, where they come from (`evidence`), and the carbon intensities.
 
@@ -88,7 +88,11 @@ def of_record(run: RunRecord, intensity: Intensity | None = None) -> UnitCosts:
             notes.append(f"{named}: {test.verdict}, without a figure in joules")
             continue
         found[named, test.unit] = UnitCost(
-            named, test.joules_per_unit, test.unit, test.method, (chosen,) if chosen else ()
+            label=named,
+            joules_per_unit=test.joules_per_unit,
+            unit=test.unit,
+            evidence=test.method,
+            intensities=(chosen,) if chosen else (),
         )
     return UnitCosts(tuple(found.values()), tuple(dict.fromkeys(notes)))
 
@@ -131,7 +135,13 @@ def _of_limit(limit: Limit, label: str, intensity: Intensity | None) -> UnitCost
             "into joules"
         )
     joules = base_limit(limit, intensity)
-    return UnitCost(label, joules, limit.unit, "a limit", (intensity,) if intensity else ())
+    return UnitCost(
+        label=label,
+        joules_per_unit=joules,
+        unit=limit.unit,
+        evidence="a limit",
+        intensities=(intensity,) if intensity else (),
+    )
 
 
 def _of_task(name: str, intensity: Intensity | None) -> UnitCost:
@@ -161,4 +171,11 @@ def _of_model(model_id: str, intensity: Intensity | None) -> tuple[UnitCost, ...
 def _of_study(label: str, kwh: float, source: str, intensity: Intensity | None) -> UnitCost:
     intensities = (intensity,) if intensity else (OF_ITS_GRAMS, STATED)
     joules = kwh * JOULES_PER_KWH / 1000
-    return UnitCost(label, joules, DEFAULT_UNIT, "the study", intensities, source)
+    return UnitCost(
+        label=label,
+        joules_per_unit=joules,
+        unit=DEFAULT_UNIT,
+        evidence="the study",
+        intensities=intensities,
+        study_source=source,
+    )

@@ -57,7 +57,7 @@ OPTIONS = (
 SEVERAL = ("--study-task", "--study-twin")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Choice:
     """Which models are run, from where, and how.
 

@@ -24,7 +24,7 @@ WARM_UP_SECONDS = 2.0
 ENDING = ".codecarbon.json"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class CodeCarbonFigure:
     """The tracker's figure for a number of queries, in joules for one.
 
@@ -81,15 +81,15 @@ def count(
         return float(kwh) * JOULES_PER_KWH / done
 
     return CodeCarbonFigure(
-        version("codecarbon"),
-        done,
-        took,
-        joules(found.energy_consumed),
-        joules(found.gpu_energy),
-        joules(found.cpu_energy),
-        joules(found.ram_energy),
-        float(found.cpu_power),
-        float(found.ram_power),
+        version=version("codecarbon"),
+        queries=done,
+        seconds=took,
+        joules_per_unit=joules(found.energy_consumed),
+        gpu_joules_per_unit=joules(found.gpu_energy),
+        cpu_joules_per_unit=joules(found.cpu_energy),
+        ram_joules_per_unit=joules(found.ram_energy),
+        cpu_watts=float(found.cpu_power),
+        ram_watts=float(found.ram_power),
     )
 
 

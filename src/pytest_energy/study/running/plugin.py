@@ -90,18 +90,18 @@ def _choice(config: pytest.Config) -> Choice:
     folder = option("--study-results")
     try:
         choice = Choice(
-            tuple(option("--study-task")),
-            tuple(option("--study-twin")),
-            option("--study-weights") or Choice.weights,
-            option("--study-model") or Choice.model,
-            option("--study-dtype") or Choice.dtype,
-            option("--study-device"),
-            int(option("--study-threads") or Choice.threads),
-            int(option("--study-seed") or Choice.seed),
-            option("--study-method") or Choice.method,
-            Path(config.invocation_params.dir, folder) if folder else None,
-            option("--study-full"),
-            option("--study-again"),
+            tasks=tuple(option("--study-task")),
+            names=tuple(option("--study-twin")),
+            weights=option("--study-weights") or Choice.weights,
+            model=option("--study-model") or Choice.model,
+            dtype=option("--study-dtype") or Choice.dtype,
+            device=option("--study-device"),
+            threads=int(option("--study-threads") or Choice.threads),
+            seed=int(option("--study-seed") or Choice.seed),
+            method=option("--study-method") or Choice.method,
+            results=Path(config.invocation_params.dir, folder) if folder else None,
+            full=option("--study-full"),
+            again=option("--study-again"),
         )
         choice.check()
     except ValueError as error:

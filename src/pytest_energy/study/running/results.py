@@ -20,7 +20,7 @@ from pytest_energy.study.running.codecarbon_way import (
 from pytest_energy.units import figure, watt_hours_per_1000
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Result:
     """What one query of a model used, by this tool and, if measured, by CodeCarbon.
 

@@ -47,7 +47,7 @@ class Inputs:
         return f"{'x'.join(map(str, self.sizes))} {self.kind}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Twin:
     """One model to run, and what one query of it is.
 
@@ -118,18 +118,20 @@ def _matches(twin: Twin, pattern: str) -> bool:
 def _twin(row: Mapping[str, str]) -> Twin:
     dtypes = ("float32", "bfloat16")
     return Twin(
-        row["name"],
-        row["task"],
-        row["study_id"],
-        parse_construction(row["model"]),
-        parse_inputs(row["inputs"]),
-        _whole(row["new_tokens"]),
-        _whole(row["beams"]) or 1,
-        _whole(row["steps"]),
-        row["needs_gpu"] == "True",
-        int(row["parameters"]),
-        {each: float(row[f"cpu_seconds_{each}"]) for each in dtypes if row[f"cpu_seconds_{each}"]},
-        row["note"],
+        name=row["name"],
+        task=row["task"],
+        study_id=row["study_id"],
+        model=parse_construction(row["model"]),
+        inputs=parse_inputs(row["inputs"]),
+        new_tokens=_whole(row["new_tokens"]),
+        beams=_whole(row["beams"]) or 1,
+        steps=_whole(row["steps"]),
+        needs_gpu=row["needs_gpu"] == "True",
+        parameters=int(row["parameters"]),
+        cpu_seconds={
+            each: float(row[f"cpu_seconds_{each}"]) for each in dtypes if row[f"cpu_seconds_{each}"]
+        },
+        note=row["note"],
     )
 
 
