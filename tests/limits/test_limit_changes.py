@@ -128,6 +128,17 @@ def test_a_file_that_the_branch_removes_is_reported(branch: EnergyPytester) -> N
     assert {each["new"] for each in branch.record()["limit_changes"]} == {"none"}
 
 
+def test_a_job_names_the_commit_that_its_branch_left(
+    branch: EnergyPytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (head,) = branch.pytester.run("git", "rev-parse", "main").outlines
+    git(branch, "branch", "-q", "-m", "main", "renamed")
+    monkeypatch.setenv("CI_MERGE_REQUEST_DIFF_BASE_SHA", head)
+    branch.run()
+    assert branch.record()["limits_base"] == head
+    assert [each["subject"] for each in branch.record()["limit_changes"]] == ["sentiment"]
+
+
 @pytest.mark.parametrize("base", ["--output=x", "-x", "a b", "no-such-branch"])
 def test_a_base_that_is_none_is_passed_over(
     branch: EnergyPytester, monkeypatch: pytest.MonkeyPatch, base: str

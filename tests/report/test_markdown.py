@@ -143,13 +143,14 @@ def test_failures_stand_first_with_their_reason_limit_and_what_to_do() -> None:
     text = render(replace(RECORD, tests=(PASS, NEW, UNMEASURED, TEST)))
     assert text.startswith(f"{MARKER}\n## Energy: 1 fail, 1 unmeasured, 1 no-budget, 1 pass\n")
     lines = text.splitlines()
-    assert lines[3] == (
+    assert lines[3] == "1 of 4 measurements failed, 1 could not be measured."
+    assert lines[5] == (
         f"- **fail** `{TEST.id}`<br>Why: 3.42 Wh / 1000 queries is over the limit"
         "<br>Limit: `2.1 Wh / 1000 queries` from `tests/test_models.py:12`"
         f"<br>What to do: {advice(TEST)}"
     )
-    assert lines[4].startswith(f"- **unmeasured** `{UNMEASURED.id}`<br>Why: an Apple GPU")
-    assert lines[4].endswith("<br>What to do: " + advice(UNMEASURED))
+    assert lines[6].startswith(f"- **unmeasured** `{UNMEASURED.id}`<br>Why: an Apple GPU")
+    assert lines[6].endswith("<br>What to do: " + advice(UNMEASURED))
     heads, *found = rows(text)
     assert heads[:4] == ["test", "J / unit", "interval", "limit"]
     assert [row[6] for row in found] == ["fail", "unmeasured", "no-budget", "pass"]
@@ -210,7 +211,10 @@ def test_what_was_not_compared_is_never_folded_away() -> None:
 def test_a_record_without_tests_says_so() -> None:
     text = render(replace(RECORD, tests=()))
     assert "## Energy: nothing was measured\n" in text
+    assert "Nothing was measured: no test has an energy limit" in text
     assert "| test |" not in text
+    without_limits = render(replace(RECORD, tests=(NEW,)))
+    assert "Nothing was compared: 1 measurement without a limit." in without_limits
 
 
 def test_only_the_last_attempt_of_a_rerun_test_is_shown() -> None:

@@ -8,7 +8,7 @@ from functools import partial
 
 from pytest_energy.record.hardware import hardware_names, hardware_of
 from pytest_energy.record.schema import RunRecord, TestRecord
-from pytest_energy.report.advice import ORDER, advice
+from pytest_energy.report.advice import ORDER, advice, conclude
 from pytest_energy.report.cells import (
     beyond_limit,
     changed,
@@ -47,7 +47,7 @@ def render_within(record: RunRecord, largest: int) -> str:
     """The same within so many bytes, of which it needs a few thousand."""
     record = all_printable(record)
     tests = _failures_first(record.last_attempts)
-    lines = [MARKER, f"## Energy: {_headline(tests)}", ""]
+    lines = [MARKER, f"## Energy: {_headline(tests)}", "", conclude(record).sentence, ""]
     lines += _part("", _failures(tests), int(largest * _FAILURES))
     lines += _part("### Old and new", _changes(tests), int(largest * _CHANGES))
     lines += _part(
