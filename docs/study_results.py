@@ -28,7 +28,7 @@ from pytest_energy.study.running.codecarbon_way import (
 )
 from pytest_energy.study.running.command import duration
 from pytest_energy.study.running.results import Result, points_in, records_in, result_of
-from pytest_energy.units import figure, grouped, watt_hours_per_1000
+from pytest_energy.units import figure, grouped, percent, watt_hours_per_1000
 
 FOLDER = Path(__file__).resolve().parent
 DATA, PAGE, PICTURE = (
@@ -77,7 +77,7 @@ def page(found: Sequence[Measured], compared: Comparison) -> str:
     """The page, from nothing but the records."""
     parts = [
         *about(found),
-        "## Is the order the study's?",
+        "## Does the order agree with the study's?",
         *order(compared),
         "![Energy by task, the study's models and these](study-results.svg)",
         "## Tasks",
@@ -125,7 +125,7 @@ def about(found: Sequence[Measured]) -> list[str]:
     return [
         "# The study, run again on a processor",
         "All models of the study that have a twin for a processor, in float32 and bfloat16, with "
-        "random weights, counted our way and CodeCarbon's. This page is written by "
+        "random weights, measured by this tool and by CodeCarbon. This page is written by "
         "[study_results.py](study_results.py) from the run records in [data/study](data/study):",
         "```sh\n"
         'pip install -e ".[transformers,report]" diffusers\n'
@@ -133,13 +133,13 @@ def about(found: Sequence[Measured]) -> list[str]:
         "python docs/study_results.py\n```",
         f"Run on {', '.join(days)}, at commit {', '.join(commits)}, on {machine.cpu_count} cores "
         f"of an {machine.cpu} ({machine.os} {machine.architecture}), one thread, without any "
-        "counter of energy: ours is CPU time x 4 W a core, called estimated. "
+        "energy counter: our figure is estimated, CPU time x 4 W a core. "
         f"{', '.join(f'{name} {packages[name]}' for name in sorted(packages))}. "
         f"It took {took}, for {len(of(found, 'float32'))} models each. A figure rests on "
         f"{min(units):.0f} to {max(units):.0f} queries and is scaled to 1,000; {known(found)}.",
         "**The GPU column is empty.** No machine with an NVIDIA GPU was at hand, so sd1.5, "
-        "tiny-sd, sd2.1 and sdxl, which need one, have not run, and of the ten tasks text-to-image "
-        "has no figure here.",
+        "tiny-sd, sd2.1 and sdxl, which need one, have not run, and the task text-to-image has no "
+        "figure here.",
     ]
 
 
@@ -150,9 +150,9 @@ def known(found: Sequence[Measured]) -> str:
     precise = [spread for spread, _ in known if spread <= PRECISE]
     most, result = max(known, key=lambda each: each[0])
     return (
-        f"{len(precise)} of {len(found)} figures are known within {PRECISE:.0%}, the others that "
-        f"have an interval within {most:.0%} ({result.twin} in {result.dtype} at worst), and "
-        f"{len(found) - len(known)} are so slow that {SECONDS} s were too few rounds to tell"
+        f"{len(precise)} of {len(found)} figures are known within {percent(PRECISE)}, the others "
+        f"that have an interval within {percent(most)} ({result.twin} in {result.dtype} at worst), "
+        f"and {len(found) - len(known)} are so slow that {SECONDS} s were too few rounds to tell"
     )
 
 
@@ -211,8 +211,8 @@ def tasks(found: Sequence[Measured]) -> list[str]:
     heads = [f"{dtype}, {way}" for dtype in DTYPES for way in ("ours", "CodeCarbon")]
     return [
         "Wh for 1,000 inferences, the mean over the models that ran here and have a figure in the "
-        "study. Models of several tasks (zero-shot) count as text classification, which is what "
-        "is asked of them here.",
+        "study. Models of several tasks (zero-shot) count as text classification, the task that "
+        "they do here.",
         table(("task", "models", "study", *heads), rows),
     ]
 
@@ -231,16 +231,16 @@ def two_ways(found: Sequence[Measured]) -> list[str]:
         rows.append((dtype, times, *(spread(each, "{:.1f} W") for each in watts)))
     heads = ("dtype", "times ours", "ours", "CodeCarbon", "its processor", "its memory")
     return [
-        "CodeCarbon's figure as a multiple of ours, and what either takes for each second of work "
-        "(least, median, most over the models).",
+        "CodeCarbon's figure as a multiple of ours, and the power that each assumes during the "
+        "work (least, median, most over the models).",
         table(heads, rows),
-        "Ours is the CPU time of the test's processes: one busy core, and nothing for waiting. "
-        "CodeCarbon's tracker takes the whole machine: a constant for the memory that it has, "
-        "whoever uses it, and a share of the processor's design power by its load. Neither reads "
-        "an instrument here, and both take nearly the same watts for every model, so both order "
-        "them by how long they compute; what a model's joules are, they say apart by the factor "
-        "above. [study.md](study.md#two-ways-of-counting) tells what CodeCarbon has changed since "
-        "the study's 2.3.1.",
+        "Our figure is the CPU time of the test's processes: one busy core, and nothing for "
+        "waiting. CodeCarbon's tracker counts the whole machine: a constant for the memory, "
+        "whichever process uses it, and a share of the processor's design power by its load. "
+        "Neither reads an instrument here, and both assume nearly the same power for every model, "
+        "so both order them by computing time; their joules differ by the factor above. "
+        "[study.md](study.md#two-ways-of-counting) lists what CodeCarbon has changed since the "
+        "study's 2.3.1.",
     ]
 
 
@@ -258,7 +258,7 @@ def half(found: Sequence[Measured]) -> list[str]:
     ordered = sorted(ratios, key=lambda name: ratios[name])
     more = [name for name in ordered if ratios[name] > 1]
     return [
-        f"What a query takes in bfloat16 as a fraction of float32: "
+        f"The energy of a query in bfloat16 as a fraction of float32: "
         f"{spread(list(ratios.values()), '{:.2f}')} (least, median, most over the models). Least "
         f"for {ordered[0]}, most for {ordered[-1]}; {len(more)} of {len(ordered)} take more than "
         "in float32.",
@@ -284,8 +284,8 @@ def models(found: Sequence[Measured]) -> list[str]:
         "Wh for 1,000 inferences, +- half the interval; the rank is the study's, among its models "
         "of the task.",
         table(("twin", "study", "rank", *heads), rows),
-        "Of no model of the study, and in no comparison above (`text-to-image-ci-sized` only shows "
-        "that the path of the pictures works):",
+        "Not models of the study, so not compared above (`text-to-image-ci-sized` only shows that "
+        "image generation works):",
         table(("twin", *heads), others),
     ]
 
@@ -293,7 +293,7 @@ def models(found: Sequence[Measured]) -> list[str]:
 def figures_of(each: Measured | None) -> tuple[str, str, str]:
     if each is None:
         return "-", "-", "-"
-    spread = "-" if each.result.spread is None else f"{each.result.spread:.1%}"
+    spread = "-" if each.result.spread is None else percent(each.result.spread)
     return wh(each.result.joules_per_unit), spread, wh(each.codecarbon.joules_per_unit)
 
 

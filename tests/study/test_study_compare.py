@@ -1,4 +1,4 @@
-"""Measurements beside the study's figures: points, agreement, tables and pictures."""
+"""Measurements compared with the study's figures: points, agreement, tables and pictures."""
 
 from __future__ import annotations
 

@@ -22,8 +22,8 @@ def script() -> Iterator[ModuleType]:
 
 def test_the_page_is_what_the_script_writes(script: ModuleType) -> None:
     records = script.stored()
-    beside = script.compare_with_study(script.points_in(records))
-    page = script.page(script.measured(records), beside)
+    compared = script.compare_with_study(script.points_in(records))
+    page = script.page(script.measured(records), compared)
     assert page == script.PAGE.read_text(encoding="utf-8")
 
 
