@@ -201,6 +201,17 @@ def test_energy_and_grams_by_task_stand_beside_the_study() -> None:
     (_, row) = page.one("table", class_="wide tasks").all("tr")
     cells = [each.text for each in row.all("td")]
     assert cells[:4] == ["1", "3.42", "1.03", "1.35 to 4.44"]
+    picture = page.one("section", id="tasks").one("svg", role="img")
+    assert picture.attributes["aria-label"].endswith(
+        "text-classification (measured) 3.42 Wh, published 1.35 to 4.44 Wh"
+    )
+    # 300 gCO2e/kWh: 1 g for 3.33 Wh, between 1 and 10 Wh
+    assert [each.text for each in picture.all("text", class_="gt")] == [
+        "1",
+        "10",
+        "Wh / 1,000 units (above), gCO2e / 1,000 units (below)",
+        "1",
+    ]
     text = page.one("main").text
     assert "arXiv 2311.16863" in text
     assert "compare order, and ratios between tasks, not joules" in text

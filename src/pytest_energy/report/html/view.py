@@ -19,7 +19,7 @@ from pytest_energy.report.advice import (
 )
 from pytest_energy.report.by_task import Published, TaskFigures, by_task
 from pytest_energy.report.cells import scale_of
-from pytest_energy.report.html.log_axis import LogAxis, log_axis
+from pytest_energy.report.html.log_axis import LogAxis, log_axis, range_in, range_of
 from pytest_energy.report.html.measurement import (
     LONGEST_TEXT,
     Compared,
@@ -36,7 +36,7 @@ from pytest_energy.report.printable import all_printable
 from pytest_energy.report.regressions import regression_notes
 from pytest_energy.report.shares import Share, shares
 from pytest_energy.report.terminal import lost_test
-from pytest_energy.units import figure, signed_percent, watt_hours_per_1000
+from pytest_energy.units import signed_percent
 
 #: Measurements whose rounds are drawn, the red ones first, so that the file stays small.
 MOST_PICTURES = 200
@@ -128,7 +128,7 @@ def view_of(record: RunRecord, published: Sequence[Published]) -> View:
             if test.reference is not None
         ),
         tasks=tuple(_task(each) for each in tasks),
-        axis=log_axis(tasks),
+        axis=log_axis(tasks, record.carbon),
         published=tuple(published) if any(each.published for each in tasks) else (),
         shares=shares(record),
         unmeasured=_grouped(
@@ -176,20 +176,12 @@ def _moment(text: str) -> str:
 
 
 def _task(figures: TaskFigures) -> Task:
-    grams = [each * 1000 for each in figures.grams]
     return Task(
         figures,
-        _range([watt_hours_per_1000(each) for each in figures.joules]),
-        _range(grams),
-        _range([watt_hours_per_1000(each) for each in figures.published]),
+        range_of(figures.joules),
+        range_in([each * 1000 for each in figures.grams]),
+        range_of(figures.published),
     )
-
-
-def _range(values: Sequence[float]) -> str:
-    if not values:
-        return "-"
-    low, high = figure(min(values)), figure(max(values))
-    return low if low == high else f"{low} to {high}"
 
 
 def _grouped(pairs: Iterable[tuple[str, str]]) -> tuple[tuple[str, tuple[str, ...]], ...]:
