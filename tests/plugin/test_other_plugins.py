@@ -253,7 +253,7 @@ def test_a_package_that_hides_nvidias_is_named(energy_pytester: EnergyPytester) 
     result.assert_outcomes(passed=1, failed=1)
     flat = " ".join(result.stdout.str().split())
     assert f'scope="gpu" and no GPU in use: {SHADOW}' in flat
-    assert f"GPUs can't be read: {SHADOW}" in flat
+    assert f"GPUs cannot be read: {SHADOW}" in flat
 
 
 @pytest.mark.usefixtures("shadowed")

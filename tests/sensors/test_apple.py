@@ -186,12 +186,12 @@ def test_counters_that_are_refreshed_too_seldom_are_left_out(period: float) -> N
     found = look(mac)
     assert names(found) == ["gpu:0"]
     assert mac.time.seconds - began == pytest.approx(1.0, abs=0.02)
-    assert found.why_not("cpu:package-0").startswith("the energy counter of the CPU was refreshed ")
+    assert found.why_not("cpu:package-0").startswith("the energy counter was refreshed ")
     assert found.why_not("cpu:package-0").endswith(
-        " times in 1 s, and a window needs 100 refreshes"
+        " times in 1 s; expected more than 5, because a window needs 100 refreshes"
     )
     assert found.left_out["ane:0"] == "a sum without the CPU's counter would be too low"
-    assert "memory was refreshed" in found.left_out["dram:0"]
+    assert "the energy counter was refreshed" in found.left_out["dram:0"]
 
 
 def test_without_a_cpu_a_gpu_that_rests_is_given_long_windows() -> None:
@@ -206,7 +206,7 @@ def test_without_a_cpu_a_gpu_that_rests_is_given_long_windows() -> None:
 def test_memory_without_a_counter_of_its_own_is_reported() -> None:
     found = look(VirtualMac(M5_MAX))
     assert names(found) == ALL
-    assert found.left_out == {"SRAM of gpu:0": "is not counted apart on this Mac"}
+    assert found.left_out == {"SRAM of gpu:0": "is not counted separately on this Mac"}
 
 
 @pytest.mark.parametrize(
@@ -223,20 +223,20 @@ def test_a_part_without_a_counter_is_left_out_with_the_reason(
 ) -> None:
     found = look(VirtualMac({key: unit for key, unit in LAPTOP.items() if key != channel}))
     assert names(found) == left
-    assert found.left_out[name].endswith(" has no energy counter on this Mac")
+    assert found.left_out[name] == "this Mac has no energy counter for it"
 
 
 def test_of_two_dies_one_would_be_counted_so_neither_is() -> None:
     found = look(VirtualMac(ULTRA))
     assert names(found) == ["gpu:0"]
-    assert "would count one of them" in found.why_not("cpu:package-0")
+    assert "only one of them would be counted" in found.why_not("cpu:package-0")
     assert {"cpu:package-0", "dram:0", "ane:0"} == set(found.left_out)
 
 
 def test_a_mac_without_any_counter_has_no_sensor() -> None:
     found = look(VirtualMac({}))
     assert found.access is Access.FAULTY
-    assert "cpu:package-0: the CPU has no energy counter on this Mac" in found.problem
+    assert "cpu:package-0: this Mac has no energy counter for it" in found.problem
     assert found.why_not("cpu:package-0") == found.problem
 
 
@@ -321,9 +321,9 @@ def test_nonsense_in_the_window_is_named(value: Any, first: bool) -> None:
     mac.time.pass_by(1.0)
     mac.shows = {} if first else nonsense
     readings = sensor.close(mac.time.seconds)
-    words = f"reads {value}, which is no number of millijoules"
-    assert fault(readings["cpu:package-0"]) == f"cpu_total_mj of the CPU {words}"
-    assert fault(readings["gpu:0"]) == f"gpu_sram_mj of the GPU {words}"
+    words = f"reads {value}; expected a number of millijoules"
+    assert fault(readings["cpu:package-0"]) == f"cpu_total_mj {words}"
+    assert fault(readings["gpu:0"]) == f"gpu_sram_mj {words}"
     assert isinstance(readings["dram:0"], float)
 
 
@@ -332,7 +332,7 @@ def test_nonsense_from_the_beginning_is_left_out() -> None:
     mac.shows = {"gpu_mj": -1}
     found = look(mac)
     assert names(found) == ["cpu:package-0", "dram:0", "ane:0"]
-    assert found.left_out["gpu:0"].startswith("gpu_mj of the GPU reads -1, which is no number")
+    assert found.left_out["gpu:0"].startswith("gpu_mj reads -1; expected a number")
 
 
 @pytest.mark.parametrize("first", [True, False])
@@ -347,7 +347,7 @@ def test_an_error_in_the_window_is_a_fault_in_words(error: type[Exception], firs
     mac.broken = None if first else raised
     readings = sensor.close(mac.time.seconds)
     assert {fault(each) for each in readings.values()} == {
-        "the energy counters can't be read: Unsupported or invalid energy unit provided: kWh"
+        "the energy counters cannot be read: Unsupported or invalid energy unit provided: kWh"
     }
     mac.broken = None
     assert isinstance(window(mac)["cpu:package-0"], float)
@@ -364,7 +364,7 @@ def test_an_error_while_the_counters_are_watched_is_named() -> None:
     found = look(mac)
     assert (found.access, found.problem) == (
         Access.FAULTY,
-        "the energy counters can't be read: gone",
+        "the energy counters cannot be read: gone",
     )
 
 
@@ -413,7 +413,7 @@ def package(tmp_path: Path, patch: pytest.MonkeyPatch, source: str) -> None:
     [
         ("Linux", "aarch64", "this is no Mac"),
         ("Windows", "ARM64", "this is no Mac"),
-        ("Darwin", "x86_64", "this Mac, or the Python on it, is not for Apple silicon"),
+        ("Darwin", "x86_64", "this Mac has no Apple silicon, or its Python is built for Intel"),
     ],
 )
 def test_elsewhere_nothing_is_imported(
@@ -440,7 +440,7 @@ def test_a_library_that_cannot_be_loaded_is_reported_without_its_paths(
     found = probe(VirtualMac().time.clock)
     assert (found.access, found.problem) == (
         Access.FAULTY,
-        "zeus-apple-silicon can't be loaded",
+        "zeus-apple-silicon cannot be loaded",
     )
 
 
@@ -458,7 +458,7 @@ def test_a_library_that_crashes_does_so_in_another_process(
     package(tmp_path, a_mac, CRASHES)
     found = probe(VirtualMac().time.clock)
     assert found.access is Access.DENIED
-    assert found.problem.startswith("zeus-apple-silicon crashes here (signal 11)")
+    assert found.problem.startswith("zeus-apple-silicon crashes on this machine (signal 11)")
 
 
 def test_an_installed_library_is_tried_and_then_used(

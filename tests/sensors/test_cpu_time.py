@@ -149,6 +149,9 @@ def test_a_listed_process_counts_and_its_end_is_a_fault(somebody_else: int) -> N
     while Path(f"/proc/{somebody_else}").exists():
         time.sleep(0.01)
     fault = sensor.close(0.0)[CHANNEL]
-    assert str(fault) == f"process {somebody_else} of --energy-pids has ended"
+    assert (
+        str(fault) == f"process {somebody_else} of --energy-pids has ended; "
+        "keep it running until the tests end"
+    )
     with pytest.raises(ValueError, match=f"no process {somebody_else} on this machine"):
         ProcessTree([somebody_else])

@@ -148,7 +148,7 @@ def test_a_counter_that_this_user_may_not_read_is_an_estimate_aloud(cpu: CpuBenc
     assert_estimated(cpu.test(), 0.05, 0.1)
     assert cpu.record()["machine"]["notes"] == [
         "the CPU's energy is estimated: no permission for the RAPL counters: this user may not "
-        "read energy_uj of package-0; pytest-energy doctor says more"
+        "read energy_uj of package-0; run pytest-energy doctor for details"
     ]
     result.stdout.fnmatch_lines(["the CPU's energy is estimated: no permission*"])
 
@@ -160,7 +160,7 @@ def test_a_counter_that_stands_still_from_the_start_is_an_estimate_aloud(cpu: Cp
     result.assert_outcomes(passed=1)
     assert_estimated(cpu.test(), 0.05, 0.1)
     result.stdout.fnmatch_lines(
-        ["the CPU's energy is estimated: *the energy counter of package-0 stands still;*"]
+        ["the CPU's energy is estimated: *the energy counter of package-0 does not change;*"]
     )
 
 
@@ -325,7 +325,9 @@ def test_a_child_is_lost_where_its_end_is_ignored(cpu: CpuBench, inherited: bool
     command = ["bash", "-c", "trap '' CHLD; exec \"$@\"", "bash"] if inherited else []
     result = cpu.run(source, command=command)
     result.assert_outcomes(passed=1, failed=1)
-    assert_unmeasured(cpu.test(), "because SIGCHLD is ignored; restore it: ")
+    assert_unmeasured(
+        cpu.test(), "and SIGCHLD is ignored, so part of the CPU time is unknown; restore it: "
+    )
     assert cpu.test()["code"] == "children-unseen"
     assert_estimated(cpu.test("test_alone"), 0.02, 0.04)
 
@@ -344,7 +346,10 @@ def test_a_grandchild_is_lost_where_its_parent_does_not_wait(cpu: CpuBench) -> N
         )
     )
     cpu.run(source).assert_outcomes(failed=1)
-    assert_unmeasured(cpu.test(), "because nobody waited for it; wait for every process")
+    assert_unmeasured(
+        cpu.test(),
+        "and no parent waited for it, so part of the CPU time is unknown; wait for every process",
+    )
     assert cpu.test()["code"] == "children-unseen"
 
 
@@ -388,7 +393,7 @@ def test_an_orphan_counts_while_it_is_there_and_is_lost_after_it(cpu: CpuBench, 
     if test["verdict"] == "pass":  # whoever inherits it hasn't cleared it away yet
         assert_estimated(test, 0.4, 0.6)
     else:
-        assert_unmeasured(test, "because nobody waited for it")
+        assert_unmeasured(test, "and no parent waited for it")
         assert test["code"] == "children-unseen"
     assert cpu.test("test_running")["cpu_seconds_per_unit"] > 0.3
 

@@ -77,7 +77,7 @@ def test_without_a_counter_power_is_integrated(gpu: GpuBench, counter: str) -> N
     assert test["channels"][0]["idle_watts"] == 50.0
     told = " ".join(each.strip() for each in result.stdout.lines)
     assert "gpu:0: power is integrated, because" in told
-    assert "what it does between two readings isn't seen" in told
+    assert "changes between two readings are not seen" in told
 
 
 def test_averaged_power_takes_windows_of_ten_seconds(gpu: GpuBench) -> None:
@@ -203,7 +203,7 @@ def test_which_gpus_count(
 def test_a_missing_gpu_is_an_error_that_lists_the_present_ones(gpu: GpuBench) -> None:
     result = gpu.run([QUICK], SPIN, "--energy-gpus=4")
     result.assert_outcomes(errors=1)
-    result.stdout.fnmatch_lines(["--energy-gpus: no GPU '4' on this machine; there are: 0 (GPU-*"])
+    result.stdout.fnmatch_lines(["--energy-gpus: no GPU '4' on this machine; available: 0 (GPU-*"])
 
 
 def test_without_a_process_list_all_allotted_gpus_count_aloud(gpu: GpuBench) -> None:

@@ -109,7 +109,7 @@ def test_an_erratic_counter_is_reported_and_gets_longer_windows() -> None:
     board = VirtualBoard(time, 0.02, 0.0, jitter=0.2, seed=8)
     probed = probe_counters(cast(Nvml, VirtualNvml({GPU: board})), time.clock, [GPU])
     (note,) = probed.notes
-    assert "refreshed erratically, every " in note
+    assert "refreshed irregularly, every " in note
     assert probed.periods[GPU] > 0.1
     sensor = GpuEnergy(cast(Nvml, VirtualNvml({GPU: board})), time.clock, probed)
     assert abs(relative_error(board, sensor, 2.0, 300.0)) < 0.005
@@ -162,7 +162,7 @@ def test_a_frozen_counter_is_refused_when_probed() -> None:
     counter.frozen_at = 0.0
     probed = probe_counters(cast(Nvml, VirtualNvml({GPU: counter})), time.clock, [GPU])
     assert not probed.periods
-    assert probed.faults[GPU] == "the energy counter did not move in 3 s"
+    assert probed.faults[GPU] == "the energy counter did not change in 3 s"
 
 
 @pytest.mark.parametrize(
@@ -333,7 +333,7 @@ def test_a_counter_that_shows_the_past_is_unmeasured(
     time = VirtualTime()
     board = VirtualBoard(time, 0.1, phase, jitter=0.008, lag=lag)
     sensor = meter(time, {GPU: board})
-    assert_fault(glanced(board, sensor, seconds), "counter-lags", "shows what was used 0.")
+    assert_fault(glanced(board, sensor, seconds), "counter-lags", "the energy counter lags 0.")
 
 
 @pytest.mark.parametrize("power_lag", [0.0, 0.07, 0.15])

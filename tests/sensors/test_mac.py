@@ -116,5 +116,5 @@ def test_without_the_library_work_on_the_gpu_is_unmeasured(
     test = run(energy_pytester, "9 J / query", "auto")
     assert test["verdict"] == "unmeasured"
     assert test["reason"] == (
-        "an Apple GPU (MPS) was used, and no sensor reads it: zeus-apple-silicon isn't installed"
+        "an Apple GPU (MPS) was used, and no sensor reads it: zeus-apple-silicon is not installed"
     )

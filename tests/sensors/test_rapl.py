@@ -149,7 +149,7 @@ def test_memory_that_never_counted_is_left_out(rapl_bench: RaplBench) -> None:
     zones = [replace(PACKAGE, parts=[replace(DRAM, watts=0.0, start_uj=0)])]
     found = rapl_bench.look_at(zones)
     assert names(found) == ["cpu:package-0"]
-    assert found.left_out == {"dram (intel-rapl:0:0)": "never counted anything"}
+    assert found.left_out == {"dram (intel-rapl:0:0)": "has never counted any energy"}
 
 
 # Counters that can't be trusted
@@ -170,19 +170,19 @@ def test_a_counter_that_stands_still_spoils_the_sum(
     began = tree.seconds
     found = rapl_bench.look(tree.root, tree.clock)
     assert found.access is Access.FAULTY
-    assert found.problem.endswith(f": the energy counter of {label} stands still")
+    assert found.problem.endswith(f": the energy counter of {label} does not change")
     assert tree.seconds - began == pytest.approx(1.0, abs=0.01)
 
 
 @pytest.mark.parametrize(
     ("file", "text", "words"),
     [
-        ("energy_uj", "lots\n", "energy_uj of package-1 reads 'lots\\n', which is no number from"),
+        ("energy_uj", "lots\n", "energy_uj of package-1 reads 'lots\\n'; expected a number from"),
         ("energy_uj", "-5\n", "reads '-5\\n'"),
         ("energy_uj", "1_000\n", "reads '1_000\\n'"),
-        ("energy_uj", f"{RANGE_UJ + 1}\n", f"no number from 0 to {RANGE_UJ}"),
-        ("max_energy_range_uj", "0\n", "max_energy_range_uj of package-1 reads '0\\n', which is"),
-        ("max_energy_range_uj", "\n", "reads '\\n', which is no range"),
+        ("energy_uj", f"{RANGE_UJ + 1}\n", f"expected a number from 0 to {RANGE_UJ}"),
+        ("max_energy_range_uj", "0\n", "max_energy_range_uj of package-1 reads '0\\n'; expected"),
+        ("max_energy_range_uj", "\n", "reads '\\n'; expected a number above 0"),
         ("name", "", "the name of intel-rapl:1 reads ''"),
         ("name", "/home/x\n", "the name of intel-rapl:1 reads '/home/x'"),
     ],
@@ -193,7 +193,7 @@ def test_a_senseless_file_is_named_with_what_it_reads(
     zones = [PACKAGE, Zone("package-1", files={file: text})]
     found = rapl_bench.look_at(zones)
     assert found.access is Access.FAULTY
-    assert "no setting mends" in found.remedy
+    assert "no setting helps" in found.remedy
     assert words in found.problem
 
 
@@ -205,7 +205,7 @@ def test_a_file_that_can_not_be_read_is_named(rapl_bench: RaplBench, file: str) 
     broken.mkdir()
     found = rapl_bench.look(tree.root, tree.clock)
     assert found.access is Access.FAULTY
-    assert found.problem.endswith(f": {file} of dram of package-1 can't be read: Is a directory")
+    assert found.problem.endswith(f": {file} of dram of package-1 cannot be read: Is a directory")
 
 
 def test_nonsense_while_the_counters_are_watched_is_named(rapl_bench: RaplBench) -> None:

@@ -29,7 +29,7 @@ def test_a_root_that_is_not_there_is_absent(rapl_bench: RaplBench, root: Path) -
     assert found.access is Access.ABSENT
     assert (
         found.problem
-        == "no RAPL counters: the folder that energy_cpu_counter_folder names isn't there"
+        == "no RAPL counters: the folder that energy_cpu_counter_folder names does not exist"
     )
     assert "sudo modprobe intel_rapl_msr" in found.remedy
     assert "Check that energy_cpu_counter_folder names the folder intel-rapl" in found.remedy
@@ -58,7 +58,7 @@ def test_a_root_without_packages_is_absent(rapl_bench: RaplBench, root: Path, wh
 def test_the_usual_place_is_named(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(powercap, "CPU_COUNTER_FOLDER", root)
     found = probe(root, REAL)
-    assert found.problem == f"no RAPL counters: {root} isn't there"
+    assert found.problem == f"no RAPL counters: {root} does not exist"
     assert "energy_cpu_counter_folder" not in found.remedy
 
 
@@ -78,7 +78,7 @@ def test_a_control_type_as_root_that_leads_nowhere_is_masked(rapl_bench: RaplBen
     shutil.rmtree(tree.devices)
     found = rapl_bench.look(tree.root / "intel-rapl")
     assert found.access is Access.MASKED
-    assert found.problem.endswith("names is a link that leads nowhere")
+    assert found.problem.endswith("names is a broken link")
 
 
 @pytest.mark.parametrize("layout", [Layout.NESTED, Layout.FLAT])
@@ -205,7 +205,7 @@ def test_a_folder_that_may_not_be_listed_is_denied(rapl_bench: RaplBench) -> Non
     assert access == "denied"
     assert 'chmod -R g+rX "$POWERCAP_ROOT"' in remedy
     assert problem.endswith(
-        ": this user may not look into the folder that energy_cpu_counter_folder names"
+        ": this user may not list the folder that energy_cpu_counter_folder names"
     )
 
 

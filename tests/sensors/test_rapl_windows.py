@@ -212,7 +212,7 @@ def test_an_error_while_reading_is_the_reading(
             patch.undo()
         fault = sensor.close(server.seconds)["dram:1"]
     assert isinstance(fault, SensorFault)
-    assert str(fault) == "energy_uj of dram of package-1 can't be read: Input/output error"
+    assert str(fault) == "energy_uj of dram of package-1 cannot be read: Input/output error"
 
 
 @pytest.mark.parametrize("text", ["", "lots\n", f"{RANGE_UJ + 1}\n"])

@@ -24,7 +24,7 @@ _READ_FOR_JAX = frozenset({"cpu", "cuda", "gpu"})
 class DeviceUse:
     """Devices that libraries hold in this process.
 
-    cuda_uuids: those with a context, without prefix, in lower case; "" where nobody tells one.
+    cuda_uuids: those with a context, without prefix, in lower case; "" where that is unknown.
     allocations: how often torch has allocated memory on each of its devices; an inference does.
     chip_gpu: the GPU of the chip in words, where torch holds memory of it; "" elsewhere.
     elsewhere: accelerators in use for which there is no sensor, in words.
@@ -58,7 +58,7 @@ def devices_in_use() -> DeviceUse:
 
 
 def torch_threads() -> int:
-    """How many threads torch computes with on the CPU; 0 where it isn't loaded."""
+    """How many threads torch computes with on the CPU; 0 where it is not loaded."""
     torch = sys.modules.get("torch")
     return int(torch.get_num_threads()) if torch is not None else 0
 
@@ -141,7 +141,7 @@ def synchronise_cuda() -> None:
 def cuda_uuids() -> frozenset[str]:
     """UUIDs of the devices on which this process has a context: hex digits, no prefix.
 
-    One is empty where the driver doesn't tell it.
+    One is empty where the driver does not report it.
     """
     driver = _loaded_driver()
     if driver is None:
@@ -151,7 +151,7 @@ def cuda_uuids() -> frozenset[str]:
 
 def _devices_with_context(driver: ctypes.CDLL) -> Iterator[ctypes.c_int]:
     count = ctypes.c_int(0)
-    # It answers with an error where nobody has initialised it: then there is no context.
+    # It returns an error where the process has not initialised it: then there is no context.
     if driver.cuDeviceGetCount(ctypes.byref(count)) != _CUDA_SUCCESS:
         return
     for ordinal in range(count.value):
@@ -173,7 +173,7 @@ def _uuid(driver: ctypes.CDLL, device: ctypes.c_int) -> str:
 
 
 def _loaded_driver() -> ctypes.CDLL | None:
-    no_load = getattr(os, "RTLD_NOLOAD", None)  # where there is none, torch's own way is left
+    no_load = getattr(os, "RTLD_NOLOAD", None)  # elsewhere torch synchronises by itself
     if no_load is None:
         return None
     try:

@@ -3,7 +3,7 @@
 Experimental: written from the library's source and tested against a stand-in of it. No privileges
 are needed. A reading takes milliseconds and holds all counters, in whole millijoules. Where macOS
 refreshes them at every reading or every few milliseconds, a window opens and closes at the work
-itself; where it does so every 2 s (macOS 27), the counter isn't used.
+itself; where it does so every 2 s (macOS 27), the counter is not used.
 
 Those of memory and of the neural engine are kept only together with the CPU's: a sum without it
 would be too low.
@@ -15,7 +15,7 @@ import importlib
 import platform
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from statistics import median
@@ -33,7 +33,6 @@ from pytest_energy.sensors.base import (
     SensorFault,
 )
 from pytest_energy.sensors.counter import (
-    patience_seconds,
     stalled,
     stalled_after_work,
     too_much,
@@ -48,7 +47,7 @@ POLL_SECONDS = 0.002
 PROBE_SECONDS = 1.0
 #: With fewer in PROBE_SECONDS a window would take too long.
 PROBE_REFRESHES = 5
-#: Of a counter that rested while it was watched, where the CPU's doesn't tell.
+#: Of a counter that rested while it was watched, where the CPU's period is unknown.
 UNSEEN_SECONDS = 0.1
 #: A window doesn't open on a refresh, and a reading takes milliseconds: in a shorter one either may
 #: be more than 1 %.
@@ -70,7 +69,7 @@ def probe(clock: Clock, library: Any = None) -> Probe:
         return library
     try:
         monitor = library.AppleEnergyMonitor()
-    except Exception as error:  # what the library raises is its own affair
+    except Exception as error:  # the library may raise anything
         return _unavailable(Access.DENIED, f"macOS refuses its energy counters: {error}")
     left_out: dict[str, str] = {}
     try:
@@ -107,7 +106,15 @@ class AppleSilicon(Sensor):
         if self._opening is None:
             return {}
         closing = self._snapshot()
-        dead = self._dead(closing)
+        steady = {
+            each: self._channels[each].update_seconds for each in self._wanted if not each.rests
+        }
+
+        def changed(waiting: Collection[_Counter]) -> list[_Counter]:
+            now = self._snapshot().values
+            return [each for each in waiting if now[each] != closing.values[each]]
+
+        dead = stalled_after_work(steady, changed, self._clock, POLL_SECONDS)
         readings: dict[str, Reading] = {}
         for counter in self._wanted:
             period = self._channels[counter].update_seconds
@@ -118,30 +125,6 @@ class AppleSilicon(Sensor):
 
     def abandon(self) -> None:
         self._opening = None
-
-    def _dead(self, closing: _Snapshot) -> dict[_Counter, SensorFault]:
-        """The counters that are no longer refreshed: they may have stopped during the work."""
-        waiting = {
-            each: patience_seconds(self._channels[each].update_seconds)
-            for each in self._wanted
-            if not each.rests
-        }
-        seconds = 0.0
-        while waiting:
-            now = self._snapshot()
-            seconds = now.seconds - closing.seconds
-            waiting = {
-                counter: patience
-                for counter, patience in waiting.items()
-                if now.values[counter] == closing.values[counter]
-            }
-            if all(seconds > patience for patience in waiting.values()):
-                break
-            self._clock.sleep(POLL_SECONDS)
-        return {
-            counter: stalled_after_work(seconds, self._channels[counter].update_seconds)
-            for counter in waiting
-        }
 
     def _snapshot(self) -> _Snapshot:
         values: dict[_Counter, int | SensorFault] = {}
@@ -158,7 +141,7 @@ class AppleSilicon(Sensor):
         return _Snapshot(self._clock.now(), values)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class _Counter:
     """Fields of a reading that make up a channel.
 
@@ -167,7 +150,6 @@ class _Counter:
 
     name: str
     kind: Kind
-    label: str
     fields: tuple[str, ...]
     rests: bool
 
@@ -177,28 +159,18 @@ class _Counter:
         for each in self.fields:
             value = getattr(metrics, each, None)
             if not isinstance(value, int) or value < 0:
-                raise SensorFault(
-                    f"{each} of {self.label} reads {value}, which is no number of millijoules"
-                )
+                raise SensorFault(f"{each} reads {value}; expected a number of millijoules")
             total += value
         return total
 
 
-#: The neural engine counts where the CPU does, since nothing tells whose work it does; it rests,
+#: The neural engine counts where the CPU does, since its user is unknown; it rests,
 #: and adds nothing, where there is none.
 _COUNTERS = (
-    _Counter(name=CPU, kind=Kind.CPU, label="the CPU", fields=("cpu_total_mj",), rests=False),
-    _Counter(name="dram:0", kind=Kind.DRAM, label="memory", fields=("dram_mj",), rests=False),
-    _Counter(
-        name="gpu:0",
-        kind=Kind.GPU,
-        label="the GPU",
-        fields=("gpu_mj", "gpu_sram_mj"),
-        rests=True,
-    ),
-    _Counter(
-        name="ane:0", kind=Kind.CPU, label="the neural engine", fields=("ane_mj",), rests=True
-    ),
+    _Counter(CPU, Kind.CPU, ("cpu_total_mj",), rests=False),
+    _Counter("dram:0", Kind.DRAM, ("dram_mj",), rests=False),
+    _Counter("gpu:0", Kind.GPU, ("gpu_mj", "gpu_sram_mj"), rests=True),
+    _Counter("ane:0", Kind.CPU, ("ane_mj",), rests=True),
 )
 #: Not every GPU's memory is counted apart.
 _OPTIONAL = frozenset({"gpu_sram_mj"})
@@ -240,30 +212,30 @@ def _unavailable(access: Access, problem: str, remedy: str = "", **more: Any) ->
 
 
 def _library() -> Any:
-    """The module, or the Probe that says why it can't be used."""
+    """The module, or the Probe that says why it cannot be used."""
     if platform.system() != "Darwin":
         return _unavailable(Access.ABSENT, "this is no Mac", applies=False)
     if platform.machine() != "arm64":
         return _unavailable(
             Access.ABSENT,
-            "this Mac, or the Python on it, is not for Apple silicon",
-            "# On a Mac with Apple silicon, take a Python for it. It answers arm64 to:\n"
+            "this Mac has no Apple silicon, or its Python is built for Intel",
+            "# On a Mac with Apple silicon, install a Python for arm64. It prints arm64 here:\n"
             'python -c "import platform; print(platform.machine())"',
         )
     try:
         library = importlib.import_module("zeus_apple_silicon")
     except ModuleNotFoundError:
-        return _unavailable(Access.ABSENT, "zeus-apple-silicon isn't installed", INSTALL)
+        return _unavailable(Access.ABSENT, "zeus-apple-silicon is not installed", INSTALL)
     except ImportError:  # its text holds paths
         remedy = f"{INSTALL} --force-reinstall"
-        return _unavailable(Access.FAULTY, "zeus-apple-silicon can't be loaded", remedy)
+        return _unavailable(Access.FAULTY, "zeus-apple-silicon cannot be loaded", remedy)
     if crash := _crash():
         return _unavailable(Access.DENIED, crash)
     return library
 
 
 def _crash() -> str:
-    """How another process fares with the library, where that is badly.
+    """Why the library cannot be used, found in another process; "" where it can.
 
     Where macOS has no such counters, as may be in a virtual machine, the library ends its process.
     """
@@ -280,7 +252,7 @@ def _crash() -> str:
         return "zeus-apple-silicon did not answer"
     if done.returncode < 0:
         return (
-            f"zeus-apple-silicon crashes here (signal {-done.returncode}), as where a virtual "
+            f"zeus-apple-silicon crashes on this machine (signal {-done.returncode}); a virtual "
             "machine has no energy counters"
         )
     return ""  # what it raises, it raises here too
@@ -290,11 +262,8 @@ def _read(monitor: Any) -> Any:
     """Raises SensorFault."""
     try:
         return monitor.get_cumulative_energy()
-    except Exception as error:  # what the library raises is its own affair
-        raise SensorFault(f"the energy counters can't be read: {error}") from None
-
-
-# Watching the counters
+    except Exception as error:  # the library may raise anything
+        raise SensorFault(f"the energy counters cannot be read: {error}") from None
 
 
 def _counters(metrics: Any, left_out: dict[str, str]) -> list[_Counter]:
@@ -305,10 +274,10 @@ def _counters(metrics: Any, left_out: dict[str, str]) -> list[_Counter]:
         fields = tuple(name for name in each.fields if name not in missing)
         counter = replace(each, fields=fields)
         if missing - _OPTIONAL:
-            left_out[each.name] = f"{each.label} has no energy counter on this Mac"
+            left_out[each.name] = "this Mac has no energy counter for it"
             continue
         if missing:
-            left_out[f"SRAM of {each.name}"] = "is not counted apart on this Mac"
+            left_out[f"SRAM of {each.name}"] = "is not counted separately on this Mac"
         try:
             counter.millijoules(metrics)
         except SensorFault as fault:
@@ -318,8 +287,8 @@ def _counters(metrics: Any, left_out: dict[str, str]) -> list[_Counter]:
     if CPU not in left_out and all(getattr(metrics, each, None) is None for each in _CORES):
         # Then zeus-apple-silicon takes the last of several dies for the whole.
         left_out[CPU] = (
-            "zeus-apple-silicon doesn't know the cores of this chip, which may have two dies, and "
-            "would count one of them"
+            "zeus-apple-silicon does not know the cores of this chip; if the chip has two dies, "
+            "only one of them would be counted"
         )
     return [each for each in found if each.name not in left_out]
 
@@ -356,8 +325,9 @@ def _channels(
             periods[each] = fallback
         else:
             left_out[each.name] = (
-                f"the energy counter of {each.label} was refreshed {len(times)} times in "
-                f"{PROBE_SECONDS:g} s, and a window needs {WINDOW_PERIODS} refreshes"
+                f"the energy counter was refreshed {len(times)} times in "
+                f"{PROBE_SECONDS:g} s; expected more than {PROBE_REFRESHES}, because a window "
+                f"needs {WINDOW_PERIODS} refreshes"
             )
         if each.name == CPU:
             fallback = periods.get(each, fallback)

@@ -42,7 +42,7 @@ class Channel:
     name: "gpu:0", "cpu:process". source: the instrument, in words for people.
     update_seconds: how often the instrument refreshes its value, as seen (0: at every reading).
     window_seconds: how long a round's window is at least.
-    shortest_seconds: a shorter window has no figure, because the instrument can't resolve it.
+    shortest_seconds: a shorter window has no figure, because the instrument cannot resolve it.
     idle_watts: what it showed while it was probed, before anything was measured; None where it has
     no power of its own, or none was seen.
     """
@@ -57,14 +57,14 @@ class Channel:
     idle_watts: float | None = None
 
     def is_busy_at(self, watts: float) -> bool:
-        """Whether this mean power says of itself that there was work: above idle beyond noise."""
+        """Whether this mean power proves that there was work: it is above idle beyond noise."""
         if self.idle_watts is None:
             return watts > 0
         return watts > IDLE_NOISE * self.idle_watts + IDLE_NOISE_WATTS
 
 
 class SensorFault(EnergyError):
-    """A reading that can't be trusted; the message says what was seen, the code is its kind."""
+    """A reading that cannot be trusted; the message says what was seen, the code is its kind."""
 
     def __init__(self, message: str, code: str = "sensor-fault") -> None:
         super().__init__(message)
@@ -96,7 +96,7 @@ class Sensor(ABC):
         """Begin a window on these channels; returns when the work may start."""
 
     def glance_seconds(self, names: frozenset[str]) -> float:
-        """How often a window on these channels wants a `glance`; infinity for never."""
+        """How often `glance` is called in a window on these channels; infinity for never."""
         return math.inf
 
     def glance(self) -> None:  # noqa: B027  (most have nothing to look at)
@@ -114,7 +114,7 @@ class Sensor(ABC):
         """End a window whose work raised: nothing is read."""
 
     def release(self) -> None:  # noqa: B027  (most hold nothing)
-        """Give back what the sensor holds; nothing is measured after it."""
+        """Release what the sensor holds; nothing is measured after it."""
 
 
 class Access(StrEnum):
@@ -197,7 +197,7 @@ class Probe:
     left_out: why a channel, or a part of one, is not counted. faults: why a device has no channel,
     by the channel's name. notes: what a user should know, in sentences that start with the channel.
     missing: what `pytest-energy doctor` lists. versions: of the driver, for the record.
-    applies: False where this kind of machine never has the instrument. close: gives back what the
+    applies: False where this kind of machine never has the instrument. close: releases what the
     probe holds, after the last measurement.
     """
 

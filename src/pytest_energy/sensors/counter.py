@@ -1,11 +1,16 @@
-"""Rules that all energy counters share: it stalled, it was reset, it shows too much; pure.
+"""Rules that all energy counters share: it stalled, it was reset, it shows too much.
 
 A channel's name is put before each message where it is reported.
 """
 
 from __future__ import annotations
 
-from pytest_energy.sensors.base import SensorFault
+from collections.abc import Callable, Collection, Mapping
+from typing import TypeVar
+
+from pytest_energy.sensors.base import Clock, SensorFault
+
+Name = TypeVar("Name")
 
 #: Of its periods: a counter that was not refreshed for so many has stalled.
 STALLED_PERIODS = 2.5
@@ -30,13 +35,33 @@ def stalled(seconds: float, period: float) -> SensorFault | None:
     )
 
 
-def stalled_after_work(seconds: float, period: float) -> SensorFault:
-    """The fault of a counter that shows one value since the work ended: when did it stop?"""
-    return SensorFault(
-        f"the energy counter stalled for {seconds:.2f} s after the work ({_expected(period)}), so "
-        "it may have stopped during the work; run the test again",
-        "counter-stalled",
-    )
+def stalled_after_work(
+    periods: Mapping[Name, float],
+    changed: Callable[[Collection[Name]], Collection[Name]],
+    clock: Clock,
+    poll_seconds: float,
+) -> dict[Name, SensorFault]:
+    """The counters that show one value since the work ended: they may have stopped during it.
+
+    Returns once all others have changed. periods: seconds between two refreshes, by counter.
+    changed: those of these counters that show another value than at the end of the work.
+    """
+    waiting, began, seconds = dict(periods), clock.now(), 0.0
+    while waiting:
+        for each in changed(tuple(waiting)):
+            del waiting[each]
+        seconds = clock.now() - began
+        if all(seconds > patience_seconds(period) for period in waiting.values()):
+            break
+        clock.sleep(poll_seconds)
+    return {
+        each: SensorFault(
+            f"the energy counter stalled for {seconds:.2f} s after the work ({_expected(period)}), "
+            "so it may have stopped during the work; run the test again",
+            "counter-stalled",
+        )
+        for each, period in waiting.items()
+    }
 
 
 def went_back(before: float, after: float) -> SensorFault:

@@ -3,7 +3,8 @@
 CPU time is counted by the kernel; only the watts are an estimate. Own clock, reaped children and
 live descendants are summed so that the sum never falls when a child is reaped: its past moves from
 one part of the sum to another, and a difference between two sums holds only what ran between them.
-Where nobody waits for a child, its time is in no part of the sum; looks during the window see that.
+Where no parent waits for a child, its time is in no part of the sum; glances during the window find
+that.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ CHANNEL = "cpu:process"
 WINDOW_SECONDS = 0.2
 #: Short enough that what a lost process does unseen is little, and seldom enough to cost nothing.
 GLANCE_SECONDS = 0.08
+_WAIT = "wait for every process that the test starts, and for those that they start"
+_RESTORE = "restore it: signal.signal(signal.SIGCHLD, signal.SIG_DFL)"
 #: Of a window's CPU time; more than this must not be missing from it.
 MAX_UNSEEN = 0.02
 
@@ -118,32 +121,33 @@ class CpuTime(Sensor):
             return self._fault
         if ended := self._tree.ended():
             names = ", ".join(map(str, ended))
-            return SensorFault(f"process {names} of --energy-pids has ended", "process-ended")
+            return SensorFault(
+                f"process {names} of --energy-pids has ended; keep it running until the tests end",
+                "process-ended",
+            )
         lost = self._lost
         if lost.unseen_seconds > MAX_UNSEEN * self.cpu_seconds:
-            which = f"{len(lost.pids)} processes" if len(lost.pids) > 1 else "a process"
-            why = (
-                "because SIGCHLD is ignored; restore it: signal.signal(signal.SIGCHLD, "
-                "signal.SIG_DFL)"
-                if self._tree.ignores_children()
-                else "because nobody waited for it; wait for every process that the test starts, "
-                "and for those that they start"
-            )
+            which = f"process {lost.pids[0]} of the test"
+            if len(lost.pids) > 1:
+                which = f"{len(lost.pids)} processes of the test (one was process {lost.pids[0]})"
+            why, remedy = "no parent waited for it", _WAIT
+            if self._tree.ignores_children():
+                why, remedy = "SIGCHLD is ignored", _RESTORE
             return SensorFault(
-                f"{which} of the test (process {lost.pids[0]}) ended in the window, and the CPU "
-                f"time after it was seen last is lost, {why}",
+                f"{which} ended during the window and {why}, so part of the CPU time is unknown; "
+                f"{remedy}",
                 "children-unseen",
             )
         waited = self._latest.reaped > self._began.reaped
         if self._forked and not waited and self._tree.ignores_children():
             return SensorFault(
                 "the test forked while SIGCHLD is ignored, so the CPU time of its children is "
-                "lost; restore it: signal.signal(signal.SIGCHLD, signal.SIG_DFL)",
+                f"unknown; {_RESTORE}",
                 "children-unseen",
             )
         if self.cpu_seconds < 0:
             return SensorFault(
-                "a process ended without its CPU time being counted", "children-unseen"
+                f"a process ended before its CPU time was read; {_WAIT}", "children-unseen"
             )
         return self.cpu_seconds * self._watts_per_core
 

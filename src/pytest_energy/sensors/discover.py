@@ -94,7 +94,7 @@ class Instruments:
     boards: all of the machine. allotted: those that CUDA_VISIBLE_DEVICES leaves to this process.
     listed: those that --energy-gpus names. chip_gpu: the GPU of the chip, where its energy can be
     read; the system does not list who uses it. is_order_open: whether CUDA may number the boards
-    otherwise. gpus_left_out: whether the user wants no GPU.
+    otherwise. gpus_left_out: whether the user leaves all GPUs out.
     no_gpu, no_chip_gpu, no_cpu: why they are not measured; "" where they are.
     """
 
@@ -240,7 +240,7 @@ def _estimated(cpu: Probe, no_cpu: str, choice: Choice) -> tuple[str, ...]:
         unusual |= {Access.ABSENT, Access.MASKED}
     if cpu.access not in unusual:
         return ()
-    return (f"the CPU's energy is estimated: {no_cpu}; pytest-energy doctor says more",)
+    return (f"the CPU's energy is estimated: {no_cpu}; run pytest-energy doctor for details",)
 
 
 def _watts_per_core(choice: Choice) -> float:

@@ -24,9 +24,9 @@ STEP_WATTS = 2.0
 #: A board that does nothing stays this close to its power before the window.
 FLAT_SHARE = 0.02
 FLAT_WATTS = 2.0
-#: A shorter window says nothing of that: power readings are up to 0.2 s behind the work.
+#: A shorter window proves neither: power readings are up to 0.2 s behind the work.
 FLAT_SECONDS = 0.5
-#: One window says it alone when it is above the gap before it by this share of the power limit.
+#: One window is enough when it is above the gap before it by this share of the power limit.
 ONSET_SHARE = 0.15
 USUAL_LIMIT_WATTS = 300.0
 
@@ -57,7 +57,7 @@ class GpuActivity(Sensor):
         watts: Mapping[Gpu, Callable[[], float]],
         tree: ProcessTree,
     ) -> None:
-        """watts: how the power of a board is read, where it tells one."""
+        """watts: reads the power of a board, where it reports one."""
         self._nvml = nvml
         self._tree = tree
         self._watts = watts
@@ -146,7 +146,7 @@ class GpuActivity(Sensor):
         return frozenset(gpu.board.index for gpu, seen in self._seen.items() if seen.others)
 
     def rises(self) -> dict[int, float]:
-        """By how many watts each board rose with the work, by index; those that did so alone."""
+        """By how many watts each board rose with the work, by index; those that rose with it."""
         found = {}
         for gpu, seen in self._seen.items():
             now = self._power(gpu) if seen.gaps else None

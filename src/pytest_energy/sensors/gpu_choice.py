@@ -76,7 +76,7 @@ def is_cuda_order_open(value: str | None, order: str | None, models: Sequence[st
 
 
 def allotted(value: str | None, boards: Sequence[Board]) -> tuple[Allotted, ...]:
-    """The boards that CUDA_VISIBLE_DEVICES (None where it isn't set) leaves to this process.
+    """The boards that CUDA_VISIBLE_DEVICES (None where it is not set) leaves to this process.
 
     Indices are taken in NVML's order (PCI); see `is_cuda_order_open`.
     """
@@ -94,14 +94,14 @@ def allotted(value: str | None, boards: Sequence[Board]) -> tuple[Allotted, ...]
 
 
 def listed(names: Sequence[str], boards: Sequence[Board]) -> tuple[Allotted, ...]:
-    """The boards a user names by index or UUID. Raises ValueError for one that isn't there."""
+    """The boards a user names by index or UUID. Raises InputError for one that does not exist."""
     found: list[Allotted] = []
     for name in names:
         device = _named(name, boards)
         if device is None:
             there = ", ".join(f"{board.index} ({board.uuid or 'lost'})" for board in boards)
             there = there or "none"
-            raise InputError(f"--energy-gpus: no GPU {name!r} on this machine; there are: {there}")
+            raise InputError(f"--energy-gpus: no GPU {name!r} on this machine; available: {there}")
         if device not in found:
             found.append(device)
     return tuple(found)

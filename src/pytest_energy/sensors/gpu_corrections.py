@@ -1,9 +1,9 @@
 """Corrections of a window on a GPU's energy counter; pure.
 
 `joules_after_work`: what the board still used between the end of the work and the first refresh
-after it. `lag_seconds`: whether the counter shows what was used some time ago.
+after it. `lag_seconds`: by how much the counter is behind the power.
 
-A board doesn't fall to its idle power at once. Its power is taken to fall exponentially from that
+A board does not fall to its idle power at once. Its power is taken to fall exponentially from that
 at the end of the work. How fast, and to what, is read from the two refresh intervals after the
 first refresh; from where, from the interval in which the work ended: its joules are those of the
 last of the work and of the tail.
@@ -54,8 +54,8 @@ class Ending:
     """What is known of the end of the work.
 
     window: all of it. last: from the last refresh inside it on, give or take `slack` seconds, since
-    nobody saw when that came. tail: seconds from the end of the work to the next refresh.
-    last_watts: in the whole interval before `last`, within a part `doubt`; None if it wasn't seen.
+    that refresh was not seen. tail: seconds from the end of the work to the next refresh.
+    last_watts: in the whole interval before `last`, within a part `doubt`; None if it was not seen.
     """
 
     window: Stretch
@@ -90,9 +90,9 @@ def joules_after_work(end: Ending, first: Interval, second: Interval) -> float:
 
 
 def _unseen_fall(end: Ending, first: Interval, second: Interval, settled: float) -> float:
-    """The tail where the power has fallen before the first refresh, so that nothing shows how fast.
+    """The tail where the power has fallen before the first refresh, so that its speed is unknown.
 
-    What the work before it can't have used is the tail's, as far as more than `slack` tells.
+    What the work before it cannot have used is the tail's, as far as it exceeds `slack`.
     """
     last = end.last_watts
     if last is None:
@@ -104,7 +104,7 @@ def _unseen_fall(end: Ending, first: Interval, second: Interval, settled: float)
         return settled
     seen = Interval(first.seconds, first.seconds * (second.watts + FALL * (busy - second.watts)))
     most = _fallen(busy, end.tail, seen, second)
-    # Beyond that it's no fall: the work used more at its end than before.
+    # More than that is no fall: the work used more at its end than before.
     return max(min(found, most), settled) if found <= most + busy * end.slack else settled
 
 
@@ -159,6 +159,7 @@ def _mean_excess(fall: float, after: float, seconds: float) -> float:
 #: Power readings may be behind the counter, and both are seen now and then only.
 HARMLESS = [each / 100 for each in range(-20, 8, 2)]
 HARMFUL = [each / 100 for each in range(8, 61, 2)]
+LEAST_LAG_SECONDS = HARMFUL[0]
 #: A lag is believed that explains the counter so much better,
 BETTER = 0.4
 #: where the counter is otherwise off by this part of what it rose by.
@@ -171,7 +172,7 @@ FEWEST = 6
 def lag_seconds(
     counted: Sequence[tuple[float, float]], drawn: Collection[tuple[float, float]]
 ) -> float:
-    """How long ago it was what the counter shows; 0 where that is harmless or unknown.
+    """By how many seconds the counter is behind the power; 0 where that is harmless or unknown.
 
     counted: (seconds, joules) when the counter was refreshed. drawn: (seconds, watts).
     """

@@ -49,14 +49,14 @@ class Tick:
 
 @dataclass(frozen=True)
 class Sighting:
-    """A counter's value at some moment between two times."""
+    """A reading: the counter's value at some moment between two times."""
 
     earliest: float
     latest: float
     joules: float
 
 
-#: Is given all that is seen of a counter; says why it is of no use any more.
+#: Takes each reading of a counter; returns a fault where the counter cannot be used any more.
 Observe = Callable[[Gpu, Sighting], SensorFault | None]
 
 
@@ -69,7 +69,7 @@ def read_counter(nvml: Nvml, clock: Clock, gpu: Gpu) -> Sighting:
 
 @dataclass(frozen=True, kw_only=True)
 class ProbedCounters:
-    """Counters that move, with their refresh period in seconds; and why others can't be used.
+    """Counters that change, with their refresh period in seconds; and why others cannot be used.
 
     jitter: by how much the seconds between two refreshes differ. idle_watts: of the boards
     meanwhile. notes: sentences about counters that are refreshed erratically.
@@ -96,7 +96,7 @@ def probe_counters(nvml: Nvml, clock: Clock, gpus: Sequence[Gpu]) -> ProbedCount
             continue
         intervals = [later.seconds - earlier.seconds for earlier, later in pairwise(seen)]
         if not intervals:
-            faults[gpu] = f"the energy counter did not move in {PROBE_SECONDS:g} s"
+            faults[gpu] = f"the energy counter did not change in {PROBE_SECONDS:g} s"
             continue
         idle_watts[gpu] = (seen[-1].joules - seen[0].joules) / sum(intervals)
         periods[gpu] = median(intervals)
@@ -104,9 +104,8 @@ def probe_counters(nvml: Nvml, clock: Clock, gpus: Sequence[Gpu]) -> ProbedCount
         longest = max(intervals)
         if longest > ERRATIC * min(intervals) and longest > QUICK_SECONDS:
             notes.append(
-                f"{gpu.channel}: the energy counter is refreshed erratically, every "
-                f"{min(intervals) * 1000:.0f} to {longest * 1000:.0f} ms; windows are as long as "
-                "the longest needs"
+                f"{gpu.channel}: the energy counter is refreshed irregularly, every "
+                f"{min(intervals) * 1000:.0f} to {longest * 1000:.0f} ms, so windows are longer"
             )
             periods[gpu] = longest
     return ProbedCounters(
@@ -193,8 +192,8 @@ class Step:
 class LastInterval:
     """The refresh interval in which the work ended, and the power in the one before.
 
-    began: in seconds, give or take `slack`, since nobody saw that refresh come. joules: what the
-    counter showed from then on. watts: before, within a part `doubt`; None where it wasn't seen.
+    began: in seconds, give or take `slack`, since that refresh was not seen. joules: what the
+    counter showed from then on. watts: before, within a part `doubt`; None where it was not seen.
     """
 
     began: float
@@ -208,7 +207,7 @@ class LastInterval:
 class History:
     """One counter, since the refresh on which its window opened.
 
-    ceiling_watts: more than this the board can't draw.
+    ceiling_watts: more than this the board cannot draw.
     """
 
     period: float

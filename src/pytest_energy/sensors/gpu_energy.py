@@ -25,6 +25,7 @@ from pytest_energy.sensors.base import (
     SensorFault,
 )
 from pytest_energy.sensors.gpu_corrections import (
+    LEAST_LAG_SECONDS,
     Ending,
     Interval,
     Stretch,
@@ -63,7 +64,7 @@ POWERS_KEPT = 500
 class GpuEnergy(Sensor):
     """`gpu:N` for every board whose energy counter moves.
 
-    powers: how a board's watts are read, where it tells them as they are at an instant.
+    powers: read a board's watts, where it reports those of the instant.
     """
 
     def __init__(
@@ -119,14 +120,14 @@ class GpuEnergy(Sensor):
 
     def glance(self) -> None:
         for gpu in self._histories:
-            # A fault of reading is met again when the window closes.
+            # A reading that fails is reported when the window closes.
             with suppress(SensorFault):
                 self._see(gpu, read_counter(self._nvml, self._clock, gpu))
 
     def _see(self, gpu: Gpu, seen: Sighting) -> SensorFault | None:
         drawn = self._drawn.get(gpu)
         if drawn is not None and not (drawn and seen.latest < drawn[-1][0] + POWER_SECONDS):
-            with suppress(SensorFault):  # the counter says itself what is wrong
+            with suppress(SensorFault):  # the counter reports what is wrong
                 drawn.append((seen.latest, self._powers[gpu]()))
         return self._histories[gpu].see(seen)
 
@@ -150,8 +151,9 @@ class GpuEnergy(Sensor):
             return after
         if lag := lag_seconds(self._histories[gpu].values(), self._drawn.get(gpu, ())):
             return SensorFault(
-                f"the energy counter shows what was used {lag:.2f} s ago, going by the board's "
-                "power, so that a window doesn't hold its work",
+                f"the energy counter lags {lag:.2f} s behind the board's power (expected: less "
+                f"than {LEAST_LAG_SECONDS:g} s), so a window does not contain its work; measure "
+                'another GPU, or only what the CPU uses: scope="cpu"',
                 "counter-lags",
             )
         intervals = [
@@ -212,9 +214,9 @@ class GpuEnergy(Sensor):
                 self._latest[gpu] = seen[-1].seconds
             if isinstance(seen, list) and len(seen) < count:
                 found[gpu] = SensorFault(
-                    f"the energy counter could not be followed for {patience[gpu]:.2f} s: the "
-                    "machine is too busy to see when it is refreshed, which happens every "
-                    f"{self._periods[gpu] * 1000:.0f} ms",
+                    f"no refresh of the energy counter was seen for {patience[gpu]:.2f} s "
+                    f"(expected: every {self._periods[gpu] * 1000:.0f} ms), because the machine "
+                    "is too busy; run the test without other load",
                     "counter-unseen",
                 )
             else:

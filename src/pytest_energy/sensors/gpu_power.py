@@ -59,7 +59,7 @@ class _Trace:
 
 
 class GpuPower(Sensor):
-    """`gpu:N` for every board that tells its power but has no usable energy counter."""
+    """`gpu:N` for every board that reports its power but has no usable energy counter."""
 
     def __init__(self, readers: Sequence[PowerReader], clock: Clock) -> None:
         self._readers = tuple(readers)
@@ -151,15 +151,21 @@ def integrate(
     """Joules between two times from samples of (seconds, watts), by the trapezoidal rule.
 
     stale_seconds: a sample that was taken sooner after `started` may show what was before; the
-    first one that can't stands for all this time, as the last one does for the end.
+    first later one stands for all this time, as the last one does for the end.
     """
     inside = [each for each in samples if started < each[0] < ended]
     if not inside:
-        return SensorFault("there was no power reading in the window", "power-gap")
+        return SensorFault(
+            "the power was not read during the window; run the test without other load", "power-gap"
+        )
     times = [started, *(seconds for seconds, _ in inside), ended]
     gap = max(later - earlier for earlier, later in pairwise(times))
     if gap > MAX_GAP_SECONDS:
-        return SensorFault(f"the power readings have a gap of {gap:.2f} s", "power-gap")
+        return SensorFault(
+            f"the power was not read for {gap:.2f} s (expected: at most {MAX_GAP_SECONDS:.1f} s); "
+            "run the test without other load",
+            "power-gap",
+        )
     fresh = [each for each in inside if each[0] >= started + stale_seconds] or inside[-1:]
     points = [(started, fresh[0][1]), *fresh, (ended, fresh[-1][1])]
     return sum((b[0] - a[0]) * (a[1] + b[1]) / 2 for a, b in pairwise(points))
@@ -168,7 +174,7 @@ def integrate(
 def unresolved(samples: Sequence[tuple[float, float]], joules: float) -> SensorFault | None:
     """Why these samples are too few: the power changed more quickly than it is refreshed.
 
-    When it changed between two refreshes isn't known, so each change is an error of its own.
+    When it changed between two refreshes is unknown, so each change is an error of its own.
     """
     changes = [
         (later[0], later[1] - earlier[1])
@@ -182,9 +188,8 @@ def unresolved(samples: Sequence[tuple[float, float]], joules: float) -> SensorF
         return None
     most = max(abs(watts) for _, watts in changes)
     return SensorFault(
-        f"the power changed by up to {most:.0f} W from one reading to the next, which lie "
-        f"{period * 1000:.0f} ms apart, so that what it did in between isn't seen (about "
-        f"{percent(error / joules)} of the figure): measure longer calls, or on a board "
-        "with an energy counter",
+        f"the power changed by up to {most:.0f} W between readings that lie {period * 1000:.0f} ms "
+        f"apart, which makes the figure uncertain by about {percent(error / joules)} (allowed: "
+        f"{percent(UNRESOLVED)}); measure longer calls, or use a board with an energy counter",
         "power-unresolved",
     )

@@ -25,8 +25,8 @@ from pytest_energy.sensors.process_tree import ProcessTree
 
 WHAT = "NVIDIA GPUs"
 _NO_DRIVER = (
-    "# On a machine without an NVIDIA GPU there is nothing to do. With one: nvidia-smi must work.\n"
-    "# In a container, the driver's tools have to be let in:\n"
+    "# On a machine without an NVIDIA GPU there is nothing to do. With one, nvidia-smi must work.\n"
+    "# Give a container access to the driver and its tools:\n"
     "docker run --gpus all -e NVIDIA_DRIVER_CAPABILITIES=compute,utility IMAGE"
 )
 _NO_BOARD = (
@@ -54,7 +54,7 @@ def probe(
             {Kind.GPU},
             str(fault),
             UNINSTALL if is_shadowed else _NO_DRIVER,
-            notes=(f"GPUs can't be read: {fault}",) if is_shadowed else (),
+            notes=(f"GPUs cannot be read: {fault}",) if is_shadowed else (),
             applies=may_have_boards(),
         )
     boards = nvml.boards
@@ -77,7 +77,7 @@ def probe(
         *counters.notes,
         *(
             f"{each.gpu.channel}: power is integrated, because {no_counter[each.gpu]}; "
-            "what it does between two readings isn't seen"
+            "changes between two readings are not seen"
             for each in readers
         ),
     )
@@ -140,12 +140,12 @@ def _missing(
     faults: Mapping[str, str], notes: Sequence[str], candidates: Sequence[Allotted]
 ) -> Iterator[Missing]:
     for name, fault in sorted(faults.items()):
-        yield Missing(name, f"can't be read: {fault}", _NO_BOARD)
+        yield Missing(name, f"cannot be read: {fault}", _NO_BOARD)
     for note in notes:
         name, _, why = note.partition(": ")
         remedy = _NO_COUNTER if "integrated" in why else ""
         yield Missing(f"energy counter of {name}", why, remedy)
     for each in candidates:
         if each.mig is not None and not each.mig.whole:
-            why = "this process may use a slice of it, and its counter is the whole board's"
+            why = "this process may use a slice of it, and the counter covers the whole board"
             yield Missing(f"gpu:{each.board.index}", why, _SLICE)

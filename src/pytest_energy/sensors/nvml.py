@@ -36,7 +36,7 @@ _THROTTLED = {
 
 @dataclass(frozen=True, eq=False)  # a key by identity: hashing all fields takes time in a window
 class Gpu:
-    """One board that answered: NVML's handle and what doesn't change."""
+    """One board that answered: NVML's handle and what does not change."""
 
     board: Board
     handle: Any
@@ -77,12 +77,12 @@ class Nvml:
             raise SensorFault(f"no NVIDIA driver answers (NVML: {error})") from None
         self.driver: str = _optional(pynvml.nvmlSystemGetDriverVersion) or "unknown"
         self.faults: dict[int, str] = {}
-        """Why boards that NVML counts can't be opened, by index."""
+        """Why boards that NVML counts cannot be opened, by index."""
         self.gpus: tuple[Gpu, ...] = tuple(self._gpus())
 
     @property
     def boards(self) -> tuple[Board, ...]:
-        """All boards in NVML's order, those that can't be opened included."""
+        """All boards in NVML's order, those that cannot be opened included."""
         lost = [Board(index, "") for index in self.faults]
         return tuple(
             sorted([*(gpu.board for gpu in self.gpus), *lost], key=lambda each: each.index)
@@ -154,7 +154,7 @@ class Nvml:
         )
 
     def compute_process_ids(self, gpu: Gpu) -> frozenset[int]:
-        """Process ids that compute on this board, as the driver sees them; empty if it won't tell.
+        """Process ids that compute on this board, as the driver sees them; empty if it has no list.
 
         Those that draw (a desktop) are left out: they use next to nothing.
         """
@@ -162,7 +162,7 @@ class Nvml:
         return frozenset(process.pid for process in found or ())
 
     def process_ids(self, gpu: Gpu) -> frozenset[int] | None:
-        """Process ids with work on this board, as the driver sees them; None if it won't tell."""
+        """Process ids with work on this board, as the driver sees them; None if it has no list."""
         lists = [
             _optional(pynvml.nvmlDeviceGetComputeRunningProcesses, gpu.handle),
             _optional(pynvml.nvmlDeviceGetGraphicsRunningProcesses, gpu.handle),

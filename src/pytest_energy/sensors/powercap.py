@@ -28,8 +28,6 @@ NAME = re.compile(r"[a-z][a-z0-9_-]*")
 FOLDER_LEVELS = 4
 """The root, a control type in it, a package in that and its parts."""
 
-GROUP = "energy"
-
 
 @dataclass(frozen=True, kw_only=True)
 class Zone:
@@ -48,12 +46,12 @@ _REFUSED = {
     Access.ABSENT: "no RAPL counters",
     Access.MASKED: "the RAPL counters are masked",
     Access.DENIED: "no permission for the RAPL counters",
-    Access.FAULTY: "the RAPL counters can't be trusted",
+    Access.FAULTY: "the RAPL counters cannot be trusted",
 }
 
 
 class Refusal(Exception):
-    """The counters can't be had; in which way, and what was seen."""
+    """The counters cannot be used: in which way, and what was seen."""
 
     def __init__(self, access: Access, seen: str) -> None:
         super().__init__(f"{_REFUSED[access]}: {seen}")
@@ -83,14 +81,14 @@ def zones_to_count(root: Path, left_out: dict[str, str]) -> list[Zone]:
         tree = _scan(root)
     except (FileNotFoundError, NotADirectoryError):
         if root.is_symlink() and CONTROL_TYPE.fullmatch(root.name):
-            raise Refusal(Access.MASKED, f"{place} is a link that leads nowhere") from None
+            raise Refusal(Access.MASKED, f"{place} is a broken link") from None
         if _under_a_mask(root):
-            raise Refusal(Access.MASKED, f"something hides {place}, as in a container") from None
-        raise Refusal(Access.ABSENT, f"{place} isn't there") from None
+            raise Refusal(Access.MASKED, f"{place} is hidden, as in a container") from None
+        raise Refusal(Access.ABSENT, f"{place} does not exist") from None
     except PermissionError:
-        raise Refusal(Access.DENIED, f"this user may not look into {place}") from None
+        raise Refusal(Access.DENIED, f"this user may not list {place}") from None
     except OSError as error:
-        raise Refusal(Access.FAULTY, f"{place} can't be listed: {why_not(error)}") from None
+        raise Refusal(Access.FAULTY, f"{place} cannot be listed: {why_not(error)}") from None
     hidden = set(tree.dangling)
     hidden |= {zone for zone, folder in tree.zones.items() if "energy_uj" not in folder.entries}
     if mattering := sorted(filter(_matters, hidden)):
@@ -101,7 +99,10 @@ def zones_to_count(root: Path, left_out: dict[str, str]) -> list[Zone]:
     found: list[Zone] = []
     for zone, name in names.items():
         if not NAME.fullmatch(name):
-            raise Refusal(Access.FAULTY, f"the name of {zone} reads {shown(name)}")
+            raise Refusal(
+                Access.FAULTY,
+                f"the name of {zone} reads {shown(name)}; expected a word such as package-0",
+            )
         above = names.get(zone.rpartition(":")[0], "")
         if reason := _reason_to_leave_out(zone, name, above):
             left_out[f"{name} ({zone})"] = reason
@@ -161,7 +162,7 @@ def _scan(root: Path) -> _Tree:
 
 
 def _matters(zone: str) -> bool:
-    """Whether this zone or control type may hold counters that aren't found elsewhere."""
+    """Whether this zone or control type may hold counters that are not found elsewhere."""
     return not zone.partition(":")[0].endswith("-mmio")
 
 
@@ -215,7 +216,7 @@ def _with_unique_labels(zones: Sequence[Zone]) -> list[Zone]:
 def _covered(root: Path, bare: Sequence[Path]) -> bool:
     """Whether a mount at or below the root explains why a folder is empty."""
     mounts = _mounts()
-    if root == CPU_COUNTER_FOLDER and DEVICES in mounts:
+    if is_usual(root) and DEVICES in mounts:
         return True
     top = root.resolve()
     return any(
@@ -227,7 +228,7 @@ def _covered(root: Path, bare: Sequence[Path]) -> bool:
 
 
 def _under_a_mask(root: Path) -> bool:
-    """Whether a folder of /sys isn't there because a runtime has put an empty one above it."""
+    """Whether a folder of /sys is missing because a runtime has put an empty one above it."""
     mounts = _mounts()
     above = [each for each in (root, *root.parents) if each in mounts]
     return root.is_relative_to("/sys") and bool(above) and mounts[above[0]] == "tmpfs"
@@ -253,7 +254,7 @@ class HiddenFile(OSError):
 
 
 def open_file(path: Path) -> FileIO:
-    """Open a file of a zone. Raises OSError; a pipe or a device isn't waited for."""
+    """Open a file of a zone. Raises OSError; it does not wait for a pipe or a device."""
     file = FileIO(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)))
     mode = os.fstat(file.fileno()).st_mode
     if stat.S_ISREG(mode):
@@ -271,7 +272,7 @@ def read_file(path: Path) -> bytes:
 
 
 def text_of(path: Path) -> str:
-    """Empty where it can't be read."""
+    """Empty where it cannot be read."""
     try:
         return read_file(path).decode("ascii", "replace").strip()
     except OSError:
@@ -294,78 +295,13 @@ def why_not(error: OSError) -> str:
 
 
 def cannot_read(zone: Zone, file: str, error: OSError) -> str:
-    return f"{file} of {zone.label} can't be read: {why_not(error)}"
+    return f"{file} of {zone.label} cannot be read: {why_not(error)}"
+
+
+def is_usual(root: Path) -> bool:
+    """Whether this is where Linux has the counters, and not a folder that a user names."""
+    return root == CPU_COUNTER_FOLDER
 
 
 def _place(root: Path) -> str:
-    named = "the folder that energy_cpu_counter_folder names"
-    return str(CPU_COUNTER_FOLDER) if root == CPU_COUNTER_FOLDER else named
-
-
-def remedy_for(refusal: Refusal, root: Path, counted: Sequence[Zone]) -> str:
-    match refusal.access:
-        case Access.ABSENT:
-            return _load_the_module(root)
-        case Access.MASKED:
-            return _show_to_the_container()
-        case Access.DENIED:
-            return _let_a_group_read(root, counted)
-        case _:
-            return (
-                "# A fault of the kernel, the firmware or a virtual machine, which no setting "
-                "mends.\n# Until it is gone, the CPU's energy is estimated."
-            )
-
-
-def _load_the_module(root: Path) -> str:
-    check = (
-        "# Check that energy_cpu_counter_folder names the folder intel-rapl or the one above it.\n"
-    )
-    return ("" if root == CPU_COUNTER_FOLDER else check) + (
-        "# Virtual machines and ARM processors have no such counters.\n"
-        "# An Intel or AMD machine of your own may lack only the module that shows them:\n"
-        "sudo modprobe intel_rapl_msr"
-    )
-
-
-def _show_to_the_container() -> str:
-    # Not `systempaths=unconfined`: AppArmor would still deny the usual path, and it bares /proc.
-    return (
-        "# Container runtimes hide these counters, because who reads them can spy on other work\n"
-        "# on the machine by its power (CVE-2020-8694). Run the tests on the host, or show the\n"
-        "# counters to a container that you trust, under another path (podman: the same):\n"
-        "docker run -v /sys/devices/virtual/powercap:/powercap:ro IMAGE "
-        "pytest -o energy_cpu_counter_folder=/powercap"
-    )
-
-
-def _let_a_group_read(root: Path, counted: Sequence[Zone]) -> str:
-    custom = root != CPU_COUNTER_FOLDER
-    if not counted and not custom:
-        return _show_to_the_container()
-    if not counted:
-        return (
-            f"# Let the group {GROUP!r} look into the folder, join it, and log in again.\n"
-            "# POWERCAP_ROOT stands for the folder that energy_cpu_counter_folder names.\n"
-            f"sudo groupadd -f {GROUP}\n"
-            f'sudo usermod -aG {GROUP} "$USER"\n'
-            f'sudo chgrp -R {GROUP} "$POWERCAP_ROOT"\n'
-            'sudo chmod -R g+rX "$POWERCAP_ROOT"'
-        )
-    spelled = '"$POWERCAP_ROOT"' if custom else str(CPU_COUNTER_FOLDER)
-    files = " ".join(f"{spelled}/{zone.folder.relative_to(root)}/energy_uj" for zone in counted)
-    variable = "# POWERCAP_ROOT stands for the folder that energy_cpu_counter_folder names.\n"
-    return (
-        f"# Let the group {GROUP!r} read the counters, join it, and log in again. Its members can\n"
-        "# spy on other work on the machine by its power (CVE-2020-8694).\n"
-        f"{variable if custom else ''}"
-        f"sudo groupadd -f {GROUP}\n"
-        f'sudo usermod -aG {GROUP} "$USER"\n'
-        f"sudo chgrp {GROUP} {files}\n"
-        f"sudo chmod g+r {files}\n"
-        "# To keep it when the machine starts again:\n"
-        f"printf 'z \"%s\" 0440 root {GROUP} -\\n' {files} | "
-        "sudo tee /etc/tmpfiles.d/pytest-energy.conf\n"
-        "# In a container, do this on the host; where AppArmor still denies the usual path, mount\n"
-        f"# {DEVICES} under another one and name that in energy_cpu_counter_folder."
-    )
+    return str(root) if is_usual(root) else "the folder that energy_cpu_counter_folder names"

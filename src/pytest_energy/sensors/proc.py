@@ -47,8 +47,8 @@ class ProcFiles:
             if error.errno in _GONE:
                 return None
             raise SensorFault(
-                f"{path} can't be read ({os.strerror(error.errno or 0)}), so the CPU time of the "
-                "test's processes isn't known",
+                f"{path} cannot be read ({os.strerror(error.errno or 0)}), so the CPU time of the "
+                "test's processes is unknown",
                 "process-unreadable",
             ) from None
 
@@ -96,7 +96,7 @@ def _contents(path: str) -> bytes:
 
 
 def busy_seconds() -> float | None:
-    """CPU seconds that all processes of the machine have used; None where nothing tells.
+    """CPU seconds that all processes of the machine have used; None where that is unknown.
 
     In ticks of 10 ms a core. Idle time, waiting for disks and time stolen by a hypervisor are left
     out; guests are part of user time (proc(5)).

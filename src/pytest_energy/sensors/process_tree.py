@@ -1,7 +1,7 @@
 """The processes whose work counts: this one, those that a user lists, and their descendants.
 
 Each look takes a snapshot. A process that is gone since the last one has left its CPU time to the
-parent that waited for it; where no parent did, that time is lost to every sum, and said to be.
+parent that waited for it. Where no parent did, that time is lost: see `ProcessTree.lost`.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class Lost:
-    """Processes that ended and whose CPU time nobody took over.
+    """Processes that ended and whose CPU time no parent inherited.
 
     seconds: what they had used when they were last seen. unseen_seconds: for how long at most they
     ran after that.
@@ -79,7 +79,7 @@ class ProcessTree:
     """This process, the processes that a user lists, and the descendants of all these."""
 
     def __init__(self, listed: Sequence[int] = ()) -> None:
-        """Raises ValueError for a listed process that isn't there."""
+        """Raises InputError for a listed process that does not exist."""
         self._files = ProcFiles()
         self._me = real.getpid()
         self.listed = tuple(listed)
@@ -109,7 +109,7 @@ class ProcessTree:
         return tuple(pid for pid, started in self._listed.items() if self._started(pid) != started)
 
     def look(self) -> Snapshot:
-        """The tree at this moment. Raises SensorFault where the system doesn't tell."""
+        """The tree at this moment. Raises SensorFault where it cannot be read."""
         while True:
             reaped = _reaped_seconds()
             found = Snapshot(real.perf_counter(), reaped, self._processes())
@@ -153,7 +153,7 @@ class ProcessTree:
         return lost
 
     def ignores_children(self) -> bool:
-        """Whether the kernel reaps our children, so that nobody learns what they used."""
+        """Whether the kernel reaps our children, so that their CPU time is lost."""
         lines = self._files.read("/proc/self/status").splitlines()
         masks = [line.split()[1] for line in lines if line.startswith(b"SigIgn:")]
         return any(int(mask, 16) & _SIGCHLD_BIT for mask in masks)
@@ -226,7 +226,7 @@ class ProcessTree:
         path = f"/proc/self/task/{self._me}"
         return "children" in self._files.entries(path)
 
-    # Orphans: a process whose parent ended before anybody saw the two together
+    # Orphans: processes whose parent ended before the two were seen together
 
     def _orphans(self, newest: int, known: Mapping[int, Process]) -> list[int]:
         """New processes on this machine that a process of ours left behind."""
@@ -246,7 +246,7 @@ class ProcessTree:
                 return False
             theirs = self._files.read(f"/proc/{pid}/environ").split(b"\0")
             if test := real.environ.get(_CURRENT_TEST):
-                # pytest tells the test and its phase: "test_it.py::test_it (call)".
+                # pytest names the test and its phase: "test_it.py::test_it (call)".
                 mine = f"{_CURRENT_TEST}={test.rpartition(' ')[0]} ".encode()
                 if any(each.startswith(mine) for each in theirs):
                     return True
@@ -270,7 +270,7 @@ class ProcessTree:
         return frozenset(found)
 
     def _newest_pid(self) -> int:
-        """The process id given away last; 0 where the system doesn't tell."""
+        """The process id that was assigned last; 0 where that is unknown."""
         words = self._files.read("/proc/loadavg").split()
         return int(words[-1]) if words and words[-1].isdigit() else 0
 

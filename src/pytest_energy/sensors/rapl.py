@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import math
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pytest_energy.sensors.base import (
+    Access,
     Channel,
     Clock,
     Kind,
@@ -24,12 +25,11 @@ from pytest_energy.sensors.base import (
     SensorFault,
 )
 from pytest_energy.sensors.counter import (
-    patience_seconds,
     stalled,
     stalled_after_work,
     too_much,
 )
-from pytest_energy.sensors.powercap import Refusal, Zone, remedy_for, zones_to_count
+from pytest_energy.sensors.powercap import DEVICES, Refusal, Zone, is_usual, zones_to_count
 from pytest_energy.sensors.rapl_counters import (
     POLL_SECONDS,
     Counter,
@@ -43,6 +43,8 @@ from pytest_energy.sensors.rapl_counters import (
 GLANCE_SECONDS = 0.04
 MIN_WINDOW_SECONDS = 0.2
 WINDOW_PERIODS = 100
+#: May read the counters, where a user follows the remedy.
+GROUP = "energy"
 
 
 def probe(root: Path, clock: Clock) -> Probe:
@@ -72,7 +74,7 @@ def probe(root: Path, clock: Clock) -> Probe:
 
 
 class Rapl(Sensor):
-    """`cpu:package-N` for every package, `dram:N` for its memory where that is counted apart."""
+    """`cpu:package-N` for every package, `dram:N` for memory with a counter of its own."""
 
     def __init__(self, domains: Sequence[_Domain], clock: Clock, files: ExitStack) -> None:
         self._domains = tuple(domains)
@@ -97,13 +99,20 @@ class Rapl(Sensor):
     def glance(self) -> None:
         for domain, stretch in self._stretches.items():
             point = self._point(domain)
-            if isinstance(point, _Point):  # a fault is met again when the window closes
+            if isinstance(point, _Point):  # a fault is reported when the window closes
                 stretch.see(point)
 
     def close(self, ended: float) -> Mapping[str, Reading]:
         # In reverse, so that each window lies within that of the counter before it.
         closing = {domain: self._point(domain) for domain in reversed(self._opening)}
-        dead = {**self._stalled(), **self._dead(closing)}
+
+        def changed(waiting: Collection[_Domain]) -> list[_Domain]:
+            return [each for each in waiting if _value(self._point(each)) != _value(closing[each])]
+
+        answering = [each for each, point in closing.items() if isinstance(point, _Point)]
+        periods = {each: each.channel.update_seconds for each in answering}
+        stopped = stalled_after_work(periods, changed, self._clock, POLL_SECONDS)
+        dead = {**self._stalled(), **stopped}
         readings: dict[str, Reading] = {}
         for domain, opened in self._opening.items():
             found = _joules(domain, opened, closing[domain])
@@ -118,24 +127,6 @@ class Rapl(Sensor):
             for domain, stretch in self._stretches.items()
             for period in [domain.channel.update_seconds]
             if (fault := stalled(stretch.longest, period))
-        }
-
-    def _dead(self, closing: Mapping[_Domain, _Point | SensorFault]) -> dict[_Domain, SensorFault]:
-        """The counters that are no longer refreshed: they may have stopped during the work."""
-        waiting = {domain: each for domain, each in closing.items() if isinstance(each, _Point)}
-        began = self._clock.now()
-        while waiting:
-            for domain, each in tuple(waiting.items()):
-                now = self._point(domain)
-                if isinstance(now, SensorFault) or now.microjoules != each.microjoules:
-                    del waiting[domain]
-            seconds = self._clock.now() - began
-            patience = [patience_seconds(domain.channel.update_seconds) for domain in waiting]
-            if all(seconds > each for each in patience):
-                break
-            self._clock.sleep(POLL_SECONDS)
-        return {
-            domain: stalled_after_work(seconds, domain.channel.update_seconds) for domain in waiting
         }
 
     def abandon(self) -> None:
@@ -156,7 +147,7 @@ class Rapl(Sensor):
 
 @dataclass(frozen=True, eq=False)  # a key by identity: hashing all fields takes time in a window
 class _Domain:
-    """A counter as a channel. ceiling_watts: more than this it can't draw."""
+    """A counter as a channel. ceiling_watts: more than this it cannot draw."""
 
     channel: Channel
     counter: Counter
@@ -180,6 +171,10 @@ class _Stretch:
         if self.since is None or point.microjoules != self.since.microjoules:
             self.since = point
         self.longest = max(self.longest, point.seconds - self.since.seconds)
+
+
+def _value(point: _Point | SensorFault) -> int | None:
+    return point.microjoules if isinstance(point, _Point) else None
 
 
 def _joules(domain: _Domain, opened: _Point | SensorFault, closed: _Point | SensorFault) -> Reading:
@@ -224,3 +219,75 @@ def _domains(kept: Sequence[WatchedCounter]) -> list[_Domain]:
         )
         domains.append(_Domain(channel, each.counter, ceiling_watts(zone)))
     return domains
+
+
+# What to do where the counters cannot be used
+
+
+def remedy_for(refusal: Refusal, root: Path, counted: Sequence[Zone]) -> str:
+    match refusal.access:
+        case Access.ABSENT:
+            return _load_the_module(root)
+        case Access.MASKED:
+            return _show_to_the_container()
+        case Access.DENIED:
+            return _let_a_group_read(root, counted)
+        case _:
+            return (
+                "# The kernel, the firmware or a virtual machine is at fault; no setting helps.\n"
+                "# The CPU's energy is estimated."
+            )
+
+
+def _load_the_module(root: Path) -> str:
+    check = (
+        "# Check that energy_cpu_counter_folder names the folder intel-rapl or the one above it.\n"
+    )
+    return ("" if is_usual(root) else check) + (
+        "# Virtual machines and ARM processors have no such counters.\n"
+        "# An Intel or AMD machine may only lack the kernel module:\n"
+        "sudo modprobe intel_rapl_msr"
+    )
+
+
+def _show_to_the_container() -> str:
+    # Not `systempaths=unconfined`: AppArmor would still deny the usual path, and it bares /proc.
+    return (
+        "# Container runtimes hide these counters, because a process that reads them can spy on\n"
+        "# others through their power (CVE-2020-8694). Run the tests on the host, or mount the\n"
+        "# counters into a container that you trust, under another path (podman: the same):\n"
+        "docker run -v /sys/devices/virtual/powercap:/powercap:ro IMAGE "
+        "pytest -o energy_cpu_counter_folder=/powercap"
+    )
+
+
+def _let_a_group_read(root: Path, counted: Sequence[Zone]) -> str:
+    custom = not is_usual(root)
+    if not counted and not custom:
+        return _show_to_the_container()
+    if not counted:
+        return (
+            f"# Let the group {GROUP!r} list the folder, join it, and log in again.\n"
+            "# POWERCAP_ROOT stands for the folder that energy_cpu_counter_folder names.\n"
+            f"sudo groupadd -f {GROUP}\n"
+            f'sudo usermod -aG {GROUP} "$USER"\n'
+            f'sudo chgrp -R {GROUP} "$POWERCAP_ROOT"\n'
+            'sudo chmod -R g+rX "$POWERCAP_ROOT"'
+        )
+    spelled = '"$POWERCAP_ROOT"' if custom else str(root)
+    files = " ".join(f"{spelled}/{zone.folder.relative_to(root)}/energy_uj" for zone in counted)
+    variable = "# POWERCAP_ROOT stands for the folder that energy_cpu_counter_folder names.\n"
+    return (
+        f"# Let the group {GROUP!r} read the counters, join it, and log in again. Its members can\n"
+        "# spy on other processes through their power (CVE-2020-8694).\n"
+        f"{variable if custom else ''}"
+        f"sudo groupadd -f {GROUP}\n"
+        f'sudo usermod -aG {GROUP} "$USER"\n'
+        f"sudo chgrp {GROUP} {files}\n"
+        f"sudo chmod g+r {files}\n"
+        "# To keep it when the machine starts again:\n"
+        f"printf 'z \"%s\" 0440 root {GROUP} -\\n' {files} | "
+        "sudo tee /etc/tmpfiles.d/pytest-energy.conf\n"
+        "# In a container, do this on the host; where AppArmor still denies the usual path, mount\n"
+        f"# {DEVICES} under another one and name that in energy_cpu_counter_folder."
+    )

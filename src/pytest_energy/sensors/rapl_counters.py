@@ -52,8 +52,8 @@ class Counter:
         value = number(text)
         if value is None or value > self.range_uj:
             raise SensorFault(
-                f"energy_uj of {self.zone.label} reads {shown(text)}, "
-                f"which is no number from 0 to {self.range_uj}"
+                f"energy_uj of {self.zone.label} reads {shown(text)}; "
+                f"expected a number from 0 to {self.range_uj}"
             )
         return value
 
@@ -184,9 +184,9 @@ def _worth_counting(
         key = f"{zone.name} ({zone.id})"
         original = next((other for other in kept if _mirrors(other, each)), None)
         if not each.refreshed and zone.kind is Kind.DRAM and not any(each.last):
-            left_out[key] = "never counted anything"
+            left_out[key] = "has never counted any energy"
         elif not each.refreshed:
-            still.append(f"the energy counter of {zone.label} stands still")
+            still.append(f"the energy counter of {zone.label} does not change")
         elif original:
             left_out[key] = f"mirrors {original.counter.zone.label}"
         else:
@@ -225,7 +225,7 @@ def _range(zone: Zone) -> int:
         raise SensorFault(cannot_read(zone, "max_energy_range_uj", error)) from None
     if not (value := number(text)):
         raise SensorFault(
-            f"max_energy_range_uj of {zone.label} reads {shown(text)}, which is no range"
+            f"max_energy_range_uj of {zone.label} reads {shown(text)}; expected a number above 0"
         )
     return value
 

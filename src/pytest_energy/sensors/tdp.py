@@ -1,8 +1,8 @@
 """Watts of a busy core from the processor's thermal design power, on bare metal and on request.
 
 CodeCarbon's table names processors, not cores: the table's watts are shared among the cores that
-Linux lists for one package. In a virtual machine the cores are a part of a processor that nobody
-tells, so there it is refused.
+Linux lists for one package. In a virtual machine the cores are an unknown part of a processor,
+so there it is refused.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ _INSTEAD = "give the watts of a busy core as a number, for example cpu_watts_per
 def watts_per_core(cpuinfo: str | None = None) -> float:
     """The thermal design power of this processor for one of its cores, in watts.
 
-    `cpuinfo` is the text of /proc/cpuinfo. Raises ValueError where it is unknown.
+    `cpuinfo` is the text of /proc/cpuinfo. Raises InputError where it is unknown.
     """
     facts = _facts(_read_cpuinfo() if cpuinfo is None else cpuinfo)
     name = facts.get("model name", "")
     cores = facts.get("cpu cores", "")
     if "hypervisor" in facts.get("flags", "").split():
-        raise InputError(f"tdp is for bare metal, and this is a virtual machine; {_INSTEAD}")
+        raise InputError(f"tdp needs bare metal, and this is a virtual machine; {_INSTEAD}")
     if not name or not cores.isdecimal() or int(cores) < 1:
         raise InputError(f"tdp: the processor's name or its cores are not known here; {_INSTEAD}")
     listed = _table().get(_plain(name))
@@ -66,18 +66,18 @@ def _plain(name: str) -> str:
 def _table() -> dict[str, str]:
     """Watts by processor, as written; not each is a number.
 
-    Raises ValueError where CodeCarbon's data aren't there.
+    Raises InputError where CodeCarbon's data are missing.
     """
     try:
         path = data_file("hardware", "cpu_power.csv")
         with path.open(encoding="utf-8", newline="") as file:
             return {_plain(row["Name"]): row["TDP"] for row in csv.DictReader(file)}
     except (OSError, LookupError, ValueError) as error:
-        raise InputError(f"tdp: CodeCarbon's table can't be read ({error}); {_INSTEAD}") from None
+        raise InputError(f"tdp: CodeCarbon's table cannot be read ({error}); {_INSTEAD}") from None
 
 
 def data_file(*parts: str) -> Path:
-    """The path of one of its data files. Raises LookupError where the package isn't installed."""
+    """The path of one of its data files. Raises LookupError where the package is not installed."""
     spec = importlib.util.find_spec("codecarbon")  # of a top-level package: nothing is imported
     if spec is None or not spec.submodule_search_locations:
         raise LookupError("the package codecarbon is not installed")
