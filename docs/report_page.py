@@ -6,13 +6,12 @@ python docs/report_page.py
 
 from __future__ import annotations
 
-import os
-import shutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
+from browser import browser
 from PIL import Image  # matplotlib brings it along
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -52,9 +51,6 @@ def test_on_the_gpu():
 
 
 def main() -> None:
-    browser = shutil.which("chromium") or shutil.which("chromium-browser")
-    if browser is None:
-        sys.exit("no chromium on PATH; on Debian: apt-get install chromium")
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         (place / "test_models.py").write_text(TESTS, encoding="utf-8")
@@ -62,14 +58,11 @@ def main() -> None:
         run = [sys.executable, "-m", *COMMAND, "-p", "no:cacheprovider"]
         run += ["--energy-carbon-intensity", "300 gCO2e/kWh"]
         subprocess.run(run, cwd=place, check=False)  # it is red by intention
-        options = ["--headless", "--no-sandbox", "--hide-scrollbars", f"--user-data-dir={place}/b"]
-        size = f"--window-size={WIDTH},{HEIGHT}"
         picture = ROOT / "docs" / "report.png"
-        subprocess.run(
-            [browser, *options, size, f"--screenshot={picture}", str(place / "energy.html")],
-            env={**os.environ, "HOME": folder},
-            check=True,
-        )
+        with browser() as page:
+            page.show(WIDTH, "light")
+            page.open((place / "energy.html").as_uri())
+            page.picture(picture, HEIGHT)
     with Image.open(picture) as image:
         image.quantize(64).save(picture, optimize=True)
 
