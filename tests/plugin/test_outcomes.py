@@ -151,7 +151,13 @@ def test_a_rerun_replaces_the_properties_in_junit(energy_pytester: EnergyPyteste
     energy_pytester.run("--reruns=1", f"--junit-xml={path}").assert_outcomes(failed=1)
     for case in ElementTree.parse(path).iter("testcase"):
         names = [each.get("name") for each in case.iter("property")]
-        assert sorted(names, key=str) == ["energy.joules_per_unit", "energy.verdict"]
+        assert sorted(names, key=str) == [
+            "energy.code",
+            "energy.joules_per_unit",
+            "energy.method",
+            "energy.unit",
+            "energy.verdict",
+        ]
 
 
 def test_a_skip_hides_no_verdict_reached_before_it(energy_pytester: EnergyPytester) -> None:
@@ -210,6 +216,7 @@ def test_junit_holds_verdict_and_figure(energy_pytester: EnergyPytester) -> None
     assert properties["energy.verdict"] == "fail"
     joules = energy_pytester.tests()["test_it"]["joules_per_unit"]
     assert float(properties["energy.joules_per_unit"] or 0) == joules
+    assert (properties["energy.method"], properties["energy.unit"]) == ("estimated", "query")
     failure = case.find("failure")
     assert failure is not None
     assert (failure.get("message") or "").startswith("energy: 8.")

@@ -52,6 +52,7 @@ OPTIONS = (
     Option("region", "REGION", "Derive carbon by the data on a REGION of that country"),
     Option("cpu_watts_per_core", "WATTS", "Estimate with WATTS a busy core (4), or with tdp"),
     Option("cpu_counter_folder", "FOLDER", "Read the energy counters of the CPU in FOLDER"),
+    Option("junit_property", "TEMPLATE", 'Name JUnit properties by TEMPLATE ("{name}")'),
     Option("lock_folder", "FOLDER", "Lock devices against other runs with files in FOLDER"),
 )
 DISABLE = Option("disable", "", "Run marked tests once, unmeasured")

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from pytest_energy.rules.verdict import Verdict
 
 
+#: What JUnit's file holds of each measurement; the method tells estimates from measurements.
+_PROPERTIES = ("verdict", "method", "unit", "joules_per_unit", "grams_per_unit", "code")
+
+
 # pytest.fail.Exception is public, but hidden from mypy by the way pytest attaches it.
 class EnergyFailure(pytest.fail.Exception):  # type: ignore[name-defined,misc]
     """The energy verdict of a test whose body passed."""
@@ -23,13 +27,8 @@ class EnergyUnused(pytest.fail.Exception):  # type: ignore[name-defined,misc]
     """A test that asked for the energy fixture and measured nothing."""
 
 
-def fail_if_red(item: pytest.Item, records: Sequence[TestRecord], red: Collection[Verdict]) -> None:
-    """Write the verdicts into the item's properties. Raises EnergyFailure for those that fail."""
-    for record in records:
-        name = printable(_property_name(record, records))  # pytest writes it into XML as it is
-        item.user_properties.append((f"{name}.verdict", record.verdict))
-        if record.joules_per_unit is not None:
-            item.user_properties.append((f"{name}.joules_per_unit", record.joules_per_unit))
+def fail_if_red(records: Sequence[TestRecord], red: Collection[Verdict]) -> None:
+    """Raises EnergyFailure for the verdicts that fail."""
     failed = [each for each in records if each.verdict in red]
     if failed:
         raise EnergyFailure(
@@ -37,10 +36,28 @@ def fail_if_red(item: pytest.Item, records: Sequence[TestRecord], red: Collectio
         )
 
 
-def forget_properties(item: pytest.Item) -> None:
+def add_properties(item: pytest.Item, records: Sequence[TestRecord], template: str) -> None:
+    """Write verdicts and figures into the item's properties, which JUnit's file holds.
+
+    template: "{name}" in it stands for a name such as energy.verdict.
+    """
+    for record in records:
+        own = _property_name(record, records)
+        for key in _PROPERTIES:
+            value = getattr(record, key)
+            if value is not None and value != "":
+                # pytest writes both into XML as they are.
+                name = printable(template.replace("{name}", f"{own}.{key}"))
+                shown = printable(value) if isinstance(value, str) else value
+                item.user_properties.append((name, shown))
+
+
+def forget_properties(item: pytest.Item, template: str) -> None:
     """A rerun's properties replace those of the run before."""
+    before = printable(template.partition("{name}")[0])
+    ours = (f"{before}energy.", f"{before}energy[")
     item.user_properties[:] = [
-        each for each in item.user_properties if not each[0].startswith(("energy.", "energy["))
+        each for each in item.user_properties if not each[0].startswith(ours)
     ]
 
 

@@ -19,6 +19,7 @@ from pytest_energy.plugin.measuring import Instruments, TestRun
 from pytest_energy.plugin.outcome import (
     EnergyFailure,
     EnergyUnused,
+    add_properties,
     fail_if_red,
     forget_properties,
     is_misuse,
@@ -99,7 +100,7 @@ class EnergyHooks:
         found = _without_traceback(self._resolve, item, declaration)
         if not uses_fixture:
             _without_traceback(marker.check_counted, declaration, found.budgets)
-        forget_properties(item)
+        forget_properties(item, self._settings.junit_property)
         attempt = self._attempts[item.nodeid] = self._attempts.get(item.nodeid, 0) + 1
         test = TestRun(
             item=item,
@@ -179,7 +180,8 @@ class EnergyHooks:
             test.complete(Reason(code, f"the test ended in {test.failure}"))
             return
         # A skip hides no verdict that was reached before it.
-        fail_if_red(test.item, test.records, self._settings.fail_on)
+        add_properties(test.item, test.records, self._settings.junit_property)
+        fail_if_red(test.records, self._settings.fail_on)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)  # outside plugins that fail a test afterwards
     def pytest_runtest_makereport(

@@ -48,6 +48,7 @@ _UPDATE = "--energy-update"
 class Settings:
     """Everything a user can set for one pytest run.
 
+    junit_property: how properties for JUnit are named; "{name}" stands for the name itself.
     disable: the setting by which tests run once, unmeasured; "" where they are measured.
     max_increase: for all tests that have none of their own, None where it is not set.
     baselines_folder: where `baselines` are read and written. update: how the session goes into
@@ -75,6 +76,7 @@ class Settings:
     baselines_folder: Path = Path(BASELINES_FOLDER)
     update: Mode | None = None
     no_update: str = ""
+    junit_property: str = "{name}"
 
     @property
     def choice(self) -> Choice:

@@ -9,6 +9,7 @@ from pytest_energy.limits import checks
 from pytest_energy.rules.estimate import MAX_ROUNDS
 from pytest_energy.rules.verdict import Verdict
 from pytest_energy.sensors.gpu_choice import PER_WORKER, GpuChoice
+from pytest_energy.units import LONGEST_QUANTITY
 
 
 def _gpus(text: str) -> GpuChoice:
@@ -92,6 +93,15 @@ def _watts(text: str) -> float | Literal["tdp"]:
     return "tdp" if text == "tdp" else _positive('4, or "tdp"')(text)
 
 
+def _junit_property(text: str) -> str:
+    if text.count("{name}") != 1 or not text.isprintable() or len(text) > LONGEST_QUANTITY:
+        raise ValueError(
+            f"{text[:LONGEST_QUANTITY]!r} doesn't hold {{name}} once, where the name of a property "
+            'such as energy.verdict stands; for example "dd_tags[{name}]"'
+        )
+    return text
+
+
 PARSERS: Mapping[str, Callable[[str], Any]] = {
     "gpus": _gpus,
     "pids": _pids,
@@ -101,4 +111,5 @@ PARSERS: Mapping[str, Callable[[str], Any]] = {
     "require": _require,
     "cpu_watts_per_core": _watts,
     "max_increase": _fraction,
+    "junit_property": _junit_property,
 }
