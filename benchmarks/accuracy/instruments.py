@@ -146,13 +146,13 @@ class GpuBench(Bench):
         return self._time.seconds
 
     def pass_by(self, seconds: float) -> None:
-        """With the glances that a thread makes in real time."""
+        """With the polls that a thread makes in real time."""
         ends = self.now + seconds
         if self._sensor is not None:
-            pause = self._sensor.glance_seconds(frozenset({GPU.channel}))
+            pause = self._sensor.poll_seconds(frozenset({GPU.channel}))
             while self.now + pause < ends:
                 self._time.pass_by(pause)
-                self._sensor.glance()
+                self._sensor.poll()
         self._time.pass_by(ends - self.now)
 
     def before(self, joules: float, rng: Random) -> None:

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 from loads import LONGER
 
-from pytest_energy.measure.watcher import Glance, Lookout
+from pytest_energy.measure.watcher import Poll, Watcher
 from pytest_energy.sensors.base import Clock, SensorFault
 from pytest_energy.sensors.gpu_counter import probe_counters
 from pytest_energy.sensors.gpu_energy import GpuEnergy
@@ -43,13 +43,13 @@ class Ours:
         nvml = Nvml()
         probed = probe_counters(nvml, clock, nvml.gpus)
         self._sensor = GpuEnergy(nvml, clock, probed)
-        self._lookout = Lookout()
+        self._lookout = Watcher()
 
     def begin(self) -> None:
         names = frozenset({"gpu:0"})
         self._sensor.open(names)
-        glance = Glance(self._sensor.glance, self._sensor.glance_seconds(names))
-        self._lookout.start([glance], lambda: None)
+        poll = Poll(self._sensor.poll, self._sensor.poll_seconds(names))
+        self._lookout.start([poll], lambda: None)
 
     def end(self, ended: float) -> float:
         self._lookout.stop()

@@ -44,17 +44,17 @@ class VirtualBoard:
         self.true_joules_of_work = 0.0
 
     def work(
-        self, seconds: float, watts: float, glancing: Sensor | None = None, *, ends: bool = True
+        self, seconds: float, watts: float, polling: Sensor | None = None, *, ends: bool = True
     ) -> None:
         """Use `watts` for some time, and fall to idle after it if the work ends there."""
         self.use(watts)
         before = self.energy(self.time.seconds)
         until = self.time.seconds + seconds
-        pause = glancing.glance_seconds(frozenset({"gpu:0", "gpu:1"})) if glancing else math.inf
+        pause = polling.poll_seconds(frozenset({"gpu:0", "gpu:1"})) if polling else math.inf
         while self.time.seconds + pause < until:
             self.time.pass_by(pause)
-            assert glancing is not None
-            glancing.glance()
+            assert polling is not None
+            polling.poll()
         self.time.pass_by(until - self.time.seconds)
         self.true_joules_of_work += self.energy(self.time.seconds) - before
         if ends:

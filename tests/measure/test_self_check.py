@@ -7,33 +7,33 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_energy.errors import code_of
-from pytest_energy.measure.self_check import Poll, compared, disagreement, warning
+from pytest_energy.measure.self_check import Sample, compared, disagreement, warning
 from pytest_energy.record.schema import SelfCheckRecord
 
 
-def polls(
+def samples(
     seconds: float, *, gain: float = 1.0, every: float = 0.02, watts: float = 100.0
-) -> list[Poll]:
+) -> list[Sample]:
     """A counter that is refreshed every 100 ms, 30 ms after the first reading."""
     times = [index * every for index in range(int(seconds / every) + 1)]
-    return [Poll(t, gain * watts * max(0.1 * ((t + 0.07) // 0.1), 0.0), watts) for t in times]
+    return [Sample(t, gain * watts * max(0.1 * ((t + 0.07) // 0.1), 0.0), watts) for t in times]
 
 
 @given(st.floats(min_value=2.3, max_value=5), st.floats(min_value=0.2, max_value=3))
 def test_the_gain_of_a_counter_is_found(seconds: float, gain: float) -> None:
-    found = compared("gpu:0", polls(seconds, gain=gain))
+    found = compared("gpu:0", samples(seconds, gain=gain))
     assert found is not None
     assert found.counter_joules / found.power_joules == pytest.approx(gain, rel=0.01)
     assert found.power_joules == pytest.approx(100 * found.seconds)
 
 
-@pytest.mark.parametrize("found", [polls(1.9), polls(4, every=0.08), [], polls(4)[:1]])
-def test_too_short_a_time_and_too_wide_gaps_are_compared_later(found: list[Poll]) -> None:
+@pytest.mark.parametrize("found", [samples(1.9), samples(4, every=0.08), [], samples(4)[:1]])
+def test_too_short_a_time_and_too_wide_gaps_are_compared_later(found: list[Sample]) -> None:
     assert compared("gpu:0", found) is None
 
 
 def test_a_hole_in_the_readings_is_compared_later() -> None:
-    seen = polls(5)
+    seen = samples(5)
     assert compared("gpu:0", seen[:100] + seen[130:]) is None
 
 

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from pytest_energy.measure.watcher import CREDIT_SECONDS, SHARE, Glance, Lookout
+from pytest_energy.measure.watcher import CREDIT_SECONDS, SHARE, Poll, Watcher
 
 pytestmark = pytest.mark.realtime
 
@@ -17,7 +17,7 @@ def burn(seconds: float) -> None:
         pass
 
 
-def watch(lookout: Lookout, costs: list[float], seconds: float) -> int:
+def watch(watcher: Watcher, costs: list[float], seconds: float) -> int:
     """How many looks there were in a window; look number i takes costs[i] CPU seconds."""
     looks = 0
 
@@ -26,27 +26,27 @@ def watch(lookout: Lookout, costs: list[float], seconds: float) -> int:
         burn(costs[min(looks, len(costs) - 1)])
         looks += 1
 
-    lookout.start([Glance(look, 0.025)], lambda: None)
+    watcher.start([Poll(look, 0.025)], lambda: None)
     time.sleep(seconds)
-    lookout.stop()
+    watcher.stop()
     return looks
 
 
 def test_a_slow_first_look_does_not_end_the_watch() -> None:
     # A pause that earns 3 ms back takes 0.75 s.
-    assert watch(Lookout(), [0.003, 0.0], 0.6) >= 3
+    assert watch(Watcher(), [0.003, 0.0], 0.6) >= 3
 
 
 def test_costly_looks_are_held_back() -> None:
-    lookout = Lookout()
+    watcher = Watcher()
     seconds, cost = 1.5, 0.002
-    looks = watch(lookout, [cost], seconds)
+    looks = watch(watcher, [cost], seconds)
     assert 1 < looks <= (CREDIT_SECONDS + SHARE * seconds) / cost + 2
 
 
 def test_credit_is_given_once_and_not_for_each_window() -> None:
-    lookout = Lookout()
-    first = watch(lookout, [0.004], 0.2)
-    later = sum(watch(lookout, [0.004], 0.2) for _ in range(4))
+    watcher = Watcher()
+    first = watch(watcher, [0.004], 0.2)
+    later = sum(watch(watcher, [0.004], 0.2) for _ in range(4))
     assert first >= 1
     assert later <= 2

@@ -186,10 +186,10 @@ def test_a_fault_inside_a_window_is_reported(event: str, words: str) -> None:
     assert words in str(reading)
 
 
-# What a window's glances see
+# What a window's polls see
 
 
-def glanced(board: VirtualBoard, sensor: GpuEnergy, seconds: float) -> float | SensorFault:
+def polled(board: VirtualBoard, sensor: GpuEnergy, seconds: float) -> float | SensorFault:
     sensor.open(NAMES)
     board.work(seconds, 300.0, sensor)
     return sensor.close(board.time.seconds)["gpu:0"]
@@ -213,7 +213,7 @@ def test_a_counter_that_stands_still_for_a_while_is_unmeasured(
     sensor = meter(time, {GPU: board})
     now = time.seconds + 0.1  # about when the window opens
     board.halted = [(now + since, now + until)]
-    assert_fault(glanced(board, sensor, seconds), "counter-stalled", "stalled for at least 0.")
+    assert_fault(polled(board, sensor, seconds), "counter-stalled", "stalled for at least 0.")
 
 
 def test_a_running_counter_is_never_reported_as_frozen() -> None:
@@ -221,7 +221,7 @@ def test_a_running_counter_is_never_reported_as_frozen() -> None:
     board = VirtualBoard(time, 0.1, 0.0, jitter=0.05, latency=0.02)
     sensor = meter(time, {GPU: board})
     for _ in range(50):
-        assert isinstance(glanced(board, sensor, 1.0), float)
+        assert isinstance(polled(board, sensor, 1.0), float)
 
 
 @pytest.mark.parametrize("since", [0.3, 0.5, 0.9])
@@ -239,15 +239,15 @@ def test_a_counter_that_is_reset_near_zero_is_unmeasured(since: float) -> None:
 
 
 @pytest.mark.parametrize("joules", [1e6, 500.0])
-@pytest.mark.parametrize("glances", [True, False])
-def test_more_than_a_board_draws_is_unmeasured(joules: float, glances: bool) -> None:
+@pytest.mark.parametrize("polls", [True, False])
+def test_more_than_a_board_draws_is_unmeasured(joules: float, polls: bool) -> None:
     time = VirtualTime()
     board = VirtualBoard(time, 0.1, 0.03, jitter=0.008)
     sensor = meter(time, {LIMITED: board})
     sensor.open(NAMES)
-    board.work(0.2, 300.0, sensor if glances else None, ends=False)
+    board.work(0.2, 300.0, sensor if polls else None, ends=False)
     board.extra_joules += joules
-    board.work(0.2, 300.0, sensor if glances else None)
+    board.work(0.2, 300.0, sensor if polls else None)
     reading = sensor.close(time.seconds)["gpu:0"]
     assert_fault(reading, "implausible-power", "can draw at most 800 W")
 
@@ -304,7 +304,7 @@ def test_work_that_ends_at_another_power_than_its_mean_is_read_as_well(
         for index, (seconds, watts) in enumerate(pieces):
             longer = seconds * (1 + number / 40)  # so that it ends in any phase
             board.work(longer, watts, sensor, ends=index == len(pieces) - 1)
-            sensor.glance()
+            sensor.poll()
         reading = sensor.close(time.seconds)["gpu:0"]
         assert isinstance(reading, float)
         errors.append(reading / board.true_joules_of_work - 1)
@@ -312,7 +312,7 @@ def test_work_that_ends_at_another_power_than_its_mean_is_read_as_well(
     assert pstdev(errors) < target
 
 
-def test_a_window_without_glances_still_knows_the_interval_in_which_it_ended() -> None:
+def test_a_window_without_polls_still_knows_the_interval_in_which_it_ended() -> None:
     for number in range(20):
         time = VirtualTime()
         board = VirtualBoard(time, 0.1, 0.005 * number, decay=0.08)
@@ -333,7 +333,7 @@ def test_a_counter_that_shows_the_past_is_unmeasured(
     time = VirtualTime()
     board = VirtualBoard(time, 0.1, phase, jitter=0.008, lag=lag)
     sensor = meter(time, {GPU: board})
-    assert_fault(glanced(board, sensor, seconds), "counter-lags", "the energy counter lags 0.")
+    assert_fault(polled(board, sensor, seconds), "counter-lags", "the energy counter lags 0.")
 
 
 @pytest.mark.parametrize("power_lag", [0.0, 0.07, 0.15])
@@ -366,7 +366,7 @@ def test_a_counter_that_is_refreshed_once_a_second_is_measured(period: float, ph
     (channel,) = sensor.channels
     assert channel.update_seconds == pytest.approx(period, rel=0.1)
     assert channel.window_seconds == pytest.approx(3.0, rel=0.1)
-    assert glanced(board, sensor, 3.0) == pytest.approx(900.0, rel=0.005)
+    assert polled(board, sensor, 3.0) == pytest.approx(900.0, rel=0.005)
 
 
 @pytest.mark.parametrize(("number", "period", "latency"), [(8, 0.1, 0.002), (1, 0.02, 0.005)])

@@ -36,7 +36,7 @@ from pytest_energy.measure.protocol import (
 )
 from pytest_energy.measure.result import test_record
 from pytest_energy.measure.self_check import SelfCheck, disagreement, warning
-from pytest_energy.measure.watcher import Lookout
+from pytest_energy.measure.watcher import Watcher
 from pytest_energy.record import machine
 from pytest_energy.record.lock import CPU, DEFAULT_FOLDER, Locks
 from pytest_energy.record.schema import GpuRecord, MachineRecord, TestRecord
@@ -107,7 +107,7 @@ class Gate:
                 settings.added,
             )
         found = self.instruments
-        self._meter = Meter(found.counters, found.cpu_time, busy_seconds, clock, Lookout())
+        self._meter = Meter(found.counters, found.cpu_time, busy_seconds, clock, Watcher())
         self._self_check = SelfCheck(found, clock)
         self._connects = Connects()
         self._held_before = DeviceUse()

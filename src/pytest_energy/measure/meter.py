@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from pytest_energy.measure.watcher import Glance, Lookout
+from pytest_energy.measure.watcher import Poll, Watcher
 from pytest_energy.sensors.accelerators import synchronise
 from pytest_energy.sensors.base import Clock, Reading, Sensor, SensorFault
 from pytest_energy.sensors.cpu_time import CpuTime
@@ -43,7 +43,7 @@ class Meter:
     """Opens and closes windows on all sensors together, each with its own edges.
 
     counters: opened in this order and closed in the reverse, so those that wait for a tick come
-    first. machine_busy: CPU seconds of all processes, or None where nothing tells. lookout: glances
+    first. machine_busy: CPU seconds of all processes, or None where nothing tells. watcher: polls
     at all of them in a window; None where time is virtual.
     """
 
@@ -53,9 +53,9 @@ class Meter:
         cpu_time: CpuTime,
         machine_busy: Callable[[], float | None],
         clock: Clock,
-        lookout: Lookout | None = None,
+        watcher: Watcher | None = None,
     ) -> None:
-        self._lookout = lookout
+        self._lookout = watcher
         self._counters = tuple(counters)
         self._cpu_time = cpu_time
         self._machine_busy = machine_busy
@@ -73,7 +73,7 @@ class Meter:
             sensor.open(self._names)
         self._busy = self._machine_busy()
         if self._lookout is not None:
-            self._lookout.start(self._glances(), self._cpu_time.forks)
+            self._lookout.start(self._polls(), self._cpu_time.forks)
         self._cpu_time.open(self._names)
         self._is_open = True
         self._started = self._clock.now()
@@ -112,17 +112,17 @@ class Meter:
         for sensor in self._counters:
             sensor.abandon()
 
-    def _glances(self) -> list[Glance]:
+    def _polls(self) -> list[Poll]:
         sensors = (*self._counters, self._cpu_time)
         return [
-            Glance(partial(self._glance, each), seconds)
+            Poll(partial(self._poll, each), seconds)
             for each in sensors
-            if (seconds := each.glance_seconds(self._names)) < math.inf
+            if (seconds := each.poll_seconds(self._names)) < math.inf
         ]
 
-    def _glance(self, sensor: Sensor) -> None:
+    def _poll(self, sensor: Sensor) -> None:
         if self._is_open:
-            sensor.glance()
+            sensor.poll()
 
     def _stop_looking(self) -> None:
         self._is_open = False

@@ -28,7 +28,7 @@ HALF = 1 / 3
 
 
 @dataclass(frozen=True)
-class Poll:
+class Sample:
     """Counter and power of a board at one moment."""
 
     seconds: float
@@ -36,14 +36,14 @@ class Poll:
     watts: float
 
 
-def compared(channel: str, polls: Sequence[Poll]) -> SelfCheckRecord | None:
+def compared(channel: str, samples: Sequence[Sample]) -> SelfCheckRecord | None:
     """What the counter rose by between two refreshes, beside the power in between.
 
     None where they lie less than two seconds apart, or where the readings have gaps.
     """
     refreshes = [
         ((earlier.seconds + later.seconds) / 2, later.joules)
-        for earlier, later in pairwise(polls)
+        for earlier, later in pairwise(samples)
         if later.joules != earlier.joules and later.seconds - earlier.seconds <= LONGEST_GAP_SECONDS
     ]
     if not refreshes:
@@ -51,7 +51,7 @@ def compared(channel: str, polls: Sequence[Poll]) -> SelfCheckRecord | None:
     (started, before), (ended, after) = refreshes[0], refreshes[-1]
     if ended - started < SHORTEST_SECONDS:
         return None
-    joules = integrate([(each.seconds, each.watts) for each in polls], started, ended)
+    joules = integrate([(each.seconds, each.watts) for each in samples], started, ended)
     if isinstance(joules, SensorFault) or joules <= 0:
         return None
     return SelfCheckRecord(channel, ended - started, after - before, joules)
@@ -90,7 +90,7 @@ class SelfCheck:
     def __init__(self, instruments: Instruments, clock: Clock) -> None:
         self._clock = clock
         self._left = _readers(instruments)
-        self._polls: dict[str, list[Poll]] = {}
+        self._samples: dict[str, list[Sample]] = {}
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self.found: tuple[SelfCheckRecord, ...] = ()
@@ -99,7 +99,7 @@ class SelfCheck:
         """Watch the boards that haven't been compared yet, until `end`."""
         if not self._left:
             return
-        self._polls = {channel: [] for channel in self._left}
+        self._samples = {channel: [] for channel in self._left}
         self._stop.clear()
         self._thread = threading.Thread(
             target=self._run, name="pytest-energy self-check", daemon=True
@@ -113,8 +113,8 @@ class SelfCheck:
         self._stop.set()
         self._thread.join()
         self._thread = None
-        for channel, polls in self._polls.items():
-            if (found := compared(channel, polls)) is not None:
+        for channel, samples in self._samples.items():
+            if (found := compared(channel, samples)) is not None:
                 self.found = (*self.found, found)
                 del self._left[channel]
 
@@ -122,10 +122,10 @@ class SelfCheck:
         while not self._stop.wait(SAMPLE_SECONDS):
             for channel, (joules, watts) in self._left.items():
                 try:
-                    poll = Poll(self._clock.now(), joules(), watts())
+                    sample = Sample(self._clock.now(), joules(), watts())
                 except SensorFault:
                     continue  # a gap; the measurement itself says what is wrong
-                self._polls[channel].append(poll)
+                self._samples[channel].append(sample)
 
 
 _Reading = Callable[[], float]

@@ -1,4 +1,4 @@
-"""A thread that glances at the instruments while a window is open.
+"""A thread that polls the instruments while a window is open.
 
 It sees what two readings don't: that a counter stood still between them, or that a process came
 and went. It holds itself back, so that it never takes more than a small share of a core.
@@ -26,15 +26,15 @@ PATIENCE_SECONDS = 0.05
 
 
 @dataclass(frozen=True, eq=False)
-class Glance:
+class Poll:
     """What is to be looked at every so many seconds."""
 
     look: Callable[[], None]
     seconds: float
 
 
-class Lookout:
-    """Glances between `start` and `stop`.
+class Watcher:
+    """Polls between `start` and `stop`.
 
     Not a thread of `threading`: a test that counts its threads doesn't see it. It is gone while the
     process forks, because Python warns of a fork beside a second thread.
@@ -42,8 +42,8 @@ class Lookout:
 
     def __init__(self) -> None:
         self._running: LockType | None = None
-        self._glancing = allocate_lock()
-        self._glances: Sequence[Glance] = ()
+        self._polling = allocate_lock()
+        self._polls: Sequence[Poll] = ()
         self._forks: Callable[[], None] | None = None
         self.cpu_seconds = 0.0
         """CPU time of the thread since `start`."""
@@ -52,15 +52,15 @@ class Lookout:
         if hasattr(os, "register_at_fork"):
             _at_forks(weakref.ref(self))
 
-    def start(self, glances: Sequence[Glance], forks: Callable[[], None]) -> None:
+    def start(self, polls: Sequence[Poll], forks: Callable[[], None]) -> None:
         """Look from now on, and tell `forks` before a fork."""
         self.cpu_seconds, self.wakeups = 0.0, 0
-        self._glances, self._forks = glances, forks
+        self._polls, self._forks = polls, forks
         self._begin()
 
     def stop(self) -> None:
-        """No glance is under way after this, and none begins."""
-        self._glances, self._forks = (), None
+        """No poll is under way after this, and none begins."""
+        self._polls, self._forks = (), None
         self._end()
 
     def before_fork(self) -> None:
@@ -77,28 +77,28 @@ class Lookout:
             self._begin()
 
     def _begin(self) -> None:
-        if self._glances:
+        if self._polls:
             self._running = allocate_lock()
             self._running.acquire()
-            start_new_thread(self._run, (self._glances, self._running))
+            start_new_thread(self._run, (self._polls, self._running))
 
     def _end(self) -> None:
         running, self._running = self._running, None
         if running is not None:
             running.release()
-            with self._glancing:
+            with self._polling:
                 pass
 
-    def _run(self, glances: Sequence[Glance], running: LockType) -> None:
+    def _run(self, polls: Sequence[Poll], running: LockType) -> None:
         earned = real.perf_counter()
-        due = {each: earned + each.seconds for each in glances}
-        pause, used = max(min(each.seconds for each in glances), self._held_back()), 0.0
+        due = {each: earned + each.seconds for each in polls}
+        pause, used = max(min(each.seconds for each in polls), self._held_back()), 0.0
         while not running.acquire(timeout=pause):
-            with self._glancing:
+            with self._polling:
                 if self._running is not running:
                     return
                 now = real.perf_counter()
-                for each in glances:
+                for each in polls:
                     if due[each] <= now + SOON_SECONDS:
                         each.look()
                         due[each] = now + each.seconds
@@ -117,15 +117,15 @@ class Lookout:
         return max(-self._credit / SHARE, 0.0)
 
 
-def _at_forks(lookout: weakref.ref[Lookout]) -> None:
+def _at_forks(watcher: weakref.ref[Watcher]) -> None:
     """Python keeps these for ever, and so they keep nothing else alive."""
 
     def before() -> None:
-        if (mine := lookout()) is not None:
+        if (mine := watcher()) is not None:
             mine.before_fork()
 
     def after() -> None:
-        if (mine := lookout()) is not None:
+        if (mine := watcher()) is not None:
             mine.after_fork()
 
     os.register_at_fork(before=before, after_in_parent=after)

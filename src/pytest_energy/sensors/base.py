@@ -95,11 +95,11 @@ class Sensor(ABC):
     def open(self, names: frozenset[str]) -> None:
         """Begin a window on these channels; returns when the work may start."""
 
-    def glance_seconds(self, names: frozenset[str]) -> float:
-        """How often `glance` is called in a window on these channels; infinity for never."""
+    def poll_seconds(self, names: frozenset[str]) -> float:
+        """How often `poll` is called in a window on these channels; infinity for never."""
         return math.inf
 
-    def glance(self) -> None:  # noqa: B027  (most have nothing to look at)
+    def poll(self) -> None:  # noqa: B027  (most have nothing to look at)
         """Look at the instrument inside an open window, from another thread; takes microseconds.
 
         The work goes on meanwhile. Never called while the window is opened or closed.

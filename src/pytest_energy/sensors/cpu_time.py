@@ -3,7 +3,7 @@
 CPU time is counted by the kernel; only the watts are an estimate. Own clock, reaped children and
 live descendants are summed so that the sum never falls when a child is reaped: its past moves from
 one part of the sum to another, and a difference between two sums holds only what ran between them.
-Where no parent waits for a child, its time is in no part of the sum; glances during the window find
+Where no parent waits for a child, its time is in no part of the sum; polls during the window find
 that.
 """
 
@@ -23,7 +23,7 @@ except ImportError:  # Windows
 CHANNEL = "cpu:process"
 WINDOW_SECONDS = 0.2
 #: Short enough that what a lost process does unseen is little, and seldom enough to cost nothing.
-GLANCE_SECONDS = 0.08
+POLL_SECONDS = 0.08
 _WAIT = "wait for every process that the test starts, and for those that they start"
 _RESTORE = "restore it: signal.signal(signal.SIGCHLD, signal.SIG_DFL)"
 #: Of a window's CPU time; more than this must not be missing from it.
@@ -63,8 +63,8 @@ class CpuTime(Sensor):
     def channels(self) -> tuple[Channel, ...]:
         return (self._channel,)
 
-    def glance_seconds(self, names: frozenset[str]) -> float:
-        return GLANCE_SECONDS
+    def poll_seconds(self, names: frozenset[str]) -> float:
+        return POLL_SECONDS
 
     def open(self, names: frozenset[str]) -> None:
         # The reading's own cost stays outside: our clock is read last here and first in close.
@@ -78,7 +78,7 @@ class CpuTime(Sensor):
         self._began = self._latest
         self._opened = self._latest.seconds + real.process_time()
 
-    def glance(self) -> None:
+    def poll(self) -> None:
         try:
             self._see(self._tree.look_again())
         except SensorFault as fault:

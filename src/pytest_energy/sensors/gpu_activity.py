@@ -17,7 +17,7 @@ from pytest_energy.sensors.clock import real
 from pytest_energy.sensors.nvml import Gpu, Nvml
 from pytest_energy.sensors.process_tree import ProcessTree
 
-GLANCE_SECONDS = 0.025
+POLL_SECONDS = 0.025
 #: A board's power rises in step when its windows are above the gaps between them by this.
 STEP_SHARE = 0.10
 STEP_WATTS = 2.0
@@ -89,10 +89,10 @@ class GpuActivity(Sensor):
                 seen.gaps.append(watts)
         self._opened = real.perf_counter()
 
-    def glance_seconds(self, names: frozenset[str]) -> float:
-        return GLANCE_SECONDS if self._gpus else math.inf
+    def poll_seconds(self, names: frozenset[str]) -> float:
+        return POLL_SECONDS if self._gpus else math.inf
 
-    def glance(self) -> None:
+    def poll(self) -> None:
         for gpu in self._watts:
             watts = self._power(gpu)
             if watts is not None:

@@ -52,8 +52,8 @@ MIN_WINDOW_SECONDS = 1.0
 #: A window that opens and closes on refreshes is true after three of them; ten only steady it.
 SLOW_WINDOW_SECONDS = 3.0
 #: Of a period: often enough to see each value.
-GLANCE_SHARE = 0.5
-GLANCE_SECONDS = 0.04
+POLL_SHARE = 0.5
+POLL_SECONDS = 0.04
 
 
 #: Between two readings of the power, which are held against the counter.
@@ -114,11 +114,11 @@ class GpuEnergy(Sensor):
         self._opening = {gpu: _first(each) for gpu, each in seen.items()}
         self._started = self._clock.now()
 
-    def glance_seconds(self, names: frozenset[str]) -> float:
+    def poll_seconds(self, names: frozenset[str]) -> float:
         mine = [period for gpu, period in self._periods.items() if gpu.channel in names]
-        return max(GLANCE_SHARE * min(mine), GLANCE_SECONDS) if mine else math.inf
+        return max(POLL_SHARE * min(mine), POLL_SECONDS) if mine else math.inf
 
-    def glance(self) -> None:
+    def poll(self) -> None:
         for gpu in self._histories:
             # A reading that fails is reported when the window closes.
             with suppress(SensorFault):

@@ -39,8 +39,8 @@ from pytest_energy.sensors.rapl_counters import (
 )
 
 #: Longer than a counter that is refreshed each millisecond may stand still, so that two equal
-#: glances tell.
-GLANCE_SECONDS = 0.04
+#: polls tell.
+EQUAL_POLLS_SECONDS = 0.04
 MIN_WINDOW_SECONDS = 0.2
 WINDOW_PERIODS = 100
 #: May read the counters, where a user follows the remedy.
@@ -92,11 +92,11 @@ class Rapl(Sensor):
         self._opening = {domain: self._point(domain) for domain in wanted}
         self._stretches = {domain: _Stretch() for domain in wanted}
 
-    def glance_seconds(self, names: frozenset[str]) -> float:
+    def poll_seconds(self, names: frozenset[str]) -> float:
         mine = any(domain.channel.name in names for domain in self._domains)
-        return GLANCE_SECONDS if mine else math.inf
+        return EQUAL_POLLS_SECONDS if mine else math.inf
 
-    def glance(self) -> None:
+    def poll(self) -> None:
         for domain, stretch in self._stretches.items():
             point = self._point(domain)
             if isinstance(point, _Point):  # a fault is reported when the window closes
