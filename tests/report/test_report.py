@@ -34,6 +34,15 @@ def test_every_fact_stands_in_the_table(width: int) -> None:
     assert "test_new (attempt 2) (per token)" in flat
 
 
+@pytest.mark.parametrize("width", [40, 60, 80])
+def test_no_width_breaks_a_figure_or_a_word(width: int) -> None:
+    wide = render(RECORD, 200, colour=False)
+    lines = render(RECORD, width, colour=False).splitlines()
+    for whole in ("unmeasured", "vs limit", "calls", "+63 %", "12.1 to 12.6", "gCO2e/1000"):
+        assert whole in wide
+        assert any(whole in line for line in lines), whole
+
+
 @pytest.mark.parametrize("width", [60, 80, 100, 132])
 def test_no_line_is_wider_than_the_terminal_but_those_to_paste(width: int) -> None:
     for line in render(RECORD, width, colour=False).splitlines():

@@ -1,4 +1,7 @@
-"""One table for all reports of tests: a line a test where the width allows it, else a few."""
+"""One table for all reports of tests: a line a test where the width allows it, else a few.
+
+No width breaks a figure or a word: where columns do not fit, each figure has its head beside it.
+"""
 
 from __future__ import annotations
 
@@ -111,22 +114,43 @@ def _narrow(columns: Sequence[Column], rows: Sequence[Row], width: int) -> Itera
         max(len(cell) for cell in cells)
         for cells in zip(heads, *(row.cells for row in rows), strict=True)
     ]
+    total = sum(widths) + len(widths) - 1
+    fits = total <= width
 
     def line(cells: Sequence[str | Text]) -> Table:
         row = Table.grid(padding=(0, 1))
         for column, column_width in zip(columns, widths, strict=True):
-            row.add_column(justify=column.justify, width=column_width, overflow="fold")
+            row.add_column(justify=column.justify, width=column_width)
         row.add_row(*cells)
         return row
 
-    yield line(heads)
-    yield Text("-" * min(width, sum(widths) + len(widths) - 1), "dim")
+    if fits:
+        yield line(heads)
+        yield Text("-" * total, "dim")
     for row in rows:
         name = row.name.copy()
         name.overflow = "fold"
         for each in filter(None, row.beside):
             name.append(f"  {each}", "dim")
         yield name
-        yield line(row.cells)
+        if fits:
+            yield line(row.cells)
+        else:
+            yield from _pairs(heads, row.cells, width)
         for each in filter(None, row.below):
             yield Text(f"  {each}", "dim")
+
+
+def _pairs(heads: Sequence[str], cells: Sequence[str | Text], width: int) -> Iterator[Text]:
+    """Lines of "head figure" pairs, as many on a line as fit; unknown figures are left out."""
+    line = Text()
+    for head, cell in zip(heads, cells, strict=True):
+        if str(cell) == "-":
+            continue
+        pair = Text.assemble((f"{head} ", "dim"), cell)
+        if line and len(line) + 2 + len(pair) > width:
+            yield line
+            line = Text()
+        line.append("  ").append_text(pair)
+    if line:
+        yield line
