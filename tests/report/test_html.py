@@ -100,7 +100,7 @@ def test_a_failure_comes_first_with_its_sentence_figure_limit_interval_and_pictu
     facts = {each.one("dt").text: each.one("dd").text for each in section.one("dl").all("div")}
     assert facts["Figure"] == "12.3 J / query, measured on gpu:0 (scope gpu)"
     assert facts["Interval"] == "12.2 to 12.4 J"
-    assert facts["Limit"] == "2.1 Wh / 1000 queries (tests/test_q.py:4); figure +63 %"
+    assert facts["Limit"] == "2.1 Wh / 1000 queries (tests/test_q.py:4); over by 63 %"
     picture = section.one("svg", role="img").attributes["aria-label"]
     assert picture == (
         "5 rounds from 12.2 to 12.4 J; figure 12.3 J; interval 12.2 to 12.4 J; limit 7.56 J"

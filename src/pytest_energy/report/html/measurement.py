@@ -23,6 +23,7 @@ from pytest_energy.units import (
     figure,
     interval,
     per_unit,
+    percent,
     plural,
     short_label,
     signed_percent,
@@ -183,7 +184,7 @@ def _facts(test: TestRecord, found: Judged) -> Iterator[tuple[str, str]]:
         yield "Interval", f"{interval(*found.interval, scale)} {scale.symbol}"
     if test.budget is not None:
         by = test.fraction_of_limit
-        how = "" if by is None else f"; figure {signed_percent(by - 1)}"
+        how = "" if by is None else f"; {'over' if by > 1 else 'under'} by {percent(by - 1)}"
         yield "Limit", shortened(f"{test.budget.limit} ({test.budget.origin}){how}")
     if words := vs_baseline(test):
         yield "Against its baseline", words
