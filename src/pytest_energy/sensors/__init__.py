@@ -1,6 +1,10 @@
-"""Instruments, one file each, all of one shape (see `base`), and the system calls they use.
+"""Instruments: each has a `probe`, which `discover` calls, and sensors of one shape (`base`).
 
-What their readings mean for a test is decided in `measure`.
+CPU: `cpu_time` (`process_tree`, `proc`, `tdp`), `rapl` (`rapl_counters`, `powercap`), `apple`.
+GPU: `nvidia` (`nvml`) reads a board by `gpu_energy` (`gpu_counter`, `gpu_corrections`) or by
+`gpu_power`; `gpu_choice`, `gpu_activity` and `accelerators` say which GPUs count.
+All: `counter` has the rules for energy counters, `clock` the calls that no test can replace.
+What readings mean for a test is decided in `measure`.
 """
 
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What the libraries that a test has loaded say about devices, and waiting for those devices.
+"""The devices that libraries of this process use, and waiting for the work on them.
 
 No library is imported from here, the CUDA driver is not loaded, and no context is created. CUDA's
 driver knows the devices of all libraries that use it (CuPy, JAX, ONNX Runtime, ...).
@@ -37,7 +37,7 @@ class DeviceUse:
 
 
 def devices_in_use() -> DeviceUse:
-    """Ask the libraries without loading one and without creating a context."""
+    """Ask the libraries; none is loaded and no context is created."""
     torch = sys.modules.get("torch")
     elsewhere = [f"a JAX device ({x})" for x in _jax_backends() if x not in _READ_FOR_JAX]
     if torch is None:

@@ -53,8 +53,7 @@ UNSEEN_SECONDS = 0.1
 #: be more than 1 %.
 MIN_WINDOW_SECONDS = 1.0
 WINDOW_PERIODS = 100
-#: No chip draws as much; more is a counter that was reset.
-CEILING_WATTS = 1000.0
+CEILING_WATTS = 1000.0  # no chip draws as much
 TRIAL_SECONDS = 30.0
 
 

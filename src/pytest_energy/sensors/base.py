@@ -30,7 +30,7 @@ class Provenance(StrEnum):
     ESTIMATED = "estimated"
 
 
-#: A device that does nothing is seen within this factor and these watts of its idle power.
+#: The power of an idle device stays within this factor and these watts of its idle power.
 IDLE_NOISE = 1.1
 IDLE_NOISE_WATTS = 2.0
 

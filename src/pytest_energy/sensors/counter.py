@@ -14,14 +14,16 @@ Name = TypeVar("Name")
 
 #: Of its periods: a counter that was not refreshed for so many has stalled.
 STALLED_PERIODS = 2.5
-#: A busy machine sees the refreshes of a quick counter late: it has more periods, up to this time.
+#: A busy machine sees the refreshes of a quick counter late: it has more periods, between these
+#: times.
 QUICK_PERIODS = 20
-QUICK_SECONDS = 0.1
+QUICK_SECONDS = (0.02, 0.1)
 
 
 def patience_seconds(period: float) -> float:
     """How long a counter that works shows one value; period: between two refreshes, in seconds."""
-    return max(STALLED_PERIODS * period, min(QUICK_PERIODS * period, QUICK_SECONDS))
+    least, most = QUICK_SECONDS
+    return max(STALLED_PERIODS * period, min(max(QUICK_PERIODS * period, least), most))
 
 
 def stalled(seconds: float, period: float) -> SensorFault | None:

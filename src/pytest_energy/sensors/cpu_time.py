@@ -22,7 +22,7 @@ except ImportError:  # Windows
 
 CHANNEL = "cpu:process"
 WINDOW_SECONDS = 0.2
-#: Short enough that what a lost process does unseen is little, and seldom enough to cost nothing.
+#: Short enough that a lost process uses little unseen, long enough to cost next to nothing.
 POLL_SECONDS = 0.08
 _WAIT = "wait for every process that the test starts, and for those that they start"
 _RESTORE = "restore it: signal.signal(signal.SIGCHLD, signal.SIG_DFL)"

@@ -44,7 +44,7 @@ class _Seen:
 
 
 class GpuActivity(Sensor):
-    """Has no channel: it watches the windows of others.
+    """Has no channel: it watches while other sensors measure.
 
     It is opened last and closed first of the counters, so its look at a board before the work comes
     after they have waited for their ticks.

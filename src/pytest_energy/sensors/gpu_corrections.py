@@ -160,7 +160,7 @@ def _mean_excess(fall: float, after: float, seconds: float) -> float:
 HARMLESS = [each / 100 for each in range(-20, 8, 2)]
 HARMFUL = [each / 100 for each in range(8, 61, 2)]
 LEAST_LAG_SECONDS = HARMFUL[0]
-#: A lag is believed that explains the counter so much better,
+#: A lag counts if it explains the counter so much better,
 BETTER = 0.4
 #: where the counter is otherwise off by this part of what it rose by.
 MISMATCH = 0.005

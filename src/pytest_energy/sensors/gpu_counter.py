@@ -181,7 +181,7 @@ def watch(
 
 @dataclass(frozen=True)
 class Step:
-    """A value of a counter: it came after `after` and was there at `by`, in seconds."""
+    """A value that a counter took on between `after` and `by`, in seconds."""
 
     after: float
     by: float

@@ -43,20 +43,18 @@ from pytest_energy.sensors.gpu_counter import (
 from pytest_energy.sensors.nvml import Gpu, Nvml
 
 AFTER_TICKS = 3
-#: Of a period: a few intervals don't show all of a counter's jitter.
+#: Of a period: a few intervals do not show all of a counter's jitter.
 LEAST_SLACK = 0.05
-#: Of a period: with more slack, the interval in which the work ended tells nothing.
+#: Of a period: with more slack, the interval in which the work ended is unknown.
 MOST_SLACK = 0.25
 WINDOW_PERIODS = 10
 MIN_WINDOW_SECONDS = 1.0
-#: A window that opens and closes on refreshes is true after three of them; ten only steady it.
+#: A window that opens and closes on refreshes is unbiased after three of them; ten reduce noise.
 SLOW_WINDOW_SECONDS = 3.0
 #: Of a period: often enough to see each value.
 POLL_SHARE = 0.5
 POLL_SECONDS = 0.04
-
-
-#: Between two readings of the power, which are held against the counter.
+#: Between two readings of the power, which are compared with the counter.
 POWER_SECONDS = 0.02
 POWERS_KEPT = 500
 

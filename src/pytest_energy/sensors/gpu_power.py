@@ -21,7 +21,7 @@ from pytest_energy.sensors.nvml import Gpu
 from pytest_energy.units import percent
 
 SAMPLE_SECONDS = 0.02
-#: A gap of more than three periods between samples is a hole in the evidence. The period that
+#: A gap of more than three periods between samples is unmeasured time. The period that
 #: counts is the 100 ms at which drivers refresh power, not our quicker sampling.
 UPDATE_SECONDS = 0.1
 MAX_GAP_SECONDS = 3 * UPDATE_SECONDS
@@ -48,7 +48,7 @@ class PowerReader:
 
     @property
     def stale_seconds(self) -> float:
-        """How old what it shows may be."""
+        """How old its value may be."""
         return UPDATE_SECONDS + SAMPLE_SECONDS + (0.0 if self.instant else AVERAGE_SECONDS)
 
 

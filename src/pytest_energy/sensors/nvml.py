@@ -202,7 +202,7 @@ def _checked(function: Callable[..., Any], *arguments: Any) -> Any:
 
 
 def _optional(function: Callable[..., Any], *arguments: Any) -> Any:
-    """The answer, or None where this driver or board has none to give."""
+    """The answer, or None where this driver or board has none."""
     try:
         return function(*arguments)
     except _ERRORS:
