@@ -71,6 +71,7 @@ UNMEASURED = replace(
     fraction_of_limit=None,
     verdict="unmeasured",
     reason="an Apple GPU (MPS) was used, and no sensor reads it",
+    code="no-sensor",
     method="",
 )
 NEW = replace(

@@ -139,6 +139,17 @@ def test_names_are_shown_as_they_are(text: str) -> None:
     assert row[0].replace("\u200b", "") == " ".join(text.split())
 
 
+@pytest.mark.parametrize(
+    ("code", "named"),
+    [("no-sensor", True), ("counter-stalled", True), ("cached-result", False), ("no-work", False)],
+)
+def test_the_doctor_is_named_where_an_instrument_is_the_problem(code: str, named: bool) -> None:
+    """All other reasons of an unmeasured test say themselves what to do."""
+    test = replace(UNMEASURED, code=code)
+    assert ("pytest-energy doctor" in advice(test)) is named
+    assert ("What to do" in render(replace(RECORD, tests=(test,)))) is named
+
+
 def test_failures_stand_first_with_their_reason_limit_and_what_to_do() -> None:
     text = render(replace(RECORD, tests=(PASS, NEW, UNMEASURED, TEST)))
     assert text.startswith(f"{MARKER}\n## Energy: 1 fail, 1 unmeasured, 1 no-budget, 1 pass\n")

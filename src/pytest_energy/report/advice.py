@@ -30,18 +30,26 @@ MEANING = {
     Verdict.NO_BUDGET: "measured, without a limit",
     Verdict.PASS: "within its limit or the increase that is allowed",
 }
+#: Unmeasured for one of these, a test has an instrument that is missing or fails; all other
+#: reasons say themselves what to do.
+_OF_INSTRUMENTS = frozenset(
+    {"no-sensor", "no-counter", "no-gpu-in-use", "gpu-unreadable", "gpu-hidden", "gpu-unlisted"}
+    | {"counter-disagrees", "counter-lags", "counter-reset", "counter-stalled", "power-gap"}
+)
 _OF_CODES = {
     "over-baseline": "Find the change that costs more. If it is intended, store the new level with "
     "pytest --energy-update reset and commit the baselines.",
     "contention": "Run the test on a machine without other load.",
-}
-_OF_VERDICTS = {
-    Verdict.UNMEASURED: "Run pytest-energy doctor: it shows what this machine can measure, and "
-    "what to do about what is missing.",
-    Verdict.INCONCLUSIVE: "Give the test more time (--energy-max-seconds), or a machine without "
-    "other load.",
-    Verdict.NO_BASELINE: "Store this session with pytest --energy-update new and commit the "
-    "baselines.",
+    "no-baseline": "Store this session with pytest --energy-update new and commit the baselines.",
+    **dict.fromkeys(
+        ("too-noisy", "few-rounds"),
+        "Give the test more time (--energy-max-seconds), or a machine without other load.",
+    ),
+    **dict.fromkeys(
+        sorted(_OF_INSTRUMENTS),
+        "Run pytest-energy doctor: it shows what this machine can measure, and what to do about "
+        "what is missing.",
+    ),
 }
 
 
@@ -54,7 +62,7 @@ class Conclusion:
 
 
 def advice(test: TestRecord) -> str:
-    """What to do about a verdict; "" where nothing is to be done."""
+    """What to do about a verdict; "" where its reason says so already."""
     if test.code in _OF_CODES:
         return _OF_CODES[test.code]
     if test.verdict == Verdict.FAIL:
@@ -65,7 +73,7 @@ def advice(test: TestRecord) -> str:
             "Find what costs more in the candidate, or keep the reference. If the increase is "
             "worth it, raise max_increase."
         )
-    return next((words for each, words in _OF_VERDICTS.items() if test.verdict == each), "")
+    return ""
 
 
 def conclude(record: RunRecord) -> Conclusion:

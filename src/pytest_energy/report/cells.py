@@ -99,7 +99,7 @@ class Changed:
 
 
 def changed(test: TestRecord) -> Changed | None:
-    """What a test was compared with: the candidate it took turns with, or its baseline."""
+    """What a test was compared with: the reference it alternated with, or its baseline."""
     is_cpu = is_cpu_time(test)
     new = test.cpu_seconds_per_unit if is_cpu else test.joules_per_unit
     if new is None:

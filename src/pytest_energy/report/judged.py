@@ -18,7 +18,7 @@ class Judged:
     """Joules, or CPU seconds, for one unit.
 
     limit: of the budget, or what the reference allows; None where there is none or it can't be
-    read. rounds: the measured ones. reference, reference_rounds: of the work that took turns with
+    read. rounds: the measured ones. reference, reference_rounds: of the work that alternated with
     it. sessions: of the baseline; their mean alone in records of earlier versions.
     """
 
