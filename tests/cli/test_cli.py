@@ -209,6 +209,25 @@ def test_every_command_has_help() -> None:
         assert command[-1] in result.output
 
 
+@pytest.mark.parametrize("group", [[], ["budgets"], ["baseline"], ["study"]])
+def test_each_command_has_a_summary_that_fits_80_columns(group: list[str]) -> None:
+    result = CliRunner().invoke(app, [*group, "--help"], env={"COLUMNS": "80"})
+    usage, *lines = result.output.splitlines()
+    assert usage.startswith("Usage: ")
+    assert not any("..." in line or len(line) > 80 for line in lines), result.output
+
+
+def test_help_wraps_its_paragraphs_and_keeps_the_lines_of_examples() -> None:
+    result = CliRunner().invoke(app, ["compare", "--help"], env={"COLUMNS": "60"})
+    assert (
+        "\n  pytest-energy compare old.json new.json\n  pytest-energy compare --var"
+        in result.output
+    )
+    result = CliRunner().invoke(app, ["doctor", "--help"], env={"COLUMNS": "60"})
+    paragraph = result.output.split("\n\n")[2].splitlines()
+    assert all(len(line) > 40 for line in paragraph[:-1]), paragraph
+
+
 def test_the_version_is_printed() -> None:
     assert run("--version").output.startswith("pytest-energy 0.")
 

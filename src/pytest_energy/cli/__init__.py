@@ -50,6 +50,8 @@ app = typer.Typer(
     cls=Commands,
     context_settings={"help_option_names": ["-h", "--help"]},
     add_completion=False,
+    # Plain help wraps paragraphs at any width, and keeps the lines of examples.
+    rich_markup_mode=None,
 )
 
 
@@ -63,7 +65,9 @@ def _show_version(asked: bool) -> None:
 def main(
     version: Annotated[
         bool,
-        typer.Option("--version", is_eager=True, callback=_show_version, help="print the version"),
+        typer.Option(
+            "--version", is_eager=True, callback=_show_version, help="Print the version and exit."
+        ),
     ] = False,
 ) -> None:
     """Energy records, budgets and instruments of pytest-energy."""

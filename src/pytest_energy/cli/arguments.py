@@ -9,14 +9,20 @@ import typer
 
 # `readable`: whoever reads the file reports what is wrong with it.
 RecordPath = Annotated[
-    Path, typer.Argument(metavar="RECORD", help="a file of --energy-json", readable=False)
+    Path,
+    typer.Argument(
+        metavar="RECORD", help="Run record, written by pytest --energy-json", readable=False
+    ),
 ]
 RecordPaths = Annotated[
-    list[Path], typer.Argument(metavar="RECORD...", help="files of --energy-json", readable=False)
+    list[Path],
+    typer.Argument(
+        metavar="RECORD", help="Run records, written by pytest --energy-json", readable=False
+    ),
 ]
 BaselinesPath = Annotated[
-    Path, typer.Option("--folder", metavar="PATH", help="the folder of baselines", readable=False)
+    Path, typer.Option("--folder", metavar="PATH", help="Folder of baselines", readable=False)
 ]
 BudgetsPath = Annotated[
-    Path, typer.Option("--file", metavar="PATH", help="the file of limits", readable=False)
+    Path, typer.Option("--file", metavar="PATH", help="File of limits", readable=False)
 ]

@@ -26,12 +26,12 @@ def baseline_update(
         str,
         typer.Option(
             metavar="MODE",
-            help="new fills what is missing, add appends the sessions, reset starts again",
+            help="new: add what is missing; add: append the sessions; reset: replace all sessions",
         ),
     ] = "new",
     folder: BaselinesPath = Path(BASELINES_FOLDER),
 ) -> None:
-    """Add the sessions of run records to the baselines, and print the result."""
+    """Add the sessions of run records to the baselines."""
     from pytest_energy.baselines.change import change_folder
     from pytest_energy.baselines.update import Mode, update
 
@@ -49,13 +49,13 @@ def baseline_update(
 
 @baseline.command("list")
 def baseline_list(folder: BaselinesPath = Path(BASELINES_FOLDER)) -> None:
-    """Print the tests, their sessions, and the increase from which each test fails."""
+    """Print each test, its sessions, and the increase that fails it."""
     from pytest_energy.baselines.file import read_folder
     from pytest_energy.report.baselines import render_baselines
 
     lines = all_printable(read_folder(folder, str(folder)).lines)
     if not lines:
-        typer.echo(f"{folder}: no baselines; pytest --energy-update new makes them")
+        typer.echo(f"{folder}: no baselines; create them with pytest --energy-update new")
         return
     typer.echo(render_baselines(lines, Console().width), nl=False)
 
@@ -63,11 +63,11 @@ def baseline_list(folder: BaselinesPath = Path(BASELINES_FOLDER)) -> None:
 @baseline.command("drop")
 def baseline_drop(
     tests: Annotated[
-        list[str], typer.Argument(metavar="TEST...", help="ids of tests, or patterns with * and ?")
+        list[str], typer.Argument(metavar="TEST", help="Test ids, or patterns with * and ?")
     ],
     folder: BaselinesPath = Path(BASELINES_FOLDER),
 ) -> None:
-    """Remove all sessions of tests."""
+    """Remove all sessions of the named tests."""
     from pytest_energy.baselines.change import change_folder
     from pytest_energy.baselines.update import drop
 

@@ -24,7 +24,10 @@ budgets = typer.Typer(help=f"The limits in {BUDGETS_FILE}.", no_args_is_help=Tru
 
 @budgets.command()
 def check(path: BudgetsPath = Path(BUDGETS_FILE)) -> None:
-    """Check the file of limits, and report all mistakes in it. Exit status 4: there are some."""
+    """Check the file of limits, and report all its mistakes.
+
+    Exit status 4: the file has mistakes.
+    """
     try:
         found = read_budgets(path, str(path))
     except BudgetsFileError as error:
@@ -39,7 +42,10 @@ def suggest(
     paths: RecordPaths,
     path: BudgetsPath = Path(BUDGETS_FILE),
 ) -> None:
-    """Write a limit for each measured test that has none, with headroom from the spread."""
+    """Write a limit for each measured test that has none.
+
+    Each limit has headroom for the spread of its figures.
+    """
     from pytest_energy.limits.suggest import suggest as suggest_limits
 
     with writing(path):
@@ -60,15 +66,18 @@ def tighten(
     paths: Annotated[
         list[Path] | None,
         typer.Argument(
-            metavar="[RECORD...]",
-            help="files of --energy-json; default: the baselines",
+            metavar="RECORD",
+            help="Run records, written by pytest --energy-json (default: the baselines)",
             readable=False,
         ),
     ] = None,
     path: BudgetsPath = Path(BUDGETS_FILE),
     folder: BaselinesPath = Path(BASELINES_FOLDER),
 ) -> None:
-    """Lower the limits that are far above what is measured; no limit is raised."""
+    """Lower the limits that are far above the measured figures.
+
+    No limit is raised.
+    """
     from pytest_energy.baselines.file import read_folder
     from pytest_energy.baselines.tighten import tighten_from_baselines, tighten_from_records
 

@@ -23,52 +23,57 @@ def compare(
         list[str] | None,
         typer.Argument(
             metavar="RECORD RECORD | -- ARGUMENT",
-            help="two files of --energy-json, the reference first, or arguments for pytest",
+            help="Two run records, the reference first; or, after --, arguments for pytest",
         ),
     ] = None,
     variant: Annotated[
         list[str] | None,
         typer.Option(
             metavar="NAME:VARIABLE=VALUE",
-            help="set a variable of a variant; the first NAME is the reference",
+            help="Set an environment variable of a variant; the first NAME is the reference",
         ),
     ] = None,
     base: Annotated[
-        str | None, typer.Option(metavar="REF", help="compare your working tree with this commit")
+        str | None, typer.Option(metavar="REF", help="Compare your working tree with this commit")
     ] = None,
     setup: Annotated[
-        str | None, typer.Option(metavar="COMMAND", help="run COMMAND in a tree before its runs")
+        str | None,
+        typer.Option(metavar="COMMAND", help="Run COMMAND in each tree before its tests"),
     ] = None,
     pairs: Annotated[
-        int | None, typer.Option(metavar="N", help="measure exactly N pairs (at least 3)")
+        int | None, typer.Option(metavar="N", help="Measure exactly N pairs (at least 3)")
     ] = None,
     max_seconds: Annotated[
         float | None,
         typer.Option(
             metavar="SECONDS",
-            help="start no pair that would end after SECONDS (three pairs always run)",
+            help="Start no pair that would end after SECONDS (three pairs always run)",
         ),
     ] = None,
     max_increase: Annotated[
         str | None,
-        typer.Option(metavar="PERCENT", help="allow this increase (default 3 %; two records: 5 %)"),
+        typer.Option(
+            metavar="PERCENT", help="Allow this increase (default: 3 %; of two records: 5 %)"
+        ),
     ] = None,
     to_json: Annotated[
         Path | None,
-        typer.Option("--json", metavar="PATH", help="write JSON (-: standard output)"),
+        typer.Option("--json", metavar="PATH", help="Write JSON (-: standard output)"),
     ] = None,
     to_markdown: Annotated[
         Path | None,
-        typer.Option("--markdown", metavar="PATH", help="write Markdown (-: standard output)"),
+        typer.Option("--markdown", metavar="PATH", help="Write Markdown (-: standard output)"),
     ] = None,
     to_html: Annotated[
         Path | None,
-        typer.Option("--html", metavar="PATH", help="write HTML (-: standard output)"),
+        typer.Option("--html", metavar="PATH", help="Write HTML (-: standard output)"),
     ] = None,
 ) -> None:
-    """Compare a candidate with its reference: two records, two variants, or a commit and your tree.
+    """Compare the energy of a candidate with that of its reference.
 
-    Exit status 0: within the allowed increase. 1: regressed. 2: could not compare.
+    The two are two run records, two variants, or a commit and your working tree.
+
+    Exit status: 0 within the allowed increase, 1 regression, 2 not compared.
 
     \b
     pytest-energy compare old.json new.json

@@ -11,16 +11,19 @@ from rich.console import Console
 
 
 def doctor(
-    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON")] = False,
     seconds: Annotated[
-        float, typer.Option(metavar="SECONDS", min=0.2, max=600, help="read for this long")
+        float,
+        typer.Option(metavar="SECONDS", min=0.2, max=600, help="Read the instruments for SECONDS"),
     ] = 2.0,
 ) -> None:
-    """Read every instrument of this machine, and print what is missing and what to do about it.
+    """Print what this machine can measure, and what is missing.
 
-    The output contains no host, user or path, so it can be published. The settings are those that
-    pytest reads in this folder. Exit status 1: nothing can be measured or estimated. Exit status 2:
-    the settings cannot be used, and the defaults are used instead.
+    Every instrument is read. For what is missing, the output says what to do. It contains no host,
+    user or path, so it can be published. The settings are those that pytest reads in this folder.
+
+    Exit status: 1 nothing can be measured or estimated, 2 the settings cannot be used, so the
+    defaults were used instead.
     """
     from pytest_energy.plugin.doctor import diagnose_here
     from pytest_energy.report.doctor import render_diagnosis

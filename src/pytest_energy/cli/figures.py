@@ -16,7 +16,9 @@ def show(
     path: RecordPath,
     verbose: Annotated[
         bool,
-        typer.Option("--verbose", "-v", help="also what explains the figures, and equivalences"),
+        typer.Option(
+            "--verbose", "-v", help="Also print what explains the figures, and equivalents"
+        ),
     ] = False,
 ) -> None:
     """Print the table of a run record."""
@@ -35,11 +37,19 @@ def show(
 
 def report(
     paths: RecordPaths,
-    to: Annotated[str, typer.Option("--to", metavar="FORMAT", help="such as csv or json")],
+    to: Annotated[
+        str,
+        typer.Option(
+            "--to",
+            metavar="FORMAT",
+            help="Report format, such as csv or markdown (docs/reports.md lists all)",
+        ),
+    ],
 ) -> None:
-    """Print a report of run records, the same that `pytest --energy-report FORMAT:PATH` writes.
+    """Print a report of run records.
 
-    Several records (shards of one run, several machines) make one report.
+    The formats are those of `pytest --energy-report`. Several records (shards of one run,
+    several machines) make one report.
     """
     from pytest_energy.record.merge import merge
     from pytest_energy.report.formats import format_named
@@ -56,12 +66,18 @@ def schema() -> None:
 
 
 def carbon(
-    country: Annotated[str, typer.Argument(metavar="COUNTRY", help="such as FRA or France")],
+    country: Annotated[
+        str, typer.Argument(metavar="COUNTRY", help="Country, such as FRA or France")
+    ],
     region: Annotated[
-        str | None, typer.Argument(metavar="[REGION]", help="such as california")
+        str | None,
+        typer.Argument(metavar="REGION", help="Region of the country, such as california"),
     ] = None,
 ) -> None:
-    """Print the carbon intensity of a country or region, and the lines to paste."""
+    """Print the carbon intensity of a country or region.
+
+    The output ends with the lines to paste into energy-budgets.toml.
+    """
     from pytest_energy.carbon import regions as places
     from pytest_energy.report.carbon import render_place
 

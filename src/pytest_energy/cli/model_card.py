@@ -21,16 +21,17 @@ LARGEST_BYTES = 1 << 22
 def model_card(
     paths: RecordPaths,
     readme: Annotated[
-        Path, typer.Option("--readme", metavar="PATH", help="the card", readable=False)
+        Path, typer.Option("--readme", metavar="PATH", help="Model card", readable=False)
     ] = Path("README.md"),
     test: Annotated[
         str,
-        typer.Option("--test", metavar="ID", help="the test whose emissions stand for the model"),
+        typer.Option("--test", metavar="ID", help="Test whose emissions stand for the model"),
     ] = "",
 ) -> None:
-    """Write energy and emissions into the metadata of a Hugging Face model card.
+    """Write energy and emissions into a Hugging Face model card.
 
-    Other lines of the card stay as they are, and so do emissions that somebody else has written.
+    They go into the metadata of the card. Other lines stay as they are, as do emissions from
+    another source.
     """
     from pytest_energy.record.merge import merge
     from pytest_energy.report.model_card import updated

@@ -15,7 +15,10 @@ from pytest_energy.record.project_files import writing
 
 # `readable`: whoever reads the file reports what is wrong with it.
 RecordPaths = Annotated[
-    list[Path], typer.Argument(metavar="RECORD...", help="files of --energy-json", readable=False)
+    list[Path],
+    typer.Argument(
+        metavar="RECORD", help="Run records, written by pytest --energy-json", readable=False
+    ),
 ]
 
 
@@ -31,8 +34,8 @@ class _RunByDefault(TyperGroup):
 
 study = typer.Typer(
     cls=_RunByDefault,
-    help='The study "Power Hungry Processing" (arXiv 2311.16863): its figures, and yours. '
-    "Without a command: `run`.",
+    help='Compare with the study "Power Hungry Processing".\n\n'
+    "The study is arXiv 2311.16863. Without a command: run.",
 )
 
 
@@ -40,7 +43,7 @@ study = typer.Typer(
 def study_show(
     task: Annotated[
         str | None,
-        typer.Option(metavar="TASK", help="print the models of TASK, such as text-classification"),
+        typer.Option(metavar="TASK", help="Print the models of TASK, such as text-classification"),
     ] = None,
 ) -> None:
     """Print the study's figures: its tasks, or the models of one."""
@@ -56,11 +59,11 @@ def study_compare(
     picture: Annotated[
         Path | None,
         typer.Option(
-            metavar="PATH", help="also draw it as .png, .svg or .pdf (needs the extra report)"
+            metavar="PATH", help="Also draw it as .png, .svg or .pdf (needs the extra report)"
         ),
     ] = None,
 ) -> None:
-    """Compare run records with the study: figures, ranks, and whether the order agrees.
+    """Compare the figures and ranks of run records with the study's.
 
     Each measurement with a task of the study counts; its label study_model names the model of the
     study. Figures of `study run --method codecarbon` next to a record are compared too.
@@ -109,40 +112,40 @@ def study_place(paths: RecordPaths) -> None:
 @study.command("run")
 def study_run(
     task: Annotated[
-        list[str] | None, typer.Option(metavar="TASK", help="run only this task; may be repeated")
+        list[str] | None, typer.Option(metavar="TASK", help="Run only this task; may be repeated")
     ] = None,
     twin: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="NAME", help="run only models of this name, with * and ?; may be repeated"
+            metavar="NAME", help="Run only models of this name, with * and ?; may be repeated"
         ),
     ] = None,
     weights: Annotated[
-        str, typer.Option(metavar="random|hub", help="use random weights, or those of the Hub")
+        str, typer.Option(metavar="random|hub", help="Use random weights, or those of the Hub")
     ] = "random",
     model: Annotated[
         str,
         typer.Option(
-            metavar="PATH", help="run your own model, a folder or an id of the Hub; needs --task"
+            metavar="PATH", help="Run your own model, a folder or an id of the Hub; needs --task"
         ),
     ] = "",
     dtype: Annotated[
-        str, typer.Option(metavar="DTYPE", help="use float32, bfloat16 or float16")
+        str, typer.Option(metavar="DTYPE", help="Use float32, bfloat16 or float16")
     ] = "float32",
     device: Annotated[
         str | None,
         typer.Option(
-            metavar="DEVICE", help="use cpu, cuda, cuda:1 (default: a GPU if there is one)"
+            metavar="DEVICE", help="Use cpu, cuda, cuda:1 (default: a GPU if there is one)"
         ),
     ] = None,
     threads: Annotated[
-        int, typer.Option(metavar="N", min=1, help="use N threads of torch on a CPU")
+        int, typer.Option(metavar="N", min=1, help="Use N threads of torch on a CPU")
     ] = 1,
-    seed: Annotated[int, typer.Option(metavar="N", help="seed random weights and inputs")] = 0,
+    seed: Annotated[int, typer.Option(metavar="N", help="Seed random weights and inputs")] = 0,
     seconds: Annotated[
-        float, typer.Option(metavar="SECONDS", min=0.1, help="measure a model for at most SECONDS")
+        float, typer.Option(metavar="SECONDS", min=0.1, help="Measure a model for at most SECONDS")
     ] = 60.0,
-    full: Annotated[bool, typer.Option("--full", help="run 1,000 queries of each model")] = False,
+    full: Annotated[bool, typer.Option("--full", help="Run 1,000 queries of each model")] = False,
     method: Annotated[
         str,
         typer.Option(
@@ -151,19 +154,21 @@ def study_run(
         ),
     ] = "ours",
     results: Annotated[
-        Path, typer.Option(metavar="FOLDER", help="store each finished model in FOLDER")
+        Path, typer.Option(metavar="FOLDER", help="Store each finished model in FOLDER")
     ] = Path("energy-study"),
     again: Annotated[
-        bool, typer.Option("--again", help="also measure models that have a result")
+        bool, typer.Option("--again", help="Also measure models that have a result")
     ] = False,
     arguments: Annotated[
-        list[str] | None, typer.Argument(metavar="-- ARGUMENT", help="more arguments for pytest")
+        list[str] | None, typer.Argument(metavar="-- ARGUMENT", help="More arguments for pytest")
     ] = None,
 ) -> None:
-    """Measure models of the study on this machine, one inference at a time.
+    """Measure models of the study on this machine.
 
-    Each finished model is stored; run the command again to continue an interrupted run. Exit
-    status 1: some model could not be measured or exceeds a limit. 2: nothing could be run.
+    They run one inference at a time. Each finished model is stored; run the command again to
+    continue an interrupted run.
+
+    Exit status: 1 a model could not be measured or exceeds a limit, 2 nothing could be run.
 
     \b
     pytest-energy study run --task text-classification
@@ -214,26 +219,27 @@ def scale(
         str,
         typer.Argument(
             metavar="SUBJECT",
-            help="a file of --energy-json, energy-budgets.toml, a limit, or a "
-            "task or model of the study",
+            help="Run record, energy-budgets.toml, limit, or task or model of the study",
         ),
     ],
     volume: Annotated[
         str | None,
-        typer.Option(metavar="VOLUME", help='scale to traffic, such as "10M queries / day"'),
+        typer.Option(metavar="VOLUME", help='Scale to this traffic, such as "10M queries / day"'),
     ] = None,
     training: Annotated[
         str | None,
-        typer.Option(metavar="ENERGY", help='compare with a training, such as "1287 MWh"'),
+        typer.Option(
+            metavar="ENERGY", help='Compare with a training of this energy, such as "1287 MWh"'
+        ),
     ] = None,
     carbon_intensity: Annotated[
         str | None,
         typer.Option(
-            metavar="INTENSITY", help='use this carbon intensity, such as "300 gCO2e/kWh"'
+            metavar="INTENSITY", help='Use this carbon intensity, such as "300 gCO2e/kWh"'
         ),
     ] = None,
 ) -> None:
-    """Print what a figure adds up to under traffic, or how it compares with a training.
+    """Scale a figure to traffic, or compare it with a training.
 
     \b
     pytest-energy scale energy.json --volume "10M queries / day"
