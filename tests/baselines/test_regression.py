@@ -12,9 +12,7 @@ from session_records import A100, H100, JOULES, SHAPE, judged, lines, measured, 
 from pytest_energy.baselines.baseline import Baselines, line_of
 from pytest_energy.baselines.regression import threshold_of
 from pytest_energy.limits.budget import MaxIncrease
-from pytest_energy.record.schema import (
-    BudgetRecord,
-)
+from pytest_energy.record.schema import BudgetRecord
 from pytest_energy.rules.baseline import Session, change
 
 

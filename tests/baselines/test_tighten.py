@@ -16,7 +16,7 @@ from pytest_energy.baselines.tighten import Tightened, tighten_from_baselines, t
 from pytest_energy.baselines.update import Mode, update
 from pytest_energy.limits.file import BudgetsFile, parse_budgets
 from pytest_energy.limits.suggest import SuggestionError
-from pytest_energy.record import schema as record
+from pytest_energy.record import file as record
 from pytest_energy.record.schema import BudgetRecord, RunRecord, TestRecord
 
 FILE = "energy-budgets.toml"

@@ -23,11 +23,7 @@ from session_records import (
 
 from pytest_energy.baselines.baseline import Line
 from pytest_energy.baselines.update import Mode, Update, drop, update
-from pytest_energy.record.schema import (
-    GpuRecord,
-    RoundRecord,
-    TestRecord,
-)
+from pytest_energy.record.schema import GpuRecord, RoundRecord, TestRecord
 
 
 def only_message(found: Update) -> str:

@@ -14,7 +14,8 @@ from session_records import H100, ID, measured, session
 from typer.testing import CliRunner, Result
 
 from pytest_energy.cli import app
-from pytest_energy.record.schema import BudgetRecord, write
+from pytest_energy.record.file import write
+from pytest_energy.record.schema import BudgetRecord
 
 
 @pytest.fixture(autouse=True)

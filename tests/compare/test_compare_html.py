@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from pytest_energy.cli import app
 from pytest_energy.compare.html import html_of
 from pytest_energy.compare.outcome import Compared, ComparisonRecord, Outcome, Side
-from pytest_energy.record.schema import write
+from pytest_energy.record.file import write
 
 
 def page(found: ComparisonRecord) -> Element:

@@ -16,7 +16,7 @@ from typer.testing import CliRunner, Result
 from pytest_energy.cli import app
 from pytest_energy.compare.outcome import Compared, ComparisonRecord, Outcome, Quantity, Side
 from pytest_energy.compare.report import json_of, markdown_of, render_comparison
-from pytest_energy.record.schema import write
+from pytest_energy.record.file import write
 
 REGRESSED = Compared(
     id="tests/test_models.py::test_sentiment[distilbert|it's `quoted`]",

@@ -20,9 +20,7 @@ from pytest_energy.record.schema import (
     RunRecord,
     TestRecord,
 )
-from pytest_energy.record.schema import (
-    judged as with_findings,
-)
+from pytest_energy.record.schema import judged as with_findings
 from pytest_energy.rules.verdict import Finding, Rule, Verdict
 
 ID = "tests/test_q.py::test_q"

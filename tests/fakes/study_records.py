@@ -9,12 +9,8 @@ from records import RECORD, TEST, UNMEASURED
 from typer.testing import CliRunner, Result
 
 from pytest_energy.cli import app
-from pytest_energy.record.schema import (
-    ChannelRecord,
-    RunRecord,
-    TestRecord,
-    write,
-)
+from pytest_energy.record.file import write
+from pytest_energy.record.schema import ChannelRecord, RunRecord, TestRecord
 from pytest_energy.study.figures import figures_of
 from pytest_energy.study.running.codecarbon_way import CodeCarbonFigure
 

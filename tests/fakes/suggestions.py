@@ -15,12 +15,7 @@ from pytest_energy.limits.file import BudgetsFile, read_budgets
 from pytest_energy.limits.limit import Limit
 from pytest_energy.limits.resolve import MachineClass, Subject, resolve
 from pytest_energy.limits.suggest import suggest
-from pytest_energy.record.schema import (
-    MachineRecord,
-    RoundRecord,
-    RunRecord,
-    TestRecord,
-)
+from pytest_energy.record.schema import MachineRecord, RoundRecord, RunRecord, TestRecord
 
 FILE = "energy-budgets.toml"
 ID = "tests/test_q.py::test_q"

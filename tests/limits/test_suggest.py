@@ -17,13 +17,8 @@ from pytest_energy.limits.budget import Declaration
 from pytest_energy.limits.limit import parse_limit
 from pytest_energy.limits.resolve import MachineClass, Subject, resolve
 from pytest_energy.limits.suggest import SuggestionError, suggest
-from pytest_energy.record import schema as record
-from pytest_energy.record.schema import (
-    BudgetRecord,
-    ChannelRecord,
-    GpuRecord,
-    TestRecord,
-)
+from pytest_energy.record import file as record
+from pytest_energy.record.schema import BudgetRecord, ChannelRecord, GpuRecord, TestRecord
 
 SMALL = 'schema = 1\n\n[[budget]] # a\ntask = "other" # b\nmax = "1 J / query" # c\n'
 

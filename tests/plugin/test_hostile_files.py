@@ -19,7 +19,8 @@ from pytest_energy.baselines.baseline import Baselines
 from pytest_energy.baselines.file import read_folder, write_folder
 from pytest_energy.baselines.update import Mode, update
 from pytest_energy.cli import app
-from pytest_energy.record.schema import to_plain, write
+from pytest_energy.record.file import write
+from pytest_energy.record.plain import to_plain
 
 SECRET = "password CANARY3"
 BASELINE = "energy-baselines/runner.jsonl"

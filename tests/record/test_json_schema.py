@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from conftest import EnergyPytester
 from pytest_energy.cli import app
 from pytest_energy.record.merge import merge
-from pytest_energy.record.schema import to_plain
+from pytest_energy.record.plain import to_plain
 
 PUBLISHED = Path(__file__).parents[2] / "docs" / "record.schema.json"
 

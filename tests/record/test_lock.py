@@ -12,7 +12,7 @@ import pytest
 
 from pytest_energy.record import lock
 from pytest_energy.record.lock import CPU, Holder, Locks, read_holder
-from pytest_energy.record.schema import write_text
+from pytest_energy.record.project_files import write_text
 
 
 def test_a_folder_that_exists_is_never_changed(tmp_path: Path) -> None:

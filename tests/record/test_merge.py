@@ -18,8 +18,10 @@ from pytest_energy.carbon.intensity import Intensity
 from pytest_energy.cli import app
 from pytest_energy.errors import InputError
 from pytest_energy.limits.suggest import suggest
+from pytest_energy.record.file import read, to_json, write
 from pytest_energy.record.merge import merge, split
-from pytest_energy.record.schema import RecordError, RunRecord, carbon_record, read, to_json, write
+from pytest_energy.record.plain import RecordError
+from pytest_energy.record.schema import RunRecord, carbon_record
 from pytest_energy.report.terminal import render
 
 FIRST = session(measured(id="t.py::test_a"), measured(id="t.py::test_b"), day=1)

@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from records import RECORD, TEST
 
 from conftest import EnergyPytester, assert_estimated
-from pytest_energy.record.schema import RecordError, RunRecord, TestRecord, read, to_plain, write
+from pytest_energy.record.file import read, write
+from pytest_energy.record.plain import RecordError, to_plain
+from pytest_energy.record.schema import RunRecord, TestRecord
 
 
 def test_a_record_reads_back_the_same(tmp_path: Path) -> None:

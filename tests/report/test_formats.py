@@ -16,8 +16,10 @@ from typer.testing import CliRunner
 
 from conftest import EnergyPytester
 from pytest_energy.cli import app
+from pytest_energy.record.file import read, write
 from pytest_energy.record.merge import merge
-from pytest_energy.record.schema import Run, TestRecord, read, to_plain, write
+from pytest_energy.record.plain import to_plain
+from pytest_energy.record.schema import Run, TestRecord
 from pytest_energy.report.formats import format_named, names
 
 #: What no format but html loads.
@@ -53,7 +55,7 @@ def test_a_format_loads_no_library_that_it_does_not_need(tmp_path: Path) -> None
     code = f"""
 import sys
 from pathlib import Path
-from pytest_energy.record.schema import read
+from pytest_energy.record.file import read
 from pytest_energy.report.formats import format_named, names
 record = read(Path({str(tmp_path / "record.json")!r}))
 for name in names():

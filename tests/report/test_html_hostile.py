@@ -13,6 +13,8 @@ from pages import assert_is_accessible, assert_is_closed, page_of
 from records import RECORD, TEST, UNMEASURED
 from session_records import measured
 
+from pytest_energy.record.file import read
+from pytest_energy.record.plain import to_plain
 from pytest_energy.record.schema import (
     BudgetRecord,
     Explanation,
@@ -20,8 +22,6 @@ from pytest_energy.record.schema import (
     LimitChangeRecord,
     RunRecord,
     TestRecord,
-    read,
-    to_plain,
 )
 from pytest_energy.report.formats import format_named
 

@@ -15,7 +15,8 @@ from typer.testing import CliRunner
 from pytest_energy.carbon.intensity import Intensity
 from pytest_energy.cli import app
 from pytest_energy.errors import InputError
-from pytest_energy.record.schema import carbon_record, write
+from pytest_energy.record.file import write
+from pytest_energy.record.schema import carbon_record
 from pytest_energy.report.model_card import updated
 
 with warnings.catch_warnings():

@@ -11,7 +11,8 @@ from typer.testing import CliRunner
 
 from conftest import EnergyPytester
 from pytest_energy.cli import app
-from pytest_energy.record.schema import Explanation, GpuStateRecord, write
+from pytest_energy.record.file import write
+from pytest_energy.record.schema import Explanation, GpuStateRecord
 from pytest_energy.report.details import details
 from pytest_energy.report.equivalents import adds_up
 from pytest_energy.report.terminal import render

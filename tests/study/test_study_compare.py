@@ -27,13 +27,8 @@ from study_records import (
 )
 
 from pytest_energy import study
-from pytest_energy.record.schema import (
-    BudgetRecord,
-    GpuRecord,
-    MachineRecord,
-    TestRecord,
-    write,
-)
+from pytest_energy.record.file import write
+from pytest_energy.record.schema import BudgetRecord, GpuRecord, MachineRecord, TestRecord
 from pytest_energy.study.compare import Comparison, Rank, compare_with_study, study_rank
 from pytest_energy.study.figures import (
     OF_ITS_GRAMS,

@@ -21,10 +21,8 @@ from study_records import (
 )
 
 from conftest import EnergyPytester
-from pytest_energy.record.schema import (
-    TestRecord,
-    write,
-)
+from pytest_energy.record.file import write
+from pytest_energy.record.schema import TestRecord
 from pytest_energy.study.compare import Rank
 from pytest_energy.study.figures import caveats, figures_of
 from pytest_energy.study.place import Placements, place

@@ -13,8 +13,8 @@ from typer.testing import CliRunner
 
 from conftest import EnergyPytester
 from pytest_energy.cli import app
-from pytest_energy.record import schema as record
-from pytest_energy.record.schema import RecordError
+from pytest_energy.record import file as record
+from pytest_energy.record.plain import RecordError
 from pytest_energy.study.report import render_results
 from pytest_energy.study.running import codecarbon_way, command
 from pytest_energy.study.running.choice import OPTIONS, Choice

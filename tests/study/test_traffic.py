@@ -14,7 +14,7 @@ from typer.testing import CliRunner, Result
 from pytest_energy import study
 from pytest_energy.carbon.intensity import EQUIVALENCES, Intensity
 from pytest_energy.cli import app
-from pytest_energy.record.schema import write
+from pytest_energy.record.file import write
 from pytest_energy.study.figures import REMARKS
 from pytest_energy.study.scale import joules_per_day, parity, parse_training, parse_volume
 from pytest_energy.study.unit_costs import UnitCost, of_record, unit_costs

@@ -16,17 +16,10 @@ from pytest_energy.baselines.baseline import (
     Line,
 )
 from pytest_energy.errors import InputError
+from pytest_energy.record.file import LARGEST_BYTES
 from pytest_energy.record.hardware import file_name
-from pytest_energy.record.project_files import read_file, target
-from pytest_energy.record.schema import (
-    LARGEST_BYTES,
-    RecordError,
-    from_plain,
-    no_number,
-    short,
-    to_plain,
-    write_text,
-)
+from pytest_energy.record.plain import RecordError, from_plain, no_number, short, to_plain
+from pytest_energy.record.project_files import read_file, target, write_text
 from pytest_energy.units import label
 
 SUFFIX = ".jsonl"

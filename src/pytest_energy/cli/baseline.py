@@ -11,7 +11,7 @@ from rich.console import Console
 from pytest_energy.baselines import BASELINES_FOLDER
 from pytest_energy.cli.arguments import BaselinesPath, RecordPaths
 from pytest_energy.errors import InputError
-from pytest_energy.record import schema as record
+from pytest_energy.record import file as record
 from pytest_energy.report.printable import all_printable, printable
 
 baseline = typer.Typer(

@@ -14,8 +14,8 @@ from pytest_energy.errors import InputError
 from pytest_energy.limits import BUDGETS_FILE
 from pytest_energy.limits.file import BudgetsFileError, read_budgets
 from pytest_energy.limits.toml_file import LARGEST_BYTES
-from pytest_energy.record import schema as record
-from pytest_energy.record.project_files import read_file, writing
+from pytest_energy.record import file as record
+from pytest_energy.record.project_files import read_file, write_text, writing
 from pytest_energy.report.printable import printable
 from pytest_energy.units import numbered
 
@@ -55,7 +55,7 @@ def suggest(
             text = read_file(path, LARGEST_BYTES).decode("utf-8")
         found = suggest_limits([record.read(each) for each in paths], text, str(path))
         if found.written:
-            record.write_text(path, found.text)
+            write_text(path, found.text)
     for line in found.messages:
         typer.echo(printable(line, lines=True))
     typer.echo(f"{path}: {numbered(found.written, 'budget')} written")
@@ -95,7 +95,7 @@ def tighten(
                 )
             found = tighten_from_baselines(lines, text, str(path))
         if found.lowered:
-            record.write_text(path, found.text)
+            write_text(path, found.text)
     for line in found.messages:
         typer.echo(printable(line, lines=True))
     typer.echo(f"{path}: {numbered(found.lowered, 'limit')} lowered")

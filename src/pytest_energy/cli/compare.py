@@ -11,8 +11,7 @@ import typer
 from rich.console import Console
 
 from pytest_energy.errors import EnergyError, InputError
-from pytest_energy.record import schema as record
-from pytest_energy.record.project_files import writing
+from pytest_energy.record.project_files import write_text, writing
 
 #: As a path, the standard output.
 _STDOUT = Path("-")
@@ -117,7 +116,7 @@ def compare(
             elif path is not None:
                 with writing(path):
                     path.parent.mkdir(parents=True, exist_ok=True)
-                    record.write_text(path, text_of(found))
+                    write_text(path, text_of(found))
         status = found.exit_status
     except EnergyError:
         raise

@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 
 from pytest_energy.cli.arguments import RecordPath, RecordPaths
-from pytest_energy.record import schema as record
+from pytest_energy.record import file as record
 from pytest_energy.report.printable import all_printable
 
 

@@ -10,8 +10,8 @@ import typer
 
 from pytest_energy.cli.arguments import RecordPaths
 from pytest_energy.errors import InputError
-from pytest_energy.record import schema as record
-from pytest_energy.record.project_files import read_file, writing
+from pytest_energy.record import file as record
+from pytest_energy.record.project_files import read_file, write_text, writing
 from pytest_energy.report.printable import printable
 
 #: Cards of people are smaller.
@@ -45,6 +45,6 @@ def model_card(
             except UnicodeDecodeError:
                 raise InputError(f"{readme} is not UTF-8; save it as UTF-8") from None
         card = updated(text, merged, test)
-        record.write_text(readme, card.text)
+        write_text(readme, card.text)
     for line in card.messages:
         typer.echo(printable(f"{readme}: {line}"))

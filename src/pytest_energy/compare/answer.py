@@ -31,7 +31,8 @@ from pytest_energy.compare.worktree import (
     loads_any,
     repository_of,
 )
-from pytest_energy.record import schema as record
+from pytest_energy.record import file as record
+from pytest_energy.record.plain import RecordError
 from pytest_energy.record.schema import RunRecord
 from pytest_energy.report.progress import LiveProgress, Step
 from pytest_energy.sensors import clock
@@ -73,7 +74,7 @@ def _chain(error: BaseException) -> list[BaseException]:
 def _answer_records(question: TwoRecords) -> ComparisonRecord:
     try:
         reference, candidate = record.read(question.reference), record.read(question.candidate)
-    except record.RecordError as error:
+    except RecordError as error:
         raise CouldNotCompare("a run record can't be read", str(error)) from None
     for path, found in ((question.reference, reference), (question.candidate, candidate)):
         if found.sessions:

@@ -19,7 +19,8 @@ from pytest_energy.compare.figures import CANDIDATE, REFERENCE
 from pytest_energy.compare.judgement import Pair, is_undecided
 from pytest_energy.compare.outcome import CouldNotCompare
 from pytest_energy.compare.question import MIN_PAIRS, Plan
-from pytest_energy.record import schema as record
+from pytest_energy.record import file as record
+from pytest_energy.record.plain import RecordError
 from pytest_energy.record.schema import RunRecord
 from pytest_energy.report.progress import Step
 
@@ -105,7 +106,7 @@ class PytestProcess:
                 raise CouldNotCompare(f"nothing was measured in the run of {self.side}", output)
             try:
                 found = record.read(path)
-            except record.RecordError as error:
+            except RecordError as error:
                 raise CouldNotCompare(
                     f"the run record of {self.side} can't be read", str(error)
                 ) from None

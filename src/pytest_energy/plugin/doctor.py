@@ -25,7 +25,7 @@ from pytest_energy.plugin.progress import say
 from pytest_energy.plugin.sensors import added_probes
 from pytest_energy.plugin.settings import Settings, read_settings
 from pytest_energy.record.lock import CPU, DEFAULT_FOLDER, Locks
-from pytest_energy.record.schema import from_plain
+from pytest_energy.record.plain import from_plain
 from pytest_energy.sensors import clock
 from pytest_energy.sensors.base import Clock, Probe
 from pytest_energy.sensors.discover import discover

@@ -157,7 +157,7 @@ class TestRun:
 
     def report(self) -> dict[str, Any]:
         """The plain data that a report carries to the writer of the record."""
-        from pytest_energy.record.schema import to_plain
+        from pytest_energy.record.plain import to_plain
 
         found = self.instruments.find()
         return {

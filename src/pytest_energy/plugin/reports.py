@@ -10,8 +10,8 @@ import pytest
 
 from pytest_energy.errors import EnergyError, InputError
 from pytest_energy.plugin.hookspec import call_each
-from pytest_energy.record.project_files import target, writing
-from pytest_energy.record.schema import RunRecord, write_text
+from pytest_energy.record.project_files import target, write_text, writing
+from pytest_energy.record.schema import RunRecord
 from pytest_energy.report.formats import Format, format_named, name_by_ending, names
 
 OPTION = "--energy-report"

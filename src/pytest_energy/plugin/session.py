@@ -80,7 +80,7 @@ class Reporting:
         path = self._settings.json_path
         if path is None:
             return
-        from pytest_energy.record.schema import write
+        from pytest_energy.record.file import write
 
         try:
             with writing(path):
@@ -221,13 +221,13 @@ class Reporting:
     def record_of(self, reported: Sequence[dict[str, Any]]) -> RunRecord:
         """The record of this session so far, with these tests alone."""
         from pytest_energy.record import machine
+        from pytest_energy.record.plain import from_plain
         from pytest_energy.record.schema import (
             MachineRecord,
             Run,
             RunRecord,
             TestRecord,
             carbon_record,
-            from_plain,
         )
 
         measured = [each for each in reported if "tests" in each]

@@ -29,8 +29,8 @@ from pytest_energy.plugin.options import (
 )
 from pytest_energy.plugin.reports import Report, read_reports
 from pytest_energy.plugin.values import PARSERS
+from pytest_energy.record.plain import short
 from pytest_energy.record.project_files import target
-from pytest_energy.record.schema import short
 from pytest_energy.report.printable import printable
 from pytest_energy.rules.estimate import MAX_ROUNDS
 from pytest_energy.rules.verdict import RED, Verdict

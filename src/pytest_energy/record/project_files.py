@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import errno
 import os
+import secrets
+import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -99,3 +101,21 @@ def _is_of_the_kernel(path: Path) -> bool:
     if path.is_relative_to(_SHARED_MEMORY):
         return False
     return any(path.is_relative_to(each) for each in _KERNEL)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file, all or nothing, with the permissions that it has. Raises OSError."""
+    where = target(path)  # a link stays a link
+    # A name that can be guessed could be a link that somebody put there: the name is random, and
+    # a file that exists is never opened.
+    scratch = where.with_name(f".{where.name[:200]}.{secrets.token_hex(8)}")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
+    opened = os.open(scratch, flags | getattr(os, "O_BINARY", 0), 0o666)
+    try:
+        with os.fdopen(opened, "wb") as file:
+            file.write(text.encode("utf-8"))
+        if where.exists():
+            shutil.copymode(where, scratch)
+        scratch.replace(where)
+    finally:
+        scratch.unlink(missing_ok=True)

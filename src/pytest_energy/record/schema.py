@@ -2,39 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import os
-import secrets
-import shutil
-from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, is_dataclass, replace
-from enum import StrEnum
-from functools import lru_cache
-from pathlib import Path
-from types import NoneType, UnionType
-from typing import Any, NoReturn, get_args, get_origin, get_type_hints
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from pytest_energy.carbon.intensity import Intensity
-from pytest_energy.errors import InputError
-from pytest_energy.record.project_files import read_file, target
 from pytest_energy.rules.verdict import Finding, combine
-from pytest_energy.units import numbered
 
 SCHEMA = 1
 #: The method of a figure in CPU time; all others are named after their provenance.
 CPU_TIME_METHOD = "cpu-time"
-#: What a session of a hundred thousand tests leaves is smaller.
-LARGEST_BYTES = 1 << 28
-#: No joules, seconds or watts are larger.
-LARGEST_NUMBER = 1e100
-#: Of a value that is wrong.
-SHOWN_CHARACTERS = 40
-
 Label = str | int | float | bool
-
-
-class RecordError(InputError):
-    """A file that this version cannot read as a run record."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -386,133 +363,3 @@ def carbon_record(intensity: Intensity) -> CarbonRecord:
         basis=str(intensity.basis),
         pue=intensity.pue,
     )
-
-
-def to_plain(record: Any) -> Any:
-    """A record as dicts, lists and plain values, as pytest-xdist and JSON carry them."""
-    return json.loads(json.dumps(asdict(record), allow_nan=False))
-
-
-def from_plain(cls: type[Any], data: object, where: str = "record") -> Any:
-    """Build a record class from plain data. Raises RecordError that names what is wrong.
-
-    Keys that a later version of the same schema adds are ignored.
-    """
-    if not isinstance(data, dict):
-        raise RecordError(f"{where} is {type(data).__name__}, not an object")
-    hints = _hints(cls)  # type: ignore[arg-type]  # mypy takes a class for unhashable
-    values = {}
-    for each in fields(cls):
-        if each.name in data:
-            place = f"{where}.{each.name}"
-            values[each.name] = _value(hints[each.name], data[each.name], place)
-    try:
-        return cls(**values)
-    except TypeError as error:
-        missing = str(error).rpartition(":")[2].strip()
-        raise RecordError(f"{where} lacks {missing}") from None
-
-
-@lru_cache
-def _hints(cls: Hashable) -> dict[str, Any]:
-    return get_type_hints(cls)
-
-
-def _value(hint: Any, data: object, where: str) -> Any:
-    if type(data) is hint and hint is not float:  # most values are plain
-        return data
-    if isinstance(hint, UnionType):
-        if data is None and NoneType in get_args(hint):
-            return None
-        hint = next(each for each in get_args(hint) if each is not NoneType)
-    origin = get_origin(hint)
-    if isinstance(hint, type) and issubclass(hint, StrEnum):
-        try:
-            return hint(str(data))
-        except ValueError:
-            known = ", ".join(hint)
-            raise RecordError(f"{where} is {short(data)}, not one of {known}") from None
-    if is_dataclass(hint):
-        return from_plain(hint, data, where)  # type: ignore[arg-type]
-    if origin is tuple:
-        if not isinstance(data, list):
-            raise RecordError(f"{where} is {type(data).__name__}, not a list")
-        inner, *others = get_args(hint)
-        if others and others[0] is not Ellipsis and len(data) != 1 + len(others):
-            raise RecordError(f"{where} has {len(data)} values, not {1 + len(others)}")
-        return tuple(_value(inner, each, f"{where}[{i}]") for i, each in enumerate(data))
-    expected: Any = {float: int | float}.get(hint, origin or hint)
-    if not isinstance(data, expected) or (isinstance(data, bool) and hint is not bool):
-        raise RecordError(f"{where} is {short(data)}, not {getattr(hint, '__name__', hint)}")
-    if hint is float and not abs(data) < LARGEST_NUMBER:
-        raise RecordError(f"{where} is {short(data)}, which is too large")
-    return data
-
-
-def short(value: object) -> str:
-    """A value as messages show it: a file may hold something else than it should."""
-    text = repr(value)
-    return text if len(text) <= SHOWN_CHARACTERS else text[:SHOWN_CHARACTERS] + "..."
-
-
-def no_number(text: str) -> NoReturn:
-    """Refuse what JSON has no word for: NaN and infinity."""
-    raise ValueError(f"{text} is not a number")
-
-
-def to_json(record: RunRecord) -> str:
-    """The record as JSON at full precision."""
-    return json.dumps(to_plain(record), indent=1, allow_nan=False) + "\n"
-
-
-def write(record: RunRecord, path: Path) -> None:
-    """Write the record, all or nothing. Raises OSError."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_text(path, to_json(record))
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file, all or nothing, with the permissions that it has. Raises OSError."""
-    where = target(path)  # a link stays a link
-    # A name that can be guessed could be a link that somebody put there: the name is random, and
-    # a file that exists is never opened.
-    scratch = where.with_name(f".{where.name[:200]}.{secrets.token_hex(8)}")
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
-    opened = os.open(scratch, flags | getattr(os, "O_BINARY", 0), 0o666)
-    try:
-        with os.fdopen(opened, "wb") as file:
-            file.write(text.encode("utf-8"))
-        if where.exists():
-            shutil.copymode(where, scratch)
-        scratch.replace(where)
-    finally:
-        scratch.unlink(missing_ok=True)
-
-
-def read(path: Path) -> RunRecord:
-    """Read a record. Raises RecordError with the path and what is wrong."""
-    try:
-        data = json.loads(read_file(path, LARGEST_BYTES), parse_constant=no_number)
-    except OSError as error:
-        raise RecordError(f"{path}: {error.strerror}") from None
-    except (ValueError, RecursionError) as error:
-        raise RecordError(f"{path}: not JSON ({error})") from None
-    schema = data.get("schema") if isinstance(data, dict) else None
-    if schema != SCHEMA:
-        raise RecordError(
-            f"{path}: schema {short(schema)} is not {SCHEMA}, the one this version reads; "
-            "run records are written by pytest --energy-json PATH"
-        )
-    try:
-        record = from_plain(RunRecord, data)
-    except RecordError as error:
-        raise RecordError(f"{path}: {error}") from None
-    assert isinstance(record, RunRecord)
-    number = len(record.all_sessions)
-    for index, test in enumerate(record.tests):
-        if not 0 <= test.session < number:
-            raise RecordError(
-                f"{path}: record.tests[{index}].session is {test.session}, and the record has "
-                f"{numbered(number, 'session')}"
-            )
-    return record

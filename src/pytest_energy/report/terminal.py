@@ -8,11 +8,7 @@ from functools import partial
 from rich.text import Text
 
 from pytest_energy.record.hardware import hardware_names, hardware_of
-from pytest_energy.record.schema import (
-    ChannelRecord,
-    RunRecord,
-    TestRecord,
-)
+from pytest_energy.record.schema import ChannelRecord, RunRecord, TestRecord
 from pytest_energy.report.cells import (
     beyond_limit,
     scale_of,

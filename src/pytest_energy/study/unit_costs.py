@@ -12,7 +12,7 @@ from pytest_energy.limits.budget import DEFAULT_UNIT, base_limit
 from pytest_energy.limits.file import BudgetsFileError, read_budgets
 from pytest_energy.limits.limit import Limit, Quantity, parse_limit
 from pytest_energy.limits.task_names import STUDY_TASKS, hub_name
-from pytest_energy.record import schema as record
+from pytest_energy.record import file as record
 from pytest_energy.record.schema import CarbonRecord, RunRecord
 from pytest_energy.study.figures import OF_ITS_GRAMS, STATED, figure_of
 from pytest_energy.study.tables import model_named, task_named, tasks

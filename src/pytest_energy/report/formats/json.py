@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pytest_energy.record.schema import RunRecord, to_json
+from pytest_energy.record.file import to_json
+from pytest_energy.record.schema import RunRecord
 
 
 def render(record: RunRecord) -> str:

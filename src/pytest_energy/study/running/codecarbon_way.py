@@ -14,7 +14,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pytest_energy.record.schema import from_plain, write_text
+from pytest_energy.record.plain import from_plain
+from pytest_energy.record.project_files import write_text
 from pytest_energy.study.points import Evidence, Point
 from pytest_energy.units import JOULES_PER_KWH
 

@@ -20,9 +20,10 @@ import pytest
 from pytest_energy.plugin.fixture import Energy
 from pytest_energy.plugin.progress import say
 from pytest_energy.plugin.settings import read_settings
-from pytest_energy.record import schema as record
+from pytest_energy.record import file as record
 from pytest_energy.record.lock import CPU, DEFAULT_FOLDER, Locks
-from pytest_energy.record.schema import TestRecord, from_plain
+from pytest_energy.record.plain import from_plain, to_plain
+from pytest_energy.record.schema import TestRecord
 from pytest_energy.study.running import codecarbon_way, results
 from pytest_energy.study.running.choice import OPTIONS, SEVERAL, Choice
 from pytest_energy.study.running.codecarbon_way import CodeCarbonFigure
@@ -245,7 +246,7 @@ def measure(request: pytest.FixtureRequest) -> Measure:
             # It counts the whole machine, so nothing is measured at the same time.
             with Locks(folder, waiting).hold([CPU], request.node.nodeid):
                 found = codecarbon_way.count(inference.query, inference.inputs, limit, QUERIES)
-            request.node.user_properties.append((_CODECARBON, record.to_plain(found)))
+            request.node.user_properties.append((_CODECARBON, to_plain(found)))
 
     return run
 

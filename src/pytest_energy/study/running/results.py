@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pytest_energy.record import schema as record
-from pytest_energy.record.schema import RecordError, RunRecord, TestRecord
+from pytest_energy.record import file as record
+from pytest_energy.record.plain import RecordError
+from pytest_energy.record.schema import RunRecord, TestRecord
 from pytest_energy.rules.estimate import estimate
 from pytest_energy.study.points import Point, Points, points_of
 from pytest_energy.study.running.codecarbon_way import (
