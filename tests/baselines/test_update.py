@@ -159,7 +159,7 @@ def test_a_figure_under_cpu_contention_is_no_baseline() -> None:
     found = update((), [session(measured(**ON_CPU, contention=True))], Mode.NEW)
     assert (found.lines, found.changed) == ((), 0)
     assert only_message(found) == (
-        f"{ID}: not stored: CPU contention made its CPU time grow; measure it on a quieter machine"
+        f"{ID}: not stored: CPU contention increased the CPU time; measure on a quieter machine"
     )
 
 

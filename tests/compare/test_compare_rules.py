@@ -388,7 +388,7 @@ def test_cpu_contention_in_a_session_makes_its_side_doubtful(contention: str, ra
     raised = ratio > 1
     if raised == (contention == "candidate"):
         assert test.outcome is Outcome.INCONCLUSIVE
-        assert f"but of the {contention}: CPU contention made its CPU time grow" in test.reason
+        assert f"but of the {contention}: CPU contention increased the CPU time" in test.reason
     else:
         quiet = only(compare_records(old, new, SIDES, 0.05))
         assert (test.outcome, test.reason) == (quiet.outcome, quiet.reason)

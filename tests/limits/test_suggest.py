@@ -407,7 +407,7 @@ def test_figures_under_cpu_contention_suggest_nothing() -> None:
     crowd, quiet = replace(OPEN, joules_per_unit=23.4, contention=True), OPEN
     found = suggest([session(crowd)], "", FILE)
     assert found.messages == (
-        f"{ID}: skipped, CPU contention made its CPU time grow; measure it on a quieter machine",
+        f"{ID}: skipped, CPU contention increased the CPU time; measure on a quieter machine",
     )
     alone = suggest([session(quiet, day=1)], "", FILE)
     for noisy_day in (2, 3):  # the newest or not, it is left out

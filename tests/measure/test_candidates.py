@@ -50,8 +50,9 @@ def test_a_costlier_candidate_fails_with_both_figures(energy_pytester: EnergyPyt
     result.stdout.re_match_lines(
         [
             r"energy: candidate: [\d.]+ mJ / query is [12]\d % more than the [\d.]+ mJ / query "
-            r"of reference \(interval \+[\d.]+ % to \+[\d.]+ %, \d+ pairs\); 3 % more is allowed; "
-            r"cpu:process, estimated; \S+ ms a query at \S+ W, against \S+ ms a query at \S+ W$"
+            r"of 'reference' \(interval \+[\d.]+ % to \+[\d.]+ %, \d+ pairs\); 3 % more is "
+            r"allowed; cpu:process, estimated; \S+ ms a query at \S+ W, "
+            r"against \S+ ms a query at \S+ W$"
         ]
     )
     (test,) = energy_pytester.record()["tests"]

@@ -284,7 +284,7 @@ def test_a_task_without_any_file_is_an_error_as_an_id_is(energy_pytester: Energy
     result.assert_outcomes(passed=2, errors=1)
     result.stdout.fnmatch_lines(
         [
-            "*energy_budget (test_it.py:5): task='text-classification' asks for a limit of "
-            "energy-budgets.toml, and there is none in the root folder; write one*"
+            "*energy_budget (test_it.py:5): task='text-classification' takes its limit from "
+            "energy-budgets.toml, and the root folder has no such file; create it*"
         ]
     )

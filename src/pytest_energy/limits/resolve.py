@@ -294,9 +294,9 @@ def _check_known(declaration: Declaration, file: BudgetsFile, any_entry: bool) -
         if gated or STUDY_MODEL in declaration.labels:
             return
         raise ResolutionError(
-            f"task={task!r} asks for a limit of {BUDGETS_FILE}, and there is none in the root "
-            "folder; write one, name it with --energy-budgets PATH, give the marker a limit of its "
-            "own, or leave task out to measure without one"
+            f"task={task!r} takes its limit from {BUDGETS_FILE}, and the root folder has no such "
+            "file; create it, name another with --energy-budgets PATH, give the marker a limit, or "
+            "remove task= to measure without a limit"
         )
     if _tasks_meant(declaration, file):
         return

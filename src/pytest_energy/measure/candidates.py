@@ -182,7 +182,7 @@ def _reason(
     over = ratio.centre - 1
     way = "more" if over > 0 else "less"
     mine, other = (_figure(each) for each in (record, reference))
-    sentence = f"{mine} is {percent(over)} {way} than the {other} of {labels[0]}"
+    sentence = f"{mine} is {percent(over)} {way} than the {other} of {labels[0]!r}"
     if ratio.interval is None:
         spread = f"(fewer than {MIN_ROUNDS} pairs, so no interval)"
     else:

@@ -161,13 +161,13 @@ def _counts_cpu_time(coverage: Coverage) -> bool:
 def _contention_remedy() -> tuple[str, ...]:
     """What helps against CPU contention."""
     threads = torch_threads()
-    remedy = "run it on a quieter machine"
+    remedy = "measure on a quieter machine"
     if threads > 1:
         remedy = (
             f"torch uses {threads} threads: torch.set_num_threads(1), or OMP_WAIT_POLICY=PASSIVE "
             "in the environment before torch is imported, keeps its CPU time steady"
         )
-    return (f"CPU contention makes CPU time grow here; {remedy}",)
+    return (f"CPU contention increased the CPU time; {remedy}",)
 
 
 def _drift(explanation: Explanation | None) -> tuple[str, ...]:

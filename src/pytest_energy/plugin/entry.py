@@ -96,8 +96,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             # An error of the test: one while collecting is an INTERNALERROR under xdist.
             pytest.fail(
                 f"unknown marker {mark.name!r} ({item.location[0]}:{(item.location[1] or 0) + 1}); "
-                f"did you mean @pytest.mark.{MARKER_NAME}? Register a marker of your own under "
-                "`markers` in the ini file",
+                f"did you mean @pytest.mark.{MARKER_NAME}? If the marker is your own, "
+                "register it under `markers` in the ini file",
                 pytrace=False,
             )
 

@@ -41,16 +41,30 @@ OPTIONS = (
     Option("gpus", "GPUS", "Measure these GPUs: auto, all, none, per-worker or INDEX,UUID (auto)"),
     Option("pids", "PID,PID", "Count the CPU time of these processes too (a server under test)"),
     Option("max_rounds", "N", "Measure at most N rounds a test (20)"),
-    Option("max_seconds", "SECONDS", "Measure a test for SECONDS at most, but for one round (60)"),
+    Option(
+        "max_seconds", "SECONDS", "Measure each test for SECONDS at most, one round at least (60)"
+    ),
     Option("fail_on", "VERDICTS", "Fail on VERDICTS, or on none (fail,unmeasured,inconclusive)"),
-    Option("require", "measured|any", "Reject figures without an energy counter, or accept any"),
+    Option(
+        "require", "measured|any", "Reject figures without an energy counter, or accept any (any)"
+    ),
     Option("budgets", "PATH", f"Read limits from PATH ({BUDGETS_FILE} in the root folder)"),
     Option("baselines", "PATH", f"Keep baselines in PATH ({BASELINES_FOLDER} in the root folder)"),
-    Option("max_increase", "PERCENT", "Fail a test that rises by more over its baseline (5 %)"),
-    Option("carbon_intensity", "INTENSITY", 'Derive carbon by INTENSITY, as in "300 gCO2e/kWh"'),
-    Option("country", "COUNTRY", "Derive carbon by CodeCarbon's data on COUNTRY, such as FRA"),
-    Option("region", "REGION", "Derive carbon by the data on a REGION of that country"),
-    Option("cpu_watts_per_core", "WATTS", "Estimate with WATTS a busy core (4), or with tdp"),
+    Option(
+        "max_increase", "PERCENT", "Fail a test that exceeds its baseline by more than this (5 %)"
+    ),
+    Option(
+        "carbon_intensity",
+        "INTENSITY",
+        'Convert joules to carbon with this, such as "300 gCO2e/kWh"',
+    ),
+    Option("country", "COUNTRY", "Convert with CodeCarbon's data on COUNTRY, such as FRA"),
+    Option("region", "REGION", "Convert with the data on a REGION of that country"),
+    Option(
+        "cpu_watts_per_core",
+        "WATTS",
+        "Estimate with WATTS per busy core (4), or 'tdp' for the CPU's TDP",
+    ),
     Option("cpu_counter_folder", "FOLDER", "Read the energy counters of the CPU in FOLDER"),
     Option("junit_property", "TEMPLATE", 'Name JUnit properties by TEMPLATE ("{name}")'),
     Option("lock_folder", "FOLDER", "Lock devices against other runs with files in FOLDER"),
@@ -65,21 +79,23 @@ COMMAND_LINE_ONLY = (
     ("--energy-json", "PATH", "store", "Write the run record to PATH"),
     (
         "--energy-report",
-        "FORMAT:PATH",
+        "[FORMAT:]PATH",
         "append",
-        "Write a report to PATH (formats: see docs/reports.md, and those of plugins); repeatable",
+        "Write a report to PATH; without FORMAT, the ending of PATH names it; repeatable (formats: "
+        "docs/reports.md)",
     ),
     (
         "--energy-update",
         "MODE",
         "store",
-        "Update the baselines: new (fills what is missing), add (appends this session) or reset",
+        "Update the baselines: new (add what is missing), add (append this session) or reset "
+        "(replace all sessions)",
     ),
 )
 #: The heading of the options in pytest's help.
 HEADING = (
-    "energy budgets (each option is also PYTEST_ENERGY_NAME and ini energy_name, "
-    "except json, report and update)"
+    "energy budgets (all but json, report and update can also be set as ini option energy_NAME or "
+    "variable PYTEST_ENERGY_NAME)"
 )
 
 

@@ -14,7 +14,7 @@ def contention(test: TestRecord) -> str:
     if test.other_processes:
         return f"{added_joules(test.other_processes[0])}; measure without it"
     if test.contention:
-        return "CPU contention made its CPU time grow; measure it on a quieter machine"
+        return "CPU contention increased the CPU time; measure on a quieter machine"
     return ""
 
 
