@@ -1,13 +1,23 @@
-"""What a reader pastes from README.md runs."""
+"""What a reader pastes from README.md and the recipes for CI runs."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 
-from conftest import EnergyPytester
+from typer.testing import CliRunner
 
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+from conftest import EnergyPytester
+from pytest_energy.cli import app
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = [README, *(each.read_text(encoding="utf-8") for each in (ROOT / "docs").glob("*.md"))]
+RECIPES = [
+    each.read_text(encoding="utf-8")
+    for each in (ROOT / "docs" / "ci").iterdir()
+    if each.name != "README.md"
+]
 
 
 def test_the_first_test_runs_as_it_stands_and_is_measured(energy_pytester: EnergyPytester) -> None:
@@ -21,8 +31,27 @@ def test_the_first_test_runs_as_it_stands_and_is_measured(energy_pytester: Energ
 
 
 def test_examples_join_paths_to_their_options() -> None:
+    """Behind a space pytest takes a path that exists for tests, and the root folder moves."""
     commands = "\n".join(
-        re.findall(r"^```(?:sh|yaml)\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
+        block
+        for page in PAGES
+        for block in re.findall(r"^```(?:sh|yaml)\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
     )
+    commands = "\n".join([commands, *RECIPES])
     assert "--energy-json=" in commands
-    assert not re.search(r"--energy-(json|budgets|baselines|lock-folder) ", commands)
+    paths = "energy-json|energy-report|energy-budgets|energy-baselines|energy-lock-folder|junit-xml"
+    assert re.findall(rf"pytest .*--(?:{paths}) .*", commands) == []
+
+
+def test_recipes_use_options_that_exist(energy_pytester: EnergyPytester) -> None:
+    known = "\n".join(
+        [
+            energy_pytester.pytester.runpytest("--help").stdout.str(),
+            CliRunner().invoke(app, ["compare", "--help"]).stdout,
+        ]
+    )
+    used = {each for recipe in RECIPES for each in re.findall(r"(?<= )--[a-z-]+", recipe)}
+    others = {"--gpus", "--name", "--dir", "--to", "--jq", "--paginate", "--method", "--field"}
+    others |= {"--context", "--no-verify"}  # of docker, GitHub's gh, pytest-energy report, git
+    assert {each for each in used - others if each not in known} == set()
+    assert "--energy-report" in used
