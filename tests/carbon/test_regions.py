@@ -461,7 +461,7 @@ def test_what_a_factor_means() -> None:
     )
     flat = " ".join(text.split())
     charges = 1 / PHONE_CHARGE.kwh_each
-    assert f"1 kWh ({charges:.1f} phone charges of 0.022 kWh) weighs 50.0 gCO2e there" in flat
+    assert f"1 kWh ({charges:.1f} phone charges of 0.022 kWh) emits 50.0 gCO2e there" in flat
     assert '"1 gCO2e / 1000 queries" is judged as 20.0 Wh / 1000 queries' in flat
     assert "CodeCarbon has no regions of France." in flat
 
@@ -471,7 +471,7 @@ def test_the_table_keeps_what_the_intensity_has() -> None:
         grams_per_kwh=1 / 3, source='a "quoted" \\ source', year=None, basis=Basis.MARKET, pue=1.2
     )
     text = render_place(Place(country="FRA", country_name="France"), intensity, (), 80)
-    assert "year:   not given\nbasis:  market, what has been contracted" in text
+    assert "year:   not given\nbasis:  market, the contracted electricity" in text
     table = tomllib.loads(text[text.index("[carbon]") :])["carbon"]
     assert parse_intensity(table.pop("intensity")) == intensity.grams_per_kwh
     assert table == {"source": intensity.source, "basis": "market", "pue": 1.2}

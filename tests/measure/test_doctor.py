@@ -267,4 +267,4 @@ def test_a_diagnosis_as_text() -> None:
     assert "any test: unmeasured, because gpu:0 can't be read: x" in text
     assert "    sudo a-long-command " + "x" * 90 + "\n" in text  # a command is never wrapped
     assert "Notes:\n  meter:1: was calibrated a year ago\n" in text
-    assert text.endswith("Nothing can be measured or estimated here.\n")
+    assert text.endswith("This machine can neither measure nor estimate energy.\n")

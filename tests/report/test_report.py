@@ -192,10 +192,10 @@ EXPLAINED = replace(
 def test_what_makes_a_figure_and_how_sure_it_is() -> None:
     assert details(replace(RECORD, tests=(EXPLAINED, UNMEASURED)), 120) == [
         f"{TEST.id} (per query)",
-        "  made of: 40.0 ms a query at 308 W",
+        "  time and power: 40.0 ms a query at 308 W",
         "  repeatability: 12.1 to 12.6 J, the interval of the centre of these rounds",
-        "  absolute accuracy: about 5 %: the gain of the counter, the same in every run on this "
-        "hardware",
+        "  absolute accuracy: about 5 % (the gain of the counter, the same in every run on this "
+        "hardware)",
         "  gross: 12.3 J (judged); net of idle power: 10.0 J",
         "  counted: 10 queries, 4,096 tokens in 1.10 s",
         "  gpu:0: 41 -> 62 C, 1410 -> ? MHz, 400 -> 400 W limit, throttled: power cap",

@@ -163,9 +163,9 @@ def _odd(channel: Channel, watts: float, limit_watts: float | None, cores: float
     """Why a reading can't be believed, or ""."""
     if channel.provenance is Provenance.ESTIMATED:
         if cores < BUSY_CORE:
-            return f"one core was kept busy and {cores:.2f} of it was counted: CPU contention"
+            return f"too low: CPU contention left {cores:.2f} of one busy core"
     elif watts <= 0:
-        return "no: it did not move"
+        return "no: the counter did not move"
     elif limit_watts is not None and watts > OVER_POWER_LIMIT * limit_watts:
         return f"no: the board's power limit is {limit_watts:.0f} W"
     return ""
@@ -212,7 +212,7 @@ def _missing(instruments: Instruments) -> list[Missing]:
 
 def _estimate(channels: Sequence[Channel]) -> str:
     (estimate,) = (each for each in channels if each.provenance is Provenance.ESTIMATED)
-    return f"it is an estimate: {estimate.source}"
+    return f"no CPU counter, so energy is estimated: {estimate.source}"
 
 
 _PIN = (

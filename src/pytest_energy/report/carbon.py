@@ -14,8 +14,8 @@ _WIDEST = 80  # columns; longer lines are hard to read
 _NARROWEST = 40
 _GLUE = "\u00a0"  # stands for a blank at which no line is broken
 _BASIS = {
-    Basis.LOCATION: "the average of the grid there, whatever has been contracted",
-    Basis.MARKET: "what has been contracted, whatever the grid there delivers",
+    Basis.LOCATION: "the average of the local grid, regardless of contracts",
+    Basis.MARKET: "the contracted electricity, regardless of the local grid",
 }
 
 
@@ -49,7 +49,7 @@ def _meaning(intensity: Intensity) -> str:
     grams, gram = intensity.grams(JOULES_PER_KWH), intensity.joules(1.0) / JOULES_PER_WH
     charges = figure(equivalent(JOULES_PER_KWH, PHONE_CHARGE))
     return (
-        f"1{_GLUE}kWh ({charges} phone charges of {PHONE_CHARGE.kwh_each:g}{_GLUE}kWh) weighs "
+        f"1{_GLUE}kWh ({charges} phone charges of {PHONE_CHARGE.kwh_each:g}{_GLUE}kWh) emits "
         f"{figure(grams)}{_GLUE}gCO2e there; 1{_GLUE}gCO2e is {figure(gram)}{_GLUE}Wh. A limit of "
         f'"1{_GLUE}gCO2e / 1000{_GLUE}queries" is judged as {figure(gram)}{_GLUE}Wh / '
         f"1000{_GLUE}queries."

@@ -18,8 +18,8 @@ from pytest_energy.units import (
 
 #: The gain of a board's counter differs from board to board by about this much, and is the same in
 #: every run on one board.
-GAIN = "about 5 %: the gain of the counter, the same in every run on this hardware"
-ESTIMATE = "unknown: the watts of a busy core are pinned, not measured"
+GAIN = "about 5 % (the gain of the counter, the same in every run on this hardware)"
+ESTIMATE = "unknown (the watts of a busy core are set, not measured)"
 
 
 def details(record: RunRecord, width: int) -> list[str]:
@@ -42,7 +42,7 @@ def details_of(test: TestRecord) -> list[str]:
 
 
 def _lines(test: TestRecord, found: Explanation) -> Iterator[str]:
-    yield f"made of: {time_and_power(found.units_per_second, found.mean_watts, test.unit)}"
+    yield f"time and power: {time_and_power(found.units_per_second, found.mean_watts, test.unit)}"
     if test.interval is not None:
         scale = energy_scale(test.interval)
         yield (

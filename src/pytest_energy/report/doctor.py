@@ -35,13 +35,13 @@ def _lines(found: Diagnosis, width: int) -> Iterator[str]:
         yield from _reading(each, width)
     if found.other_cores is not None:
         yield from _wrapped(
-            f"Other processes kept {found.other_cores:.2f} cores busy meanwhile.", width
+            f"Meanwhile other processes kept {found.other_cores:.2f} cores busy.", width
         )
     yield ""
     used = ", ".join(found.gpus_in_use) or "none"
     yield from _wrapped(f"GPUs in use by this process: {used} ({found.why_in_use})", width)
     yield ""
-    yield "A limit of scope auto covers here:"
+    yield "On this machine, a limit with scope auto covers:"
     for gated in found.auto:
         yield from _wrapped(_gated(gated), width, "  ", "    ")
     if found.notes:
@@ -99,8 +99,8 @@ def _missing(missing: Missing, width: int) -> Iterator[str]:
 def _verdict(found: Diagnosis) -> str:
     kinds = {each.provenance for each in found.readings if each.watts is not None}
     if not kinds:
-        return "Nothing can be measured or estimated here."
-    return f"Energy can be {' and '.join(sorted(kinds, reverse=True))} here."
+        return "This machine can neither measure nor estimate energy."
+    return f"On this machine, energy can be {' and '.join(sorted(kinds, reverse=True))}."
 
 
 def _wrapped(text: str, width: int, first: str = "", rest: str = "  ") -> list[str]:
