@@ -242,7 +242,9 @@ def test_an_unknown_id_is_reported_with_the_known_ones() -> None:
         resolved(file(entry(1, id="chat"), entry(2, id="sum")), Declaration(id="chatt"))
     with pytest.raises(ResolutionError, match=r"known: chat, sum"):
         resolved(file(entry(1, id="chat"), entry(2, id="sum")), Declaration(id="zebra"))
-    with pytest.raises(ResolutionError, match=r"energy-budgets\.toml, and there is none"):
+    with pytest.raises(
+        ResolutionError, match=r"energy-budgets\.toml, and the root folder has no such file"
+    ):
         resolved(BudgetsFile(), Declaration(id="chat"))
 
 
@@ -251,7 +253,7 @@ def test_an_unknown_task_without_a_limit_of_its_own_is_reported() -> None:
         resolved(file(BY_TASK), Declaration(task="chatt"))
     with pytest.raises(ResolutionError, match=r"which names none"):
         resolved(file(BY_MODEL), Declaration(task="chat"), models=())
-    with pytest.raises(ResolutionError, match=r"and there is none in the root folder"):
+    with pytest.raises(ResolutionError, match=r"the root folder has no such file; create it"):
         resolved(BudgetsFile(), Declaration(task="chatt"))
     assert resolved(BudgetsFile(), Declaration(task="chatt", max_increase=MaxIncrease(0.1)))
 

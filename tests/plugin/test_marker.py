@@ -12,8 +12,8 @@ from conftest import EnergyPytester, assert_estimated
 REFUSED = [
     ("5", "a string that names its unit, not a bare number", ""),
     ("'5'", "a bare number has no unit", ""),
-    ("'0 J / query'", "a limit is above zero", ""),
-    ("'-1 J / query'", "a limit is above zero", ""),
+    ("'0 J / query'", "a limit must be above zero", ""),
+    ("'-1 J / query'", "a limit must be above zero", ""),
     ("'nan J / query'", "not a finite number", ""),
     ("float('nan')", "not a bare number", ""),
     ("'inf J / query'", "not a finite number", ""),

@@ -163,7 +163,7 @@ def _amount(text: str, amount: str) -> float:
     if not math.isfinite(value):
         raise LimitError(text, f"{amount!r} is not a finite number")
     if value <= 0:
-        raise LimitError(text, "a limit is above zero")
+        raise LimitError(text, "a limit must be above zero")
     return value
 
 
@@ -171,7 +171,7 @@ def _symbol(text: str, symbol: str) -> str:
     if symbol in _SYMBOLS:
         return symbol
     if symbol.startswith("M") and (question := _AMBIGUOUS.get(symbol.lower())):
-        raise LimitError(text, f"{symbol!r} is not taken ({question})")
+        raise LimitError(text, f"{symbol!r} is not supported ({question})")
     folded = {known.lower(): known for known in _SYMBOLS}
     near = difflib.get_close_matches(symbol.lower(), folded, n=1, cutoff=0.85)
     hint = f", did you mean {folded[near[0]]!r}?" if near else ""
@@ -192,7 +192,7 @@ def _per(text: str, per: str) -> tuple[float, str]:
         raise LimitError(text, f"{per!r} has no unit's name, such as '1k queries'")
     count = float(number.replace(",", "")) * _MULTIPLES[match["multiple"] or ""]
     if count <= 0:
-        raise LimitError(text, "the number of units is above zero")
+        raise LimitError(text, "the number of units must be above zero")
     if count > LARGEST_COUNT:
         raise LimitError(text, f"the number of units is larger than {LARGEST_COUNT:g}")
     return count, singular(match["unit"])

@@ -201,7 +201,8 @@ def _max_increase(
         if same and chosen and found and found.fraction != chosen.fraction:
             raise ResolutionError(
                 f"two budgets are for this test, and neither is more specific: max_increase is "
-                f"{chosen} in one and {found} in the other; make them alike, or one more specific"
+                f"{chosen} in one and {found} in the other; give both the same "
+                "value, or make one more specific"
             )
     return chosen
 
@@ -279,8 +280,8 @@ def _check_known(declaration: Declaration, file: BudgetsFile, any_entry: bool) -
         ids = [entry.id for entry in file.entries if entry.id]
         if not file.shown:
             raise ResolutionError(
-                f"id={declaration.id!r} names a budget of {BUDGETS_FILE}, and there is none in the "
-                "root folder; write one, or name it with --energy-budgets PATH"
+                f"id={declaration.id!r} names a budget of {BUDGETS_FILE}, and the root folder has "
+                "no such file; create it, or name another with --energy-budgets PATH"
             )
         raise ResolutionError(
             f"unknown budget id {declaration.id!r} in {file.shown}{_near(declaration.id, ids)}"
