@@ -267,7 +267,7 @@ def test_figures_that_others_may_have_raised_lower_no_limit() -> None:
     found = by_records(TEXT, session(limited(contention=True)))
     assert (found.text, found.lowered) == (TEXT, 0)
     assert found.messages[0].startswith(
-        f'{FILE}:{LINE}: max: kept "{OLD}": {ID}: CPU contention made'
+        f'{FILE}:{LINE}: max: kept "{OLD}": {ID}: CPU contention increased'
     )
     with_a_quiet_one = by_records(
         TEXT, session(limited()), session(limited(contention=True), day=2)
