@@ -25,15 +25,19 @@ def test_over_the_limit_the_build_fails_with_a_sentence(
     sentence = re.search(r"^energy: .*$", result.stdout.str(), re.MULTILINE)
     assert sentence is not None
     told = re.fullmatch(
-        r"energy: (8\.\d\d) mJ / query is over the limit of 1\.00 mJ / query \(test_it\.py:4\) by "
-        r"7\d\d % \(interval [78]\.\d\d to 8\.\d\d mJ\), cpu:process, estimated; "
+        r"energy: ([\d.]+) mJ / query is over the limit of 1\.00 mJ / query \(test_it\.py:4\) by "
+        r"(\d+) % \(interval ([\d.]+) to ([\d.]+) mJ\), cpu:process, estimated; "
         r"([\d.]+) ms a query at ([\d.]+) W",
         sentence[0],
     )
     assert told is not None
+    figure, over, low, high, milliseconds, watts = map(float, told.groups())
+    # 2 ms at 4 W; what other processes add to that is the machine's affair.
+    assert 7.9 < low <= figure <= high < 16.0
+    assert over == pytest.approx(100 * (figure - 1.0), abs=1.0)
     # How long it took is the machine's affair; time and power make up the figure.
-    assert float(told[2]) * float(told[3]) == pytest.approx(float(told[1]), rel=0.02)
-    result.stdout.fnmatch_lines(["FAILED test_it.py::test_it - energy: 8.*"])
+    assert milliseconds * watts == pytest.approx(figure, rel=0.02)
+    result.stdout.fnmatch_lines(["FAILED test_it.py::test_it - energy: * mJ / query is over*"])
 
 
 def test_each_reason_has_a_code_for_machines(energy_pytester: EnergyPytester) -> None:

@@ -93,11 +93,11 @@ def test_process_ids_of_a_container_count_all_gpus_aloud(gpu: GpuBench) -> None:
     container = "from pytest_energy.measure import in_use\nin_use._FIRST_PID_NAMESPACE = ''\n"
     idle = "@budget('1 kJ / query')\ndef test_idle(energy):\n"
     idle += "    with energy.window(): time.sleep(0.3)\n"
-    source = container + INFER.replace("infer(0.2)", "infer(0.2); spin(20)") + idle
+    source = container + INFER.replace("infer(0.2)", "infer(0.2); spin(60)") + idle
     result = gpu.run([COUNTER, "process gpu=0 pid=4242424 type=compute"], source)
     result.assert_outcomes(passed=1, failed=1)
-    # 20 ms at 50 W or more, since the CPU works on alone.
-    assert 1.0 < gpu.test()["joules_per_unit"] - gpu.true_joules() < 10.0
+    # 60 ms at 50 W or more, since the CPU works on alone.
+    assert 1.0 < gpu.test()["joules_per_unit"] - gpu.true_joules() < 30.0
     assert_unmeasured(gpu.test("test_idle"), "nothing tells which GPU they used, if any")
     result.stdout.fnmatch_lines(
         ["2 tests: the driver's process ids can't be matched with ours here, so all"]
@@ -164,7 +164,7 @@ def test_a_name_that_is_not_utf_8_is_accepted(gpu: GpuBench, source: str) -> Non
     ("work", "code", "words"),
     [
         (
-            "library.fake_nvml_halt_counter(0, 0.4); infer(0.8)",
+            "library.fake_nvml_halt_counter(0, 0.6); infer(1.0)",
             "counter-stalled",
             "gpu:0: the energy counter stalled for at least 0.",
         ),

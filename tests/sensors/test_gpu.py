@@ -343,8 +343,8 @@ def test_a_listed_server_belongs_to_the_test_and_its_cpu_time_counts(gpu: GpuBen
     assert (test["scope"], test["other_processes"]) == ("gpu", [])
     (cpu,) = [each for each in test["channels"] if each["name"] == "cpu:process"]
     assert cpu["source"].startswith(f"CPU time of the process tree and of process {server.pid} x")
-    # It kept a core busy for the 40 ms of each query, as far as it got one.
-    assert test["cpu_seconds_per_unit"] > 0.01
+    # It kept a core busy for the 40 ms of each query, as far as it got one; the test itself sleeps.
+    assert test["cpu_seconds_per_unit"] > 0.004
 
 
 @pytest.mark.parametrize(("gain", "apart"), [("1", ""), ("0.7", "-30 %")])

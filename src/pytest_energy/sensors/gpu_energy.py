@@ -126,7 +126,8 @@ class GpuEnergy(Sensor):
         drawn = self._drawn.get(gpu)
         if drawn is not None and not (drawn and seen.latest < drawn[-1][0] + POWER_SECONDS):
             with suppress(SensorFault):  # the counter reports what is wrong
-                drawn.append((seen.latest, self._powers[gpu]()))
+                # On a busy machine this thread may have waited since it read the counter.
+                drawn.append((self._clock.now(), self._powers[gpu]()))
         return self._histories[gpu].see(seen)
 
     def close(self, ended: float) -> Mapping[str, Reading]:
