@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import json
 import os
@@ -11,7 +10,6 @@ import shutil
 import subprocess
 import sys
 import textwrap
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
@@ -100,29 +98,6 @@ def no_contention(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pytest_energy.measure.result.has_contention", lambda measured: False)
 
 
-def children() -> set[int]:
-    """The process ids of this process's children; none where the system doesn't list them."""
-    found: set[int] = set()
-    for tasks in Path("/proc/self/task").glob("*/children"):
-        with contextlib.suppress(OSError):  # a thread that has ended
-            found.update(int(pid) for pid in tasks.read_text("ascii").split())
-    return found
-
-
-def reap(orphans: set[int]) -> None:
-    """Wait up to five seconds for these children to end."""
-    until = time.monotonic() + 5
-    while orphans and time.monotonic() < until:
-        for pid in tuple(orphans):
-            try:
-                ended, _ = os.waitpid(pid, os.WNOHANG)
-            except ChildProcessError:  # somebody else has waited for it
-                ended = pid
-            if ended:
-                orphans.discard(pid)
-        time.sleep(0.01)
-
-
 class EnergyPytester:
     """Runs test files in a folder of their own, with the plugin installed as users have it."""
 
@@ -153,15 +128,8 @@ class EnergyPytester:
         return self.pytester.runpytest_inprocess(*self._options(options, quick))
 
     def run_process(self, *options: str, quick: bool = True) -> pytest.RunResult:
-        """Run in a process of its own; what it leaves running has ended afterwards.
-
-        Its orphans are children of this process, which a run in this process may have made the
-        reaper of its descendants. Ended in a later test's window they would count there.
-        """
-        before = children()
-        result = self.pytester.runpytest_subprocess(*self._options(options, quick), timeout=180)
-        reap(children() - before)
-        return result
+        """Run in a process of its own."""
+        return self.pytester.runpytest_subprocess(*self._options(options, quick), timeout=180)
 
     def record(self) -> dict[str, Any]:
         """The run record of the latest run."""

@@ -179,10 +179,12 @@ def test_a_limit_and_a_baseline_apply_together(baseline_project: BaselineProject
 def test_a_limit_in_cpu_time_has_a_baseline_of_its_own(baseline_project: BaselineProject) -> None:
     baseline_project.it(
         2, "--energy-update=new", marker='("1 cpu-s / query")'
-    ).stdout.fnmatch_lines(["  test_it.py::test_it: none -> 2.* cpu-ms / query (1 session; *"])
-    baseline_project.it(4, marker='("1 cpu-s / query")').assert_outcomes(failed=1)
-    assert baseline_project.test()["reason"].startswith("4.")
-    assert " cpu-ms / query is " in baseline_project.test()["reason"]
+    ).stdout.fnmatch_lines(["  test_it.py::test_it: none -> * cpu-ms / query (1 session; *"])
+    # Well over what chance explains where other processes use the CPU too.
+    baseline_project.it(20, marker='("1 cpu-s / query")').assert_outcomes(failed=1)
+    figure, _, words = baseline_project.test()["reason"].partition(" ")
+    assert float(figure) >= 19.9
+    assert words.startswith("cpu-ms / query is ")
 
 
 def test_too_few_rounds_are_no_comparison(baseline_project: BaselineProject) -> None:

@@ -401,10 +401,12 @@ def test_an_impossible_base_is_reported_before_anything_runs(
     project: Project, tmp_path: Path
 ) -> None:
     ended = project.compare("--base", "HEAD")
-    assert (ended.status, "there is nothing to compare" in ended.words) == (2, True)
+    assert "there is nothing to compare" in ended.words
+    assert ended.status == 2
     for ref in ("nowhere", "--output=x"):
         ended = project.compare(f"--base={ref}")
-        assert (ended.status, f"{ref}: git finds no such commit" in ended.words) == (2, True)
+        assert f"{ref}: git finds no such commit" in ended.words
+    assert ended.status == 2
     project.write("new/conftest.py", "")
     ended = project.compare("--base", "main", folder="new")
     assert (
@@ -418,11 +420,14 @@ def test_an_impossible_base_is_reported_before_anything_runs(
     project.git("update-index", "--add", "--cacheinfo", f"160000,{sha},vendored")
     project.git("commit", "--quiet", "--message", "submodule")
     ended = project.compare("--base", "main")
-    assert (ended.status, "main has submodules (vendored)" in ended.words) == (2, True)
+    assert "main has submodules (vendored)" in ended.words
+    assert ended.status == 2
     project.env["TMPDIR"] = str(project.root)
     ended = project.compare("--base", "HEAD~1")
-    assert (ended.status, "set TMPDIR" in ended.words) == (2, True)
+    assert "set TMPDIR" in ended.words
+    assert ended.status == 2
     elsewhere = Project(tmp_path)
     ended = elsewhere.compare("--base", "main")
-    assert (ended.status, "not in a git work tree" in ended.words) == (2, True)
+    assert "not in a git work tree" in ended.words
+    assert ended.status == 2
     assert len(project.git("worktree", "list").splitlines()) == 1

@@ -359,9 +359,11 @@ def orphan(how, seconds):
     ended, end = os.pipe()
     half = BURN.format(seconds / 2) + f"import os; os.write({end}, b'.')\\n"
     command = [sys.executable, "-I", "-c", half + BURN.format(seconds / 2)]
-    if how == "shell":
+    if how in ("shell", "of another run"):
         os.set_inheritable(end, True)
-        subprocess.run(["sh", "-c", '"$@" >/dev/null &', "sh", *command], pass_fds=[end])
+        owner = "" if how == "shell" else "_PYTEST_ENERGY_OWNER=1 "
+        script = owner + '"$@" >/dev/null &'
+        subprocess.run(["sh", "-c", script, "sh", *command], pass_fds=[end])
     elif not (child := os.fork()):
         os.setsid()
         if not os.fork():
@@ -396,6 +398,12 @@ def test_an_orphan_counts_while_it_is_there_and_is_lost_after_it(cpu: CpuBench, 
         assert_unmeasured(test, "and no parent waited for it")
         assert test["code"] == "children-unseen"
     assert cpu.test("test_running")["cpu_seconds_per_unit"] > 0.3
+
+
+def test_an_orphan_of_another_run_in_a_test_of_this_name_does_not_count(cpu: CpuBench) -> None:
+    source = CHILDREN + ORPHAN + window("os.read(orphan('of another run', 0.8), 1)\nspin(200)")
+    cpu.run(source).assert_outcomes(passed=1)
+    assert cpu.test()["cpu_seconds_per_unit"] < 0.35
 
 
 def test_a_fork_in_a_window_warns_of_no_thread_and_the_window_is_watched_after_it(

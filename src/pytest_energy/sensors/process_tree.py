@@ -27,6 +27,8 @@ ROUNDING = 0.001
 FEW_PIDS = 100
 _SIGCHLD_BIT = 1 << 16
 _CURRENT_TEST = "PYTEST_CURRENT_TEST"
+#: Whose test it is: another run on this machine may be in a test of the same name.
+_OWNER = "_PYTEST_ENERGY_OWNER"
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,7 @@ class ProcessTree:
         """Raises InputError for a listed process that does not exist."""
         self._files = ProcFiles()
         self._me = real.getpid()
+        real.environ[_OWNER] = str(self._me)  # the processes that a test starts inherit it
         self.listed = tuple(listed)
         self._listed = {pid: self._started(pid) for pid in listed}
         if gone := [pid for pid, started in self._listed.items() if not started]:
@@ -248,7 +251,8 @@ class ProcessTree:
             if test := real.environ.get(_CURRENT_TEST):
                 # pytest names the test and its phase: "test_it.py::test_it (call)".
                 mine = f"{_CURRENT_TEST}={test.rpartition(' ')[0]} ".encode()
-                if any(each.startswith(mine) for each in theirs):
+                owned = f"{_OWNER}={self._me}".encode()
+                if owned in theirs and any(each.startswith(mine) for each in theirs):
                     return True
             # A process that was only forked shows what we were started with.
             forked = parent == 1 or parent != real.getppid()
