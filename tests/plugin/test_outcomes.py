@@ -32,8 +32,9 @@ def test_over_the_limit_the_build_fails_with_a_sentence(
     )
     assert told is not None
     figure, over, low, high, milliseconds, watts = map(float, told.groups())
-    # 2 ms at 4 W; what other processes add to that is the machine's affair.
-    assert 7.9 < low <= figure <= high < 16.0
+    # 2 ms at 4 W or more: what other processes add is the machine's affair.
+    assert 7.99 <= figure < 16.0
+    assert low <= figure <= high
     assert over == pytest.approx(100 * (figure - 1.0), abs=1.0)
     # How long it took is the machine's affair; time and power make up the figure.
     assert milliseconds * watts == pytest.approx(figure, rel=0.02)
