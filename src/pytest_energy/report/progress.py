@@ -47,12 +47,14 @@ class LiveProgress:
         self._task = self._progress.add_task("", total=None, visible=False)
 
     def __enter__(self) -> LiveProgress:
-        self._progress.start()
+        if not self._progress.disable:
+            self._progress.start()
         self._progress.advance(self._task, 0)  # the start, from which rich counts the speed
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._progress.stop()
+        if not self._progress.disable:  # before rich 15 a line break would be written
+            self._progress.stop()
 
     def show(self, step: Step) -> None:
         """Draw the line anew."""
