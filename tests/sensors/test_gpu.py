@@ -73,7 +73,9 @@ def test_without_a_counter_power_is_integrated(gpu: GpuBench, counter: str) -> N
     assert test["method"] == "integrated"
     # The board draws 300 W all the time: what a steady power adds up to is known.
     (only,) = test["rounds"]
-    assert only["joules"] == pytest.approx(300.0 * only["seconds"], rel=0.005)
+    # A busy machine may hold the test up for 10 ms between the two clocks at either end; how exact
+    # the sum is, the accuracy tests tell on a virtual clock.
+    assert only["joules"] == pytest.approx(300.0 * only["seconds"], rel=0.005, abs=300.0 * 0.02)
     assert test["channels"][0]["idle_watts"] == 50.0
     told = " ".join(each.strip() for each in result.stdout.lines)
     assert "gpu:0: power is integrated, because" in told
