@@ -99,14 +99,14 @@ def test_a_red_verdict_names_its_cause() -> None:
     assert judged([300.0] * 5, "10 J / query").reason.endswith("; 100 ms a query at 300 W")
 
 
-STRANGER = Surroundings(other_processes={"gpu:0": ("python (process 7) on gpu:0",)})
+OTHER_PROCESS = Surroundings(other_processes={"gpu:0": ("python (process 7) on gpu:0",)})
 
 
 def test_beside_another_process_a_fail_is_inconclusive_and_a_pass_stands() -> None:
-    red = judged([300.0] * 5, "10 J / query", around=STRANGER)
+    red = judged([300.0] * 5, "10 J / query", around=OTHER_PROCESS)
     assert (red.verdict, red.other_processes) == ("inconclusive", ("python (process 7) on gpu:0",))
     assert "but python (process 7) on gpu:0 added joules" in red.reason
-    assert judged([300.0] * 5, "100 J / query", around=STRANGER).verdict == "pass"
+    assert judged([300.0] * 5, "100 J / query", around=OTHER_PROCESS).verdict == "pass"
     elsewhere = Surroundings(other_processes={"gpu:1": ("python (process 7) on gpu:1",)})
     assert judged([300.0] * 5, "10 J / query", around=elsewhere).verdict == "fail"
 

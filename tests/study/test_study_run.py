@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from session_records import measured, session
+from study_records import FIGURE
 from typer.testing import CliRunner
 
 from conftest import EnergyPytester
@@ -18,7 +19,6 @@ from pytest_energy.record.plain import RecordError
 from pytest_energy.study.report import render_results
 from pytest_energy.study.running import codecarbon_way, command
 from pytest_energy.study.running.choice import OPTIONS, Choice
-from pytest_energy.study.running.codecarbon_way import CodeCarbonFigure
 from pytest_energy.study.running.command import RunProgress, duration
 from pytest_energy.study.running.results import labels, read_result, result_of
 from pytest_energy.study.running.twins import (
@@ -28,17 +28,6 @@ from pytest_energy.study.running.twins import (
 )
 
 HAS_TORCH = importlib.util.find_spec("torch") is not None
-FIGURE = CodeCarbonFigure(
-    version="3.3.2",
-    queries=100,
-    seconds=8.0,
-    joules_per_unit=2.0,
-    gpu_joules_per_unit=0.0,
-    cpu_joules_per_unit=0.5,
-    ram_joules_per_unit=1.5,
-    cpu_watts=6.2,
-    ram_watts=20.0,
-)
 
 
 def twin(name: str) -> Twin:

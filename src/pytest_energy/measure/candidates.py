@@ -8,7 +8,7 @@ from pytest_energy.errors import INPUTS_NOT_COVERED, Reason, code_of
 from pytest_energy.measure.judgement import BudgetJudge, Judgement, problem_of, values_of
 from pytest_energy.measure.pairs import InterleavedRounds
 from pytest_energy.record.contention import added_joules
-from pytest_energy.record.schema import CPU_TIME_METHOD, ReferenceRecord, TestRecord, judged
+from pytest_energy.record.schema import ReferenceRecord, TestRecord, judged
 from pytest_energy.rules.estimate import MIN_ROUNDS
 from pytest_energy.rules.paired import Comparison, compare
 from pytest_energy.rules.verdict import Finding, Rule, Verdict
@@ -204,6 +204,4 @@ def _reason(
 
 
 def _figure(record: TestRecord) -> str:
-    if record.method == CPU_TIME_METHOD and record.cpu_seconds_per_unit is not None:
-        return per_unit(record.cpu_seconds_per_unit, record.unit, is_cpu_time=True)
-    return per_unit(record.joules_per_unit or 0.0, record.unit)
+    return per_unit(record.figure or 0.0, record.unit, is_cpu_time=record.is_cpu_time)

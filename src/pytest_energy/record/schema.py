@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -115,6 +116,10 @@ class ReferenceRecord:
     pairs: int = 0
     rounds: tuple[RoundRecord, ...] = ()
 
+    def figure(self, *, is_cpu_time: bool) -> float | None:
+        """For one unit: CPU seconds or joules."""
+        return self.cpu_seconds_per_unit if is_cpu_time else self.joules_per_unit
+
 
 @dataclass(frozen=True, kw_only=True)
 class BaselineRecord:
@@ -193,6 +198,27 @@ class TestRecord:
     code: str = ""
     session: int = 0
     location: str = ""
+
+    @property
+    def is_cpu_time(self) -> bool:
+        """Whether CPU time was judged, and not energy."""
+        return self.method == CPU_TIME_METHOD and self.cpu_seconds_per_unit is not None
+
+    @property
+    def figure(self) -> float | None:
+        """What was judged, for one unit: CPU seconds or joules."""
+        return self.cpu_seconds_per_unit if self.is_cpu_time else self.joules_per_unit
+
+    @property
+    def figure_interval(self) -> tuple[float, float] | None:
+        """The interval of `figure`.
+
+        The joules of an estimate are CPU seconds times watts, so both have the same spread.
+        """
+        if self.interval is None or not self.is_cpu_time:
+            return self.interval
+        seconds_per_joule = (self.figure or 0.0) / (self.joules_per_unit or math.inf)
+        return self.interval[0] * seconds_per_joule, self.interval[1] * seconds_per_joule
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from pytest_energy.baselines.baseline import shown_sessions
 from pytest_energy.limits.limit import LimitError, parse_limit
-from pytest_energy.record.schema import CPU_TIME_METHOD, ReferenceRecord, TestRecord
+from pytest_energy.record.schema import CPU_TIME_METHOD, ReferenceRecord, RunRecord, TestRecord
 from pytest_energy.units import (
     CPU_TIME,
     Scale,
@@ -40,25 +39,17 @@ def shown_grams(test: TestRecord) -> str:
     return "-" if test.grams_per_unit is None else figure(test.grams_per_unit * 1000)
 
 
-def is_cpu_time(test: TestRecord) -> bool:
-    return test.method == CPU_TIME_METHOD and test.cpu_seconds_per_unit is not None
-
-
 def shown_figure(test: TestRecord, scale: Scale) -> str:
     """What was compared: energy, or CPU time with its unit."""
-    if is_cpu_time(test):
-        return cpu_time(test.cpu_seconds_per_unit or 0.0)
-    return "-" if test.joules_per_unit is None else scale.show(test.joules_per_unit)
+    if test.figure is None:
+        return "-"
+    return cpu_time(test.figure) if test.is_cpu_time else scale.show(test.figure)
 
 
 def shown_interval(test: TestRecord, scale: Scale) -> str:
-    if test.interval is None:
+    if test.figure_interval is None:
         return "-"
-    if is_cpu_time(test):
-        # The joules of an estimate are CPU seconds times watts, so both have the same spread.
-        per_joule = (test.cpu_seconds_per_unit or 0.0) / (test.joules_per_unit or math.inf)
-        return interval(test.interval[0] * per_joule, test.interval[1] * per_joule, CPU_TIME)
-    return interval(*test.interval, scale)
+    return interval(*test.figure_interval, CPU_TIME if test.is_cpu_time else scale)
 
 
 def shown_limit(test: TestRecord, scale: Scale) -> str:
@@ -77,6 +68,25 @@ def _allowed(reference: ReferenceRecord | None, scale: Scale) -> str:
     if reference is None or reference.joules_per_unit is None:
         return "-"
     return scale.show(reference.joules_per_unit * (1 + reference.max_increase))
+
+
+def changed_limits(
+    record: RunRecord, show: Callable[[str], str]
+) -> tuple[tuple[str, str, str, str, str], ...]:
+    """What this branch changes in the budgets file: for what, old, new, change, where.
+
+    show: how a text from outside is written.
+    """
+    return tuple(
+        (
+            show(each.subject),
+            show(each.old),
+            show(each.new),
+            "-" if each.change is None else signed_percent(each.change),
+            show(each.origin),
+        )
+        for each in record.limit_changes
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,12 +110,11 @@ class Changed:
 
 def changed(test: TestRecord) -> Changed | None:
     """What a test was compared with: the reference it alternated with, or its baseline."""
-    is_cpu = is_cpu_time(test)
-    new = test.cpu_seconds_per_unit if is_cpu else test.joules_per_unit
+    new = test.figure
     if new is None:
         return None
     if (reference := test.reference) is not None:
-        old = reference.cpu_seconds_per_unit if is_cpu else reference.joules_per_unit
+        old = reference.figure(is_cpu_time=test.is_cpu_time)
         if old is None:
             return None
         return Changed(

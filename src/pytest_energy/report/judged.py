@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pytest_energy.baselines.baseline import COMPARED_ROUNDS
 from pytest_energy.limits.limit import LimitError, Quantity, parse_limit
 from pytest_energy.record.schema import TestRecord, values_per_unit
-from pytest_energy.report.cells import is_cpu_time as counts_cpu_time
 from pytest_energy.rules.baseline import session_of
 from pytest_energy.units import CPU_TIME, Scale, energy_scale
 
@@ -41,23 +40,16 @@ class Judged:
 
 def judged(test: TestRecord) -> Judged:
     """What was compared, with everything in the quantity of the limit."""
-    is_cpu_time = counts_cpu_time(test)
-    figure = test.cpu_seconds_per_unit if is_cpu_time else test.joules_per_unit
-    interval = test.interval
-    if is_cpu_time and interval is not None:
-        # The joules of an estimate are CPU seconds times watts, so both have the same spread.
-        seconds_per_joule = (figure or 0.0) / test.joules_per_unit if test.joules_per_unit else 0.0
-        interval = (interval[0] * seconds_per_joule, interval[1] * seconds_per_joule)
     reference = test.reference
     beside = None
     if reference is not None:
-        beside = reference.cpu_seconds_per_unit if is_cpu_time else reference.joules_per_unit
+        beside = reference.figure(is_cpu_time=test.is_cpu_time)
     rounds = values_per_unit([each for each in test.rounds if not each.warmup], test.method)
     return Judged(
-        is_cpu_time=is_cpu_time,
-        figure=figure,
-        interval=interval,
-        limit=_limit(test, beside, is_cpu_time=is_cpu_time),
+        is_cpu_time=test.is_cpu_time,
+        figure=test.figure,
+        interval=test.figure_interval,
+        limit=_limit(test, beside),
         rounds=rounds,
         reference=beside,
         reference_rounds=()
@@ -67,7 +59,7 @@ def judged(test: TestRecord) -> Judged:
     )
 
 
-def _limit(test: TestRecord, reference: float | None, *, is_cpu_time: bool) -> float | None:
+def _limit(test: TestRecord, reference: float | None) -> float | None:
     if test.budget is None:
         if test.reference is None or reference is None:
             return None
@@ -78,7 +70,7 @@ def _limit(test: TestRecord, reference: float | None, *, is_cpu_time: bool) -> f
         limit = parse_limit(test.budget.limit)
     except LimitError:  # a record from elsewhere
         return None
-    is_same = is_cpu_time and limit.quantity is Quantity.CPU_TIME
+    is_same = test.is_cpu_time and limit.quantity is Quantity.CPU_TIME
     return limit.base_per_unit if is_same else None
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from pytest_energy.record.hardware import hardware_of
-from pytest_energy.record.schema import CPU_TIME_METHOD, RunRecord, SessionRecord, TestRecord
+from pytest_energy.record.schema import RunRecord, SessionRecord, TestRecord
 from pytest_energy.report.printable import all_printable
 from pytest_energy.sensors.base import Provenance
 from pytest_energy.units import JOULES_PER_KWH, label
@@ -31,11 +31,6 @@ class Measured:
     @property
     def label(self) -> str:
         return label(self.test.id, self.test.name)
-
-    @property
-    def is_cpu_time(self) -> bool:
-        """Whether CPU seconds were judged; its joules are these times a pinned wattage."""
-        return self.test.method == CPU_TIME_METHOD
 
     @property
     def is_estimate(self) -> bool:

@@ -44,10 +44,9 @@ def badge_of(record: RunRecord) -> Badge:
     message = ", ".join(f"{counts[each]} {each}" for each in reversed(Verdict) if counts[each])
     if len(figures) == 1 and len(verdicts) == 1:
         (one,) = figures
-        is_cpu_time = one.is_cpu_time and one.test.cpu_seconds_per_unit is not None
-        value = one.test.cpu_seconds_per_unit or 0.0 if is_cpu_time else one.joules
-        evidence = "cpu time" if is_cpu_time else one.evidence
-        figure = per_unit(value, one.test.unit, is_cpu_time=is_cpu_time)
+        test = one.test
+        evidence = "cpu time" if test.is_cpu_time else one.evidence
+        figure = per_unit(test.figure or 0.0, test.unit, is_cpu_time=test.is_cpu_time)
         message = f"{figure}, {evidence}, {verdicts[0]}"
     elif figures and any(each.is_estimate for each in figures):
         part = "" if all(each.is_estimate for each in figures) else "in part "

@@ -24,10 +24,10 @@ def _measures(each: Measured) -> dict[str, dict[str, float]]:
     test = each.test
     evidence = "estimated-" if each.is_estimate else ""
     measures = {}
-    if each.is_cpu_time and test.cpu_seconds_per_unit is not None and each.joules:
-        per_joule = test.cpu_seconds_per_unit / each.joules
+    if test.is_cpu_time and test.figure is not None and each.joules:
+        per_joule = test.figure / each.joules
         name = _slug(f"cpu-seconds-per-{test.unit}")
-        measures[name] = _metric(each, test.cpu_seconds_per_unit, per_joule)
+        measures[name] = _metric(each, test.figure, per_joule)
     measures[_slug(f"{evidence}joules-per-{test.unit}")] = _metric(each, each.joules, 1.0)
     if each.grams is not None and each.joules:
         name = _slug(f"{evidence}grams-co2e-per-{test.unit}")

@@ -19,8 +19,8 @@ def render(record: RunRecord) -> str:
 def _entry(each: Measured, name: str) -> dict[str, object]:
     test = each.test
     value, unit, scale = each.joules, "J", 1.0
-    if each.is_cpu_time and test.cpu_seconds_per_unit is not None and each.joules:
-        value, unit = test.cpu_seconds_per_unit, "CPU s"
+    if test.is_cpu_time and test.figure is not None and each.joules:
+        value, unit = test.figure, "CPU s"
         scale = value / each.joules
     elif each.is_estimate:
         unit = "J (estimated)"

@@ -12,6 +12,7 @@ from pytest_energy.report.advice import ORDER, advice, conclude
 from pytest_energy.report.cells import (
     beyond_limit,
     changed,
+    changed_limits,
     scale_of,
     shown_figure,
     shown_grams,
@@ -174,16 +175,7 @@ def _per(test: TestRecord) -> str:
 
 def _limits(record: RunRecord) -> list[str]:
     """What this branch changes in the budgets file."""
-    rows = [
-        (
-            code(each.subject),
-            code(each.old),
-            code(each.new),
-            "-" if each.change is None else signed_percent(each.change),
-            code(each.origin),
-        )
-        for each in record.limit_changes
-    ]
+    rows = changed_limits(record, code)
     heads = ("for", "old limit", "new limit", "change", "where")
     return table(heads, [each == "change" for each in heads], rows) if rows else []
 

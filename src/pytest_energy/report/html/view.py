@@ -18,7 +18,7 @@ from pytest_energy.report.advice import (
     is_red,
 )
 from pytest_energy.report.by_task import Published, TaskFigures, by_task
-from pytest_energy.report.cells import scale_of
+from pytest_energy.report.cells import changed_limits, scale_of
 from pytest_energy.report.html.log_axis import LogAxis, log_axis, range_in, range_of
 from pytest_energy.report.html.measurement import (
     LONGEST_TEXT,
@@ -36,7 +36,6 @@ from pytest_energy.report.printable import all_printable
 from pytest_energy.report.regressions import regression_notes
 from pytest_energy.report.shares import Share, shares
 from pytest_energy.report.terminal import lost_test
-from pytest_energy.units import signed_percent
 
 #: Measurements whose rounds are drawn, the red ones first, so that the file stays small.
 MOST_PICTURES = 200
@@ -142,16 +141,7 @@ def view_of(record: RunRecord, published: Sequence[Published]) -> View:
                 *map(lost_test, record.lost_tests),
             )
         ),
-        limit_changes=tuple(
-            (
-                shortened(each.subject),
-                shortened(each.old),
-                shortened(each.new),
-                "-" if each.change is None else signed_percent(each.change),
-                shortened(each.origin),
-            )
-            for each in record.limit_changes
-        ),
+        limit_changes=changed_limits(record, shortened),
         notes=(
             *_grouped((note, name_of(test)) for test in tests for note in test.notes),
             *((shortened(each, LONGEST_TEXT), ()) for each in regression_notes(record)),
