@@ -152,6 +152,12 @@ def label(test_id: str, name: str | None) -> str:
     return f"{test_id} {name}" if name else test_id
 
 
+def several(labels: Iterable[str]) -> str:
+    """The only one of some tests, or how many there are: "test_it", "3 tests"."""
+    different = list(dict.fromkeys(labels))
+    return different[0] if len(different) == 1 else f"{len(different)} tests"
+
+
 def short_label(test_id: str, name: str | None) -> str:
     """The same without the test's file."""
     return label(test_id.rpartition("::")[2], name)

@@ -41,6 +41,52 @@ def test_over_the_limit_the_build_fails_with_a_sentence(
     result.stdout.fnmatch_lines(["FAILED test_it.py::test_it - energy: * mJ / query is over*"])
 
 
+def test_the_place_of_a_failure_is_its_test(energy_pytester: EnergyPytester) -> None:
+    energy_pytester.write(f"{OVER}\ndef test_it():\n    spin()\n")
+    result = energy_pytester.run("--tb=line")
+    result.stdout.fnmatch_lines([f"{energy_pytester.pytester.path}/test_it.py:4: energy: *"])
+
+
+NO_GPU = "no GPU in use: "
+
+
+@pytest.mark.parametrize(
+    ("options", "in_failures", "noted_for"),
+    [
+        ([], 2, "test_expected"),
+        (["-n2"], 2, "test_expected"),
+        (["--tb=line"], 2, "test_expected"),
+        (["--tb=no"], 0, "3 tests"),
+    ],
+)
+def test_a_reason_that_pytest_shows_as_a_failure_is_not_repeated_as_a_note(
+    energy_pytester: EnergyPytester, options: list[str], in_failures: int, noted_for: str
+) -> None:
+    energy_pytester.write(
+        """
+        @budget("1 J / query", scope="gpu")
+        def test_one():
+            spin()
+
+        @budget("1 J / query", scope="gpu")
+        def test_two():
+            spin()
+
+        @pytest.mark.xfail
+        @budget("1 J / query", scope="gpu")
+        def test_expected():
+            spin()
+        """
+    )
+    result = energy_pytester.run(*options)
+    before, _, summary = result.stdout.str().partition("= energy =")
+    summary = " ".join(summary.partition("= short test summary")[0].split())
+    assert len(re.findall(f"^energy: .*{NO_GPU}", before, re.MULTILINE)) == in_failures
+    assert summary.count(NO_GPU) == 1
+    assert f'{noted_for}: scope="gpu" and {NO_GPU}' in summary
+    assert "unmeasured (3 tests): Run pytest-energy doctor" in summary
+
+
 def test_each_reason_has_a_code_for_machines(energy_pytester: EnergyPytester) -> None:
     energy_pytester.write(
         f"""

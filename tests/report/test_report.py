@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from conftest import EnergyPytester
 from pytest_energy.cli import app
 from pytest_energy.record.file import write
-from pytest_energy.record.schema import Explanation, GpuStateRecord
+from pytest_energy.record.schema import Explanation, GpuStateRecord, ReferenceRecord
 from pytest_energy.report.details import details
 from pytest_energy.report.equivalents import adds_up
 from pytest_energy.report.terminal import render
@@ -150,6 +150,71 @@ def test_a_note_that_holds_for_several_tests_is_printed_once_with_their_number()
     lines = render(replace(RECORD, tests=tuple(tests)), 200, colour=False).splitlines()
     notes = [line for line in lines if line.endswith((": the same", ": a", ": b", ": c"))]
     assert notes == ["3 tests: the same", "test_a: a", "test_b: b", "test_c: c"]
+
+
+def test_a_reason_that_stands_in_failures_is_no_note_but_for_other_tests() -> None:
+    again = replace(UNMEASURED, id="tests/test_models.py::test_again")
+    record = replace(RECORD, tests=(UNMEASURED, again))
+    shown = {(UNMEASURED.id, UNMEASURED.reason)}
+    lines = render(record, 200, colour=False, in_failures=shown).splitlines()
+    assert [each for each in lines if UNMEASURED.reason in each] == [
+        f"test_again: {UNMEASURED.reason}"
+    ]
+
+
+COMPARED = replace(
+    TEST,
+    budget=None,
+    limit_joules_per_unit=None,
+    fraction_of_limit=1.4466,
+    code="over-reference",
+    reference=ReferenceRecord(
+        name="old",
+        joules_per_unit=8.263,
+        cpu_seconds_per_unit=0.01,
+        ratio=1.49,
+        interval=None,
+        max_increase=0.03,
+    ),
+)
+
+
+def test_a_comparison_shows_the_change_against_its_reference_under_that_head() -> None:
+    text = render(replace(RECORD, tests=(COMPARED,)), 200, colour=False)
+    assert "vs reference" in text
+    assert "+49 %" in text
+    assert "vs limit" not in text
+    assert "+45 %" not in text  # over what the reference allows, which no sentence says
+    assert "vs reference" not in render(RECORD, 200, colour=False)
+
+
+def test_a_limit_and_a_reference_have_a_column_each() -> None:
+    both = replace(COMPARED, budget=TEST.budget, limit_joules_per_unit=7.56, fraction_of_limit=1.63)
+    text = render(replace(RECORD, tests=(both,)), 200, colour=False)
+    for words in ("vs limit", "+63 %", "vs reference", "+49 %"):
+        assert words in text, words
+
+
+def test_what_to_do_stands_once_for_each_reason_of_a_run() -> None:
+    over = replace(TEST, code="over-limit")
+    tests = (
+        over,
+        replace(over, id="t.py::test_other"),
+        UNMEASURED,
+        replace(over, id="t.py::test_slower", code="over-baseline"),
+        COMPARED,
+        replace(over, id="t.py::test_close", verdict="close", code="close-to-limit"),
+        replace(UNMEASURED, id="t.py::test_raises", code="test-failed"),
+    )
+    lines = render(replace(RECORD, tests=tests), 300, colour=False).splitlines()
+    steps = lines[-4:]
+    assert steps[0] == (
+        "over the limit (2 tests): Find what costs more, or raise the limit if it is worth it."
+    )
+    assert steps[1].startswith("unmeasured (test_mps): Run pytest-energy doctor")
+    assert steps[2].startswith("over the baseline (test_slower): Find the change")
+    assert steps[3].startswith("over the reference (test_sentiment[distilbert]): Find what costs")
+    assert not any(": Find" in line or ": Run" in line for line in lines[:-4])
 
 
 def test_a_figure_and_its_limit_are_shown_on_one_scale() -> None:

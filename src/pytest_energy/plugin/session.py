@@ -166,7 +166,9 @@ class Reporting:
             from pytest_energy.report.terminal import render
 
             writer = terminalreporter._tw
-            writer.write(render(record, writer.fullwidth, colour=writer.hasmarkup))
+            in_failures = _in_failures(terminalreporter)
+            colour = writer.hasmarkup
+            writer.write(render(record, writer.fullwidth, colour=colour, in_failures=in_failures))
             if terminalreporter.verbosity > 0:
                 for line in details(all_printable(record), writer.fullwidth):
                     terminalreporter.line(line)
@@ -255,6 +257,21 @@ class Reporting:
             unused_baselines=self._budget_use.unused_baselines(),
             lost_tests=tuple(self._lost),
         )
+
+
+def _in_failures(terminalreporter: pytest.TerminalReporter) -> set[tuple[str, str]]:
+    """The id and the reason of each measurement whose reason pytest has printed as a failure."""
+    if terminalreporter.config.option.tbstyle == "no":
+        return set()
+    found = set()
+    for category in ("failed", "error"):
+        for report in terminalreporter.stats.get(category, ()):
+            shown = str(report.longrepr)
+            for test in (getattr(report, "energy", None) or {}).get("tests", ()):
+                reason = printable(test["reason"], lines=True)
+                if reason in shown:
+                    found.add((printable(test["id"]), reason))
+    return found
 
 
 def _best_known(machines: list[dict[str, Any]]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from pytest_energy.record.schema import RunRecord, TestRecord
 from pytest_energy.rules.verdict import RED, Verdict
-from pytest_energy.units import numbered
+from pytest_energy.units import numbered, several, short_label
 
 #: The most urgent first, as reports list them.
 ORDER = (
@@ -37,6 +37,8 @@ _OF_INSTRUMENTS = frozenset(
     | {"counter-disagrees", "counter-lags", "counter-reset", "counter-stalled", "power-gap"}
 )
 _OF_CODES = {
+    "over-reference": "Find what costs more in the candidate, or keep the reference. If the "
+    "increase is worth it, raise max_increase.",
     "over-baseline": "Find the change that costs more. If it is intended, store the new level with "
     "pytest --energy-update reset and commit the baselines.",
     "contention": "Run the test on a machine without other load.",
@@ -47,7 +49,7 @@ _OF_CODES = {
     ),
     **dict.fromkeys(
         sorted(_OF_INSTRUMENTS),
-        "Run pytest-energy doctor: it shows what this machine can measure, and what to do about "
+        "Run pytest-energy doctor; it shows what this machine can measure, and what to do about "
         "what is missing.",
     ),
 }
@@ -65,15 +67,29 @@ def advice(test: TestRecord) -> str:
     """What to do about a verdict; "" where its reason says so already."""
     if test.code in _OF_CODES:
         return _OF_CODES[test.code]
-    if test.verdict == Verdict.FAIL:
-        if test.budget is not None:
-            where = test.budget.origin
-            return f"Find what costs more, or raise the limit in {where} if it is worth it."
+    if test.verdict == Verdict.FAIL and test.budget is not None:
         return (
-            "Find what costs more in the candidate, or keep the reference. If the increase is "
-            "worth it, raise max_increase."
+            f"Find what costs more, or raise the limit in {test.budget.origin} if it is worth it."
         )
     return ""
+
+
+def next_steps(tests: Sequence[TestRecord]) -> list[str]:
+    """What to do about tests over a limit or without an instrument, a line for each step.
+
+    All other reasons say it themselves.
+    """
+    steps: dict[tuple[str, str], list[str]] = {}
+    for test in tests:
+        what, step = "unmeasured", _OF_CODES.get(test.code, "")
+        if test.verdict == Verdict.FAIL:
+            what = (test.code or "over-limit").replace("over-", "over the ")
+            step = step or "Find what costs more, or raise the limit if it is worth it."
+        elif test.verdict != Verdict.UNMEASURED:
+            continue
+        if step:
+            steps.setdefault((what, step), []).append(short_label(test.id, test.name))
+    return [f"{what} ({several(labels)}): {step}" for (what, step), labels in steps.items()]
 
 
 def conclude(record: RunRecord) -> Conclusion:

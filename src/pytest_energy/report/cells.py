@@ -31,8 +31,15 @@ def scale_of(tests: Iterable[TestRecord]) -> Scale:
 
 
 def beyond_limit(test: TestRecord) -> str:
-    """By how much a figure is over or under its limit."""
-    return "-" if test.fraction_of_limit is None else signed_percent(test.fraction_of_limit - 1)
+    """By how much a figure is over or under its limit; what a reference allows is none."""
+    if test.fraction_of_limit is None or (test.budget is None and test.reference is not None):
+        return "-"
+    return signed_percent(test.fraction_of_limit - 1)
+
+
+def beyond_reference(test: TestRecord) -> str:
+    """By how much a figure is over or under the reference that it alternated with."""
+    return "-" if test.reference is None else signed_percent(test.reference.ratio - 1)
 
 
 def shown_grams(test: TestRecord) -> str:

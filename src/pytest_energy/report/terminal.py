@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 
 from rich.text import Text
 
 from pytest_energy.record.hardware import hardware_names, hardware_of
 from pytest_energy.record.schema import ChannelRecord, RunRecord, TestRecord
+from pytest_energy.report.advice import next_steps
 from pytest_energy.report.cells import (
     beyond_limit,
+    beyond_reference,
     scale_of,
     shown_figure,
     shown_grams,
@@ -20,10 +22,7 @@ from pytest_energy.report.cells import (
 from pytest_energy.report.printable import all_printable
 from pytest_energy.report.regressions import regression_notes, vs_baseline
 from pytest_energy.report.table import Column, Row, console_of, print_table, printed
-from pytest_energy.units import (
-    Scale,
-    short_label,
-)
+from pytest_energy.units import Scale, several, short_label
 
 #: Columns of words; all others are figures.
 _WORDS = ("method", "verdict")
@@ -37,8 +36,17 @@ _STYLES = {
 }
 
 
-def render(record: RunRecord, width: int, *, colour: bool) -> str:
-    """The table and its notes for a terminal of this width, ending in a newline."""
+def render(
+    record: RunRecord,
+    width: int,
+    *,
+    colour: bool,
+    in_failures: Collection[tuple[str, str]] = (),
+) -> str:
+    """The table and its notes for a terminal of this width, ending in a newline.
+
+    in_failures: the id and the reason of each test whose reason stands above the summary already.
+    """
     console = console_of(width, colour=colour)
     record = all_printable(record)
     scale = scale_of(record.tests)
@@ -59,7 +67,7 @@ def render(record: RunRecord, width: int, *, colour: bool) -> str:
         ("task", "limit from"),
         ("channels", "vs baseline"),
     )
-    for note in _notes(record):
+    for note in _notes(record, in_failures):
         # Indented lines are to be pasted, so they are never wrapped.
         for line in note.splitlines():
             console.print(Text(line), soft_wrap=line.startswith("    "))
@@ -73,10 +81,16 @@ def _columns(record: RunRecord, scale: Scale) -> dict[str, Callable[[TestRecord]
     }
     if any(each.carbon is not None for each in record.all_sessions):
         columns["gCO2e/1000"] = shown_grams
-    return columns | {
+    columns |= {
         "interval": partial(shown_interval, scale=scale),
         "limit": partial(shown_limit, scale=scale),
-        "vs limit": beyond_limit,
+    }
+    compared = [each.reference is not None for each in record.tests]
+    if not all(compared) or any(each.budget is not None for each in record.tests):
+        columns["vs limit"] = beyond_limit
+    if any(compared):
+        columns["vs reference"] = beyond_reference
+    return columns | {
         "calls": lambda test: str(sum(each.calls for each in test.rounds)),
         "method": lambda test: test.method or "-",
         "verdict": _verdict,
@@ -141,20 +155,20 @@ def _factors(record: RunRecord) -> list[str]:
     ]
 
 
-def _notes(record: RunRecord) -> list[str]:
+def _notes(record: RunRecord, in_failures: Collection[tuple[str, str]]) -> list[str]:
     lines = []
     lines += _factors(record)
     by_note: dict[str, list[str]] = {}
     for test in record.tests:
         label = short_label(test.id, test.name)
-        without_figure = test.verdict in ("unmeasured", "inconclusive", "no-baseline")
-        for note in ([test.reason] if without_figure else []) + list(test.notes):
+        needs_reason = test.verdict in ("unmeasured", "inconclusive", "no-baseline")
+        needs_reason = needs_reason and (test.id, test.reason) not in in_failures
+        for note in ([test.reason] if needs_reason else []) + list(test.notes):
             by_note.setdefault(note, []).append(label)
     for note, labels in by_note.items():
-        different = list(dict.fromkeys(labels))
-        shown = different[0] if len(different) == 1 else f"{len(different)} tests"
-        lines.append(f"{shown}: {note}")
+        lines.append(f"{several(labels)}: {note}")
     lines += regression_notes(record)
     lines += [*record.machine.notes, *record.unused_budgets, *record.unused_baselines]
     lines += [lost_test(each) for each in record.lost_tests]
+    lines += next_steps(record.last_attempts)
     return list(dict.fromkeys(lines))
