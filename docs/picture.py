@@ -17,7 +17,7 @@ from rich.text import Text
 
 ROOT = Path(__file__).resolve().parent.parent
 COLUMNS = 100
-COMMAND = ["pytest", "examples/ticket_routing", "-q"]
+COMMAND = ["pytest", "examples/ticket_routing", "--no-header"]
 
 
 def main() -> None:

@@ -52,7 +52,7 @@ def main() -> int:
 
 def run_tests(record: Path, outcomes: Path) -> int:
     """Run pytest as on a command line, with its output going where ours goes."""
-    command = [sys.executable, "-m", "pytest", str(FOLDER), "-q", "-p", "no:cacheprovider"]
+    command = [sys.executable, "-m", "pytest", str(FOLDER), "--no-header", "-p", "no:cacheprovider"]
     command += ["--energy-json", str(record), "--junit-xml", str(outcomes)]
     # The model comes with its package, so nothing is to be looked up on the network.
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}

@@ -382,7 +382,7 @@ def test_a_long_test_has_a_progress_line_on_a_terminal_only(
     child = energy_pytester.pytester.spawn_pytest(
         f"--energy-max-seconds=3 {energy_pytester.pytester.path}/test_it.py", EXPECT_SECONDS
     )
-    child.expect(r"energy: \d s, round \d of at most 20, test_it.py::test_it")
+    child.expect(r"energy: \d s, round \d of at most 20, \d s left at most, test_it")
     child.expect("1 failed")
     child.wait()
     captured = energy_pytester.run("--energy-max-seconds=3", quick=False)

@@ -77,14 +77,18 @@ class Instruments:
         except ValueError:
             return nullcontext()
 
-    def progress(self, test: str) -> ProgressLine:
-        """The line on the terminal for a test that takes long."""
+    def progress(self, test: str, works: int = 1) -> ProgressLine:
+        """The line on the terminal for a test that takes long.
+
+        works: functions that alternate; each but the reference has the time of a measurement.
+        """
         manager = self._config.pluginmanager
         return ProgressLine(
             manager.get_plugin("terminalreporter"),
             manager.get_plugin("capturemanager"),
             test,
             self._settings.max_rounds,
+            self._settings.max_seconds * max(works - 1, 1),
         )
 
     def close(self) -> None:
@@ -136,7 +140,7 @@ class TestRun:
         """Measure several functions alternately, A B B A, the reference first."""
         __tracebackhide__ = True
         jobs = [replace(self._job(each, units, cycle), is_compared=True) for each in names]
-        progress = self.instruments.progress(self.item.nodeid)
+        progress = self.instruments.progress(self.item.nodeid, len(jobs))
         try:
             found = self.instruments.find()
             self.records += yield from found.interleaved(jobs, labels, max_increase, progress)

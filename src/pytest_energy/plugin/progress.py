@@ -34,24 +34,37 @@ def say(config: pytest.Config, sentence: str) -> None:
 class ProgressLine:
     """Called with all rounds so far after each one; draws over itself until cleared.
 
+    The time left is what the limits allow: a measurement that is decided earlier ends earlier.
     reporter and capture are pytest's terminal reporter and capture manager, or None without them.
     """
 
-    def __init__(self, reporter: Any, capture: Any, test_id: str, max_rounds: int) -> None:
+    def __init__(
+        self, reporter: Any, capture: Any, test_id: str, max_rounds: int, max_seconds: float
+    ) -> None:
         self._reporter: Any = reporter if reporter is not None and reporter.isatty else None
         self._capture = capture
         self._test_id = test_id
         self._max_rounds = max_rounds
-        self._started = clock.now()
+        self._max_seconds = max_seconds
+        self._started = self._warm = clock.now()
         self._shown = False
 
     def __call__(self, rounds: Sequence[Round]) -> None:
-        seconds = clock.now() - self._started
-        if self._reporter is None or seconds < AFTER_SECONDS:
-            return
-        measured = sum(1 for each in rounds if not each.warmup)
-        doing = f"round {measured} of at most {self._max_rounds}" if measured else "warm-up"
-        self._write(f"energy: {seconds:.0f} s, {doing}, {printable(self._test_id)}")
+        now = clock.now()
+        seconds = now - self._started
+        left = max(self._max_seconds - seconds, 0.0)
+        if measured := sum(1 for each in rounds if not each.warmup):
+            pace = (now - self._warm) / measured
+            left = min(left, pace * max(self._max_rounds - measured, 0))
+            doing = f"round {measured} of at most {self._max_rounds}"
+        else:
+            self._warm = now
+            doing = "warm-up"
+        if self._reporter is not None and seconds >= AFTER_SECONDS:
+            self._write(
+                f"energy: {seconds:.0f} s, {doing}, {left:.0f} s left at most, "
+                f"{printable(self._test_id)}"
+            )
 
     def clear(self) -> None:
         """Leave an empty line to whoever writes next."""

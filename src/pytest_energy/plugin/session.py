@@ -155,28 +155,10 @@ class Reporting:
         more = disabled or unused or self._lost or self._unwritten or self._updated or no_update
         if not (more or (record and record.tests)):
             return
-        terminalreporter.section("energy")
-        if disabled:
-            from pytest_energy.units import numbered
-
-            tests = numbered(disabled, "test")
-            terminalreporter.line(f"{self._settings.disable}: {tests} ran once, unmeasured")
-        if record and record.tests:
-            from pytest_energy.report.details import details
-            from pytest_energy.report.terminal import render
-
-            writer = terminalreporter._tw
-            in_failures = _in_failures(terminalreporter)
-            colour = writer.hasmarkup
-            writer.write(render(record, writer.fullwidth, colour=colour, in_failures=in_failures))
-            if terminalreporter.verbosity > 0:
-                for line in details(all_printable(record), writer.fullwidth):
-                    terminalreporter.line(line)
+        if terminalreporter.verbosity < 0:
+            self._write_line(terminalreporter, record, disabled)
         else:
-            from pytest_energy.report.terminal import lost_test
-
-            for line in (*unused, *map(lost_test, self._lost)):
-                terminalreporter.line(printable(line))
+            self._write_table(terminalreporter, record, disabled)
         width = terminalreporter._tw.fullwidth
         if self._updated:
             terminalreporter.line(f"baselines, --energy-update {self._settings.update}:")
@@ -191,12 +173,61 @@ class Reporting:
                 terminalreporter.line(line)
         for line in (*textwrap.wrap(no_update, width, break_on_hyphens=False), *self._unwritten):
             terminalreporter.line(printable(line), red=True)
+        if terminalreporter.verbosity < 0:
+            return
         if self._settings.json_path is not None and not self._unwritten:
             written = "run record" if self.may_write() else "no run record written to"
             terminalreporter.line(printable(f"{written}: {self._settings.json_path}"))
         if self.may_write() and not self._unwritten:
             for report in self._settings.reports:
-                terminalreporter.line(printable(f"{report.format} report: {report.path}"))
+                # Terminals make a link of an address.
+                shown = report.path.as_uri() if report.format == "html" else str(report.path)
+                terminalreporter.line(printable(f"{report.format} report: {shown}"))
+
+    def _write_table(
+        self, terminalreporter: pytest.TerminalReporter, record: RunRecord | None, disabled: int
+    ) -> None:
+        """The table with its notes, or what there is instead."""
+        terminalreporter.section("energy")
+        if disabled:
+            terminalreporter.line(self._ran_once(disabled))
+        if record and record.tests:
+            from pytest_energy.report.details import details
+            from pytest_energy.report.terminal import render
+
+            writer = terminalreporter._tw
+            in_failures = _in_failures(terminalreporter)
+            colour = writer.hasmarkup
+            writer.write(render(record, writer.fullwidth, colour=colour, in_failures=in_failures))
+            if terminalreporter.verbosity > 0:
+                for line in details(all_printable(record), writer.fullwidth):
+                    terminalreporter.line(line)
+        else:
+            from pytest_energy.report.terminal import lost_test
+
+            for line in (*self._unused(), *map(lost_test, self._lost)):
+                terminalreporter.line(printable(line))
+
+    def _write_line(
+        self, terminalreporter: pytest.TerminalReporter, record: RunRecord | None, disabled: int
+    ) -> None:
+        """All of it in one line, for -q."""
+        from pytest_energy.report.advice import conclude
+
+        parts = [self._ran_once(disabled)] if disabled else []
+        if record and (record.tests or record.lost_tests):
+            parts.append(conclude(record).sentence)
+        if unused := len(self._unused()):
+            which = "limit or baseline is" if unused == 1 else "limits or baselines are"
+            parts.append(f"{unused} {which} used by no test.")
+        if parts:
+            terminalreporter.ensure_newline()
+            terminalreporter.line(printable(f"energy: {' '.join(parts)}"))
+
+    def _ran_once(self, tests: int) -> str:
+        from pytest_energy.units import numbered
+
+        return f"{self._settings.disable}: {numbered(tests, 'test')} ran once, unmeasured"
 
     def record(self) -> RunRecord:
         """Built once, when all tests have ended."""
