@@ -204,8 +204,8 @@ class EnergyHooks:
             if is_misuse(call.excinfo.value):
                 report.energy_misuse = True  # type: ignore[attr-defined]
             if isinstance(call.excinfo.value, EnergyFailure | EnergyUnused | EnergyNotRepeated):
-                # The short summary then shows the sentence, not the exception's class before it, and
-                # --tb=line and annotations the test, not the line of ours that raised it.
+                # The short summary then shows the sentence, not the exception's class before it,
+                # and --tb=line and annotations the test, not the line of ours that raised it.
                 crash = getattr(report.longrepr, "reprcrash", None)
                 if crash is not None:
                     crash.message = str(call.excinfo.value)
