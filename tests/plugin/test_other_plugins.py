@@ -474,3 +474,20 @@ def test_a_plugin_that_runs_the_body_in_threads_is_named(energy_pytester: Energy
     energy_pytester.run_process("-p", "pytest_run_parallel").assert_outcomes(passed=1)
     notes = energy_pytester.tests()["test_it"]["notes"]
     assert [each for each in notes if each.startswith("pytest-run-parallel runs the body in sev")]
+
+
+@pytest.mark.parametrize("workers", [(), ("-n1",)])
+def test_the_lines_of_reportlog_hold_what_was_measured(
+    energy_pytester: EnergyPytester, workers: tuple[str, ...]
+) -> None:
+    energy_pytester.write(
+        f"{NEVER_OVER}\n@budget('0.001 mJ / query')\ndef test_over():\n    spin(5)\n"
+    )
+    log = energy_pytester.pytester.path / "log.jsonl"
+    energy_pytester.run(f"--report-log={log}", *workers)
+    lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+    reports = [each for each in lines if "energy" in each]
+    assert [each["when"] for each in reports] == ["call", "call"]
+    measured = [test for each in reports for test in each["energy"]["tests"]]
+    assert measured == energy_pytester.record()["tests"]
+    assert [each["verdict"] for each in measured] == ["pass", "fail"]
