@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from records import budget_record
 from session_records import H100, ID, JOULES, SHAPE, measured, session
 
 from conftest import EnergyPytester
@@ -17,7 +18,7 @@ from pytest_energy.baselines.update import Mode, update
 from pytest_energy.limits.file import BudgetsFile, parse_budgets
 from pytest_energy.limits.suggest import SuggestionError
 from pytest_energy.record import file as record
-from pytest_energy.record.schema import BudgetRecord, RunRecord, TestRecord
+from pytest_energy.record.schema import RunRecord, TestRecord
 
 FILE = "energy-budgets.toml"
 OLD = "4 Wh / 1000 queries"
@@ -28,7 +29,7 @@ NEW = "2.31 Wh / 1000 queries"
 
 def limited(joules: float = JOULES, limit: str = OLD, **changes: Any) -> TestRecord:
     """A test that was judged by the limit of TEXT; 14.4 J are 4 Wh for 1000."""
-    budget = BudgetRecord(limit=limit, origin=f"{FILE}:{LINE}")
+    budget = budget_record(limit, origin=f"{FILE}:{LINE}")
     changes.setdefault("limit_joules_per_unit", 14.4)
     return measured(joules, budget=budget, verdict="pass", **changes)
 
@@ -49,6 +50,15 @@ def test_a_limit_far_above_is_lowered_and_nothing_else_changes(tighten: Any) -> 
         1,
         (f'{FILE}:{LINE}: max: "{OLD}" -> "{NEW}" (2.10 in 1 session of {ID}, 10 % headroom)',),
     )
+
+
+def test_a_limit_whose_record_holds_no_values_is_kept() -> None:
+    test = limited()
+    assert test.budget is not None
+    old = replace(test, budget=replace(test.budget, amount=None))
+    found = by_records(TEXT, session(old))
+    assert found.lowered == 0
+    assert "was measured by another version of pytest-energy; measure it" in found.messages[0]
 
 
 @pytest.mark.parametrize("tighten", [by_records, by_baselines])
@@ -96,9 +106,9 @@ def test_few_rounds_leave_more_room() -> None:
 @pytest.mark.parametrize(
     "other",
     [
-        {"budget": BudgetRecord(limit=OLD, origin="tests/test_q.py:5")},
-        {"budget": BudgetRecord(limit="5 Wh / 1000 queries", origin=f"{FILE}:{LINE}")},
-        {"budget": BudgetRecord(limit=OLD, origin=f"{FILE}:9")},
+        {"budget": budget_record(OLD, origin="tests/test_q.py:5")},
+        {"budget": budget_record("5 Wh / 1000 queries", origin=f"{FILE}:{LINE}")},
+        {"budget": budget_record(OLD, origin=f"{FILE}:9")},
         {"budget": None},
     ],
 )
@@ -111,7 +121,7 @@ def test_figures_of_other_limits_are_none_of_this_one(other: dict[str, Any]) -> 
 
 
 def test_the_folder_of_the_file_does_not_matter() -> None:
-    budget = BudgetRecord(limit=OLD, origin=f"limits/{FILE}:{LINE}")
+    budget = budget_record(OLD, origin=f"limits/{FILE}:{LINE}")
     assert by_records(TEXT, session(replace(limited(), budget=budget))).lowered == 1
 
 
@@ -175,10 +185,10 @@ def test_both_limits_of_a_budget_are_edited_each_at_its_place() -> None:
     limits = f'max = "{OLD}", max_carbon = "2 gCO2e / query"'
     text = f'schema = 1\nbudget = [{{ tests = "{ID}", {limits} }}]\n'
     tests = [
-        replace(limited(), budget=BudgetRecord(limit=OLD, origin=f"{FILE}:2")),
+        replace(limited(), budget=budget_record(OLD, origin=f"{FILE}:2")),
         replace(
             limited(limit_joules_per_unit=24000.0),
-            budget=BudgetRecord(limit="2 gCO2e / query", origin=f"{FILE}:2"),
+            budget=budget_record("2 gCO2e / query", origin=f"{FILE}:2"),
         ),
     ]
     found = by_records(text, session(*tests))
@@ -190,7 +200,7 @@ def test_both_limits_of_a_budget_are_edited_each_at_its_place() -> None:
 def test_an_equal_limit_of_another_budget_stays() -> None:
     text = TEXT.replace("[[budget]]", f'[[budget]]\ntask = "a"\nmax = "{OLD}"\n[[budget]]')
     line = text.splitlines().index(f'max = "{OLD}"  # {OLD}') + 1
-    test = replace(limited(), budget=BudgetRecord(limit=OLD, origin=f"{FILE}:{line}"))
+    test = replace(limited(), budget=budget_record(OLD, origin=f"{FILE}:{line}"))
     found = by_records(text, session(test))
     assert found.text == text.replace(f'max = "{OLD}"  #', f'max = "{NEW}"  #')
 
@@ -231,7 +241,7 @@ def test_every_other_byte_survives(
     assume("\ufeff" not in text[1:])
     (budget,) = parse(text).entries
     (_, origin) = budget.limits[0]
-    test = replace(limited(joules), budget=BudgetRecord(limit=limit, origin=origin))
+    test = replace(limited(joules), budget=budget_record(limit, origin=origin))
     found = by_records(text, session(test))
     before, _, after = text.partition(f"max = {quote}")
     after = after.removeprefix(limit)

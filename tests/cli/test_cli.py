@@ -9,13 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from records import NEW, RECORD
+from records import NEW, RECORD, budget_record
 from session_records import H100, ID, measured, session
 from typer.testing import CliRunner, Result
 
 from pytest_energy.cli import app
 from pytest_energy.record.file import write
-from pytest_energy.record.schema import BudgetRecord
 
 
 @pytest.fixture(autouse=True)
@@ -97,7 +96,7 @@ def test_tighten_lowers_limits_in_place(folder: Path) -> None:
     path = folder / "energy-budgets.toml"
     text = f'schema = 1\n[[budget]]  # ours\ntests = "{ID}"\nmax = "4 Wh / 1k queries" # was 5\n'
     path.write_text(text, encoding="utf-8")
-    budget = BudgetRecord(limit="4 Wh / 1k queries", origin="energy-budgets.toml:4")
+    budget = budget_record("4 Wh / 1k queries", origin="energy-budgets.toml:4")
     write(session(measured(budget=budget, limit_joules_per_unit=14.4)), folder / "a.json")
     result = run("budgets", "tighten", "a.json")
     assert result.exit_code == 0, result.output

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from pytest_energy.carbon.intensity import Intensity
+from pytest_energy.limits.limit import parse_limit
 from pytest_energy.record.schema import (
     BudgetRecord,
     ChannelRecord,
@@ -16,6 +17,21 @@ from pytest_energy.record.schema import (
     TestRecord,
     carbon_record,
 )
+
+
+def budget_record(limit: str, origin: str, message: str = "") -> BudgetRecord:
+    """A limit in a record, with its values."""
+    found = parse_limit(limit)
+    return BudgetRecord(
+        limit=limit,
+        origin=origin,
+        message=message,
+        amount=found.amount,
+        symbol=found.symbol,
+        per=found.per,
+        unit=found.unit,
+    )
+
 
 TEST = TestRecord(
     id="tests/test_models.py::test_sentiment[distilbert]",
@@ -53,7 +69,7 @@ TEST = TestRecord(
             joules=123.12, seconds=1.1, units=10.0, warmup=False, cpu_seconds=0.2, calls=10
         ),
     ),
-    budget=BudgetRecord(limit="2.1 Wh / 1000 queries", origin="tests/test_models.py:12"),
+    budget=budget_record("2.1 Wh / 1000 queries", "tests/test_models.py:12"),
     limit_joules_per_unit=7.56,
     fraction_of_limit=12.312 / 7.56,
     verdict="fail",

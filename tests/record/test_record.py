@@ -127,6 +127,10 @@ def test_the_record_of_a_run_holds_everything_measured(
         "message": "",
         "tolerance": 0.15,
         "method": "",
+        "amount": 2.0,
+        "symbol": "kJ",
+        "per": 1.0,
+        "unit": "query",
     }
     (channel,) = test["channels"]
     assert (channel["name"], channel["kind"], channel["provenance"], channel["gated"]) == (

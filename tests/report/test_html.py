@@ -8,14 +8,13 @@ from dataclasses import replace
 
 import pytest
 from pages import assert_is_accessible, assert_is_closed, page_of
-from records import NEW, RECORD, TEST, UNMEASURED
+from records import NEW, RECORD, TEST, UNMEASURED, budget_record
 from session_records import measured
 
 from conftest import EnergyPytester
 from pytest_energy.record.merge import merge
 from pytest_energy.record.schema import (
     BaselineRecord,
-    BudgetRecord,
     LimitChangeRecord,
     ReferenceRecord,
     RunRecord,
@@ -26,7 +25,7 @@ from pytest_energy.report.formats import format_named
 from pytest_energy.report.html.page import render_page
 from pytest_energy.rules.verdict import Finding, Rule, Verdict
 
-LIMIT = BudgetRecord(limit="2.1 Wh / 1000 queries", origin="tests/test_q.py:4")
+LIMIT = budget_record("2.1 Wh / 1000 queries", origin="tests/test_q.py:4")
 #: Five rounds around 12.3 J, against 7.56 J.
 RED = measured(
     12.3,

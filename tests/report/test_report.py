@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from records import NEW, RECORD, TEST, UNMEASURED
+from records import NEW, RECORD, TEST, UNMEASURED, budget_record
 from typer.testing import CliRunner
 
 from conftest import EnergyPytester
@@ -223,8 +223,16 @@ def test_a_figure_and_its_limit_are_shown_on_one_scale() -> None:
     assert line.count("per 1,000,000,000 queries") == 2
 
 
+def test_a_limit_in_cpu_time_is_shown_by_its_values() -> None:
+    budget = budget_record("0.5 cpu-s / 10 queries", "test_it.py:4")
+    test = replace(TEST, method="cpu-time", limit_joules_per_unit=None, budget=budget)
+    assert "50.0 cpu-ms" in render(replace(RECORD, tests=(test,)), 200, colour=False)
+    other = replace(test, budget=replace(budget, symbol="cpu-hours"))  # of a later version
+    assert "0.5 cpu-s / 10 queries" in render(replace(RECORD, tests=(other,)), 200, colour=False)
+
+
 def test_a_limit_in_carbon_is_distinguished_from_one_in_energy() -> None:
-    limit = replace(TEST.budget, limit="0.5 gCO2e / query")  # type: ignore[type-var]
+    limit = budget_record("0.5 gCO2e / query", "test_it.py:4")
     text = render(replace(RECORD, tests=(TEST, replace(TEST, budget=limit))), 80, colour=False)
     assert text.count(f"{TEST.id} (carbon limit)") == 1
 

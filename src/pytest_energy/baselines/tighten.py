@@ -10,14 +10,14 @@ import math
 import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any
 
 from pytest_energy.baselines.baseline import Key, Line, by_key, shown_sessions
-from pytest_energy.limits.budget import Declaration, base_limit, rounded_up
+from pytest_energy.limits.budget import Declaration, base_limit, limit_of, rounded_up
 from pytest_energy.limits.file import BudgetsFile, Entry, parse_budgets
-from pytest_energy.limits.limit import Limit, Quantity, parse_limit
+from pytest_energy.limits.limit import Limit, Quantity
 from pytest_energy.limits.resolve import Subject, matched
 from pytest_energy.limits.suggest import rooms, upper_end
 from pytest_energy.limits.toml_lines import places
@@ -81,10 +81,10 @@ def tighten_from_records(records: Sequence[RunRecord], text: str, shown: str) ->
     for test, room in rooms(records):
         if test.budget is None:
             continue
-        limit = parse_limit(test.budget.limit)
+        limit = limit_of(test.budget)
         # A limit in carbon was judged in joules, at the intensity of that run.
         scale = 1.0
-        if limit.quantity is Quantity.CARBON and test.limit_joules_per_unit:
+        if limit is not None and limit.quantity is Quantity.CARBON and test.limit_joules_per_unit:
             scale = limit.base_per_unit / test.limit_joules_per_unit
         doubt = contention(test) if test.verdict != Verdict.UNMEASURED else ""
         found = _Figure(
@@ -94,7 +94,10 @@ def tighten_from_records(records: Sequence[RunRecord], text: str, shown: str) ->
             upper=None,
             why=f"{test.id}: {doubt}" if doubt else f"{test.id} is unmeasured",
         )
-        if room is not None:
+        if limit is None:
+            why = f"{test.id} was measured by another version of pytest-energy; measure it again"
+            found = replace(found, why=why)
+        elif room is not None:
             found = _Figure(
                 test=test.id,
                 sessions=room.sessions,
@@ -102,7 +105,7 @@ def tighten_from_records(records: Sequence[RunRecord], text: str, shown: str) ->
                 upper=room.upper * scale,
                 why=room.why,
             )
-        by_limit.setdefault((_name(test.budget.origin), limit.text), []).append(found)
+        by_limit.setdefault((_name(test.budget.origin), test.budget.limit), []).append(found)
     file = _file(text, shown)
     figures = {
         each.named: by_limit.get((_name(each.origin), each.limit.text), [])

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from pytest_energy.carbon.intensity import Intensity
-from pytest_energy.limits.limit import Limit, Quantity
+from pytest_energy.limits.limit import Limit, Quantity, is_symbol
+from pytest_energy.record.schema import BudgetRecord
 from pytest_energy.rules.baseline import MAX_INCREASE
 from pytest_energy.sensors.base import Provenance
 from pytest_energy.units import percent, plural, watt_hours_per_1000
@@ -125,6 +126,19 @@ def base_limit(limit: Limit, intensity: Intensity | None) -> float:
     return intensity.joules(limit.base_per_unit)
 
 
+def limit_of(budget: BudgetRecord) -> Limit | None:
+    """The limit that a record holds as values; None where another version wrote it."""
+    if not budget.amount or budget.per <= 0 or not is_symbol(budget.symbol):
+        return None
+    return Limit(
+        amount=budget.amount,
+        symbol=budget.symbol,
+        per=budget.per,
+        unit=budget.unit,
+        text=budget.limit,
+    )
+
+
 def limit_figure(limit: Limit, per_unit: float, intensity: Intensity | None) -> float:
     """What was compared (joules or CPU seconds per unit) on the limit's own scale, per unit."""
     if limit.quantity is Quantity.CARBON and intensity is not None:
@@ -134,7 +148,7 @@ def limit_figure(limit: Limit, per_unit: float, intensity: Intensity | None) -> 
 
 def suggestion(declaration: Declaration, unit: str, joules_per_unit: float) -> str:
     """The marker line to paste for a test without a limit, to allow this many joules."""
-    arguments = [f'"{round_limit(joules_per_unit, unit)}"']
+    arguments = [f'"{round_limit(joules_per_unit, unit).text}"']
     named = {name: getattr(declaration, name) for name in ("id", "task", "model", "count")}
     arguments += [f"{name}={value!r}" for name, value in named.items() if value is not None]
     if declaration.scope is not None:
@@ -148,17 +162,24 @@ def suggestion(declaration: Declaration, unit: str, joules_per_unit: float) -> s
     return f"@pytest.mark.energy_budget({', '.join(arguments)})"
 
 
-def round_limit(joules_per_unit: float, unit: str) -> str:
+def round_limit(joules_per_unit: float, unit: str) -> Limit:
     """A limit for this figure, rounded up to three digits, in the scale that reads best."""
     watt_hours = watt_hours_per_1000(joules_per_unit)
     if watt_hours >= 0.01:
-        return f"{rounded_up(watt_hours)} Wh / 1000 {plural(unit)}"
-    return f"{rounded_up(joules_per_unit * 1000)} mJ / {unit}"
+        return _rounded(watt_hours, "Wh", 1000, unit)
+    return _rounded(joules_per_unit * 1000, "mJ", 1, unit)
 
 
-def round_cpu_limit(cpu_seconds_per_unit: float, unit: str) -> str:
+def round_cpu_limit(cpu_seconds_per_unit: float, unit: str) -> Limit:
     """The same for CPU time."""
-    return f"{rounded_up(cpu_seconds_per_unit * 1000)} cpu-ms / {unit}"
+    return _rounded(cpu_seconds_per_unit * 1000, "cpu-ms", 1, unit)
+
+
+def _rounded(amount: float, symbol: str, per: int, unit: str) -> Limit:
+    shown = rounded_up(amount)
+    units = unit if per == 1 else f"{per} {plural(unit)}"
+    text = f"{shown} {symbol} / {units}"
+    return Limit(amount=float(shown), symbol=symbol, per=per, unit=unit, text=text)
 
 
 def rounded_up(amount: float) -> str:

@@ -145,6 +145,11 @@ def parse_limit(text: object) -> Limit:
     return limit
 
 
+def is_symbol(text: str) -> bool:
+    """Whether a limit may be counted in this: "Wh", "cpu-ms"."""
+    return text in _SYMBOLS
+
+
 def _why_unreadable(text: str) -> str:
     if re.fullmatch(r"\s*[+-]?[\d.,]+\s*", text):
         return "a bare number has no unit"

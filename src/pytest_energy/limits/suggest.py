@@ -22,7 +22,7 @@ from pytest_energy.limits.budget import (
 )
 from pytest_energy.limits.file import BudgetsFile, parse_budgets
 from pytest_energy.limits.keys import SCHEMA
-from pytest_energy.limits.limit import Quantity, parse_limit
+from pytest_energy.limits.limit import Limit, Quantity
 from pytest_energy.limits.resolve import Subject, matched
 from pytest_energy.limits.toml_lines import places
 from pytest_energy.record.contention import contention
@@ -101,7 +101,7 @@ def suggest(records: Sequence[RunRecord], text: str, shown: str) -> Suggested:
                 messages.append(f"{test_id}: skipped, {contention(noisy)}")
                 continue
             room = max((_room(each, quiet) for each in tests), key=lambda each: each.upper)
-            new.append((test_id, room.limit, room.method))
+            new.append((test_id, room.limit.text, room.method))
             messages.append(f"{test_id}: {room}{_pattern_note(test_id)}")
     return Suggested(_added(text, shown, new) if new else text, tuple(messages), len(new))
 
@@ -274,7 +274,7 @@ class Room:
     why: str
 
     @property
-    def limit(self) -> str:
+    def limit(self) -> Limit:
         if _quantity(self.test) is Quantity.CPU_TIME:
             return round_cpu_limit(self.upper, self.test.unit)
         return round_limit(self.upper, self.test.unit)
@@ -287,13 +287,13 @@ class Room:
         return self.test.method if is_counted else ""
 
     def __str__(self) -> str:
-        centre = figure(parse_limit(self.limit).amount_of(self.centre))
+        centre = figure(self.limit.amount_of(self.centre))
         known = "counted" if self.test.method == CPU_TIME_METHOD else self.test.method
         named = f" as {self.test.name!r}" if self.test.name else ""
         sessions = numbered(self.sessions, "session")
         headroom = percent(self.upper / self.centre - 1)
         return (
-            f'max = "{self.limit}" ({centre} {known}{named} in {sessions}, '
+            f'max = "{self.limit.text}" ({centre} {known}{named} in {sessions}, '
             f"{headroom} headroom{self.why})"
         )
 

@@ -192,6 +192,10 @@ def _budget(judgement: Judgement) -> BudgetRecord | None:
         message=budget.message,
         tolerance=tolerance,
         method=method,
+        amount=budget.limit.amount,
+        symbol=budget.limit.symbol,
+        per=budget.limit.per,
+        unit=budget.limit.unit,
     )
 
 

@@ -88,7 +88,8 @@ class BudgetRecord:
     """A limit as its author wrote it, where, and the message for when it is exceeded.
 
     tolerance: the fraction over the limit that another session could explain, as it was judged.
-    method: the evidence that the limit is for, "" for any.
+    method: the evidence that the limit is for, "" for any. amount, symbol, per, unit: the limit as
+    values: 2.1, "Wh", 1000, "query"; amount is None in records of earlier versions.
     """
 
     limit: str
@@ -96,6 +97,10 @@ class BudgetRecord:
     message: str = ""
     tolerance: float | None = None
     method: str = ""
+    amount: float | None = None
+    symbol: str = ""
+    per: float = 1.0
+    unit: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,7 +159,7 @@ class TestRecord:
     limit_joules_per_unit: the limit in joules; None for a limit in CPU time.
     fraction_of_limit: the figure over the limit. other_cores: cores that other processes kept busy,
     None where that is unknown. other_processes: those that computed on the gated GPUs.
-    contention: whether other processes kept it from its cores, which makes CPU time grow.
+    contention: whether other processes kept it from its cores, which increases CPU time.
     code: the reason code, a short fixed word for machines, "" for a pass.
     findings: what each rule said; verdict, reason and code are combined from them.
     baseline: None where it has none and none was asked for. failure: what the test's own body ended

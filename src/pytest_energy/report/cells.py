@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from pytest_energy.baselines.baseline import shown_sessions
-from pytest_energy.limits.limit import LimitError, parse_limit
+from pytest_energy.limits.budget import limit_of
 from pytest_energy.record.schema import CPU_TIME_METHOD, ReferenceRecord, RunRecord, TestRecord
 from pytest_energy.units import (
     CPU_TIME,
@@ -64,10 +64,8 @@ def shown_limit(test: TestRecord, scale: Scale) -> str:
         return _allowed(test.reference, scale)
     if test.limit_joules_per_unit is not None:
         return scale.show(test.limit_joules_per_unit)
-    try:
-        return cpu_time(parse_limit(test.budget.limit).base_per_unit)
-    except LimitError:  # a record from elsewhere
-        return test.budget.limit
+    limit = limit_of(test.budget)
+    return test.budget.limit if limit is None else cpu_time(limit.base_per_unit)
 
 
 def _allowed(reference: ReferenceRecord | None, scale: Scale) -> str:

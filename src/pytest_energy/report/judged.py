@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pytest_energy.baselines.baseline import COMPARED_ROUNDS
-from pytest_energy.limits.limit import LimitError, Quantity, parse_limit
+from pytest_energy.limits.budget import limit_of
+from pytest_energy.limits.limit import Quantity
 from pytest_energy.record.schema import TestRecord, values_per_unit
 from pytest_energy.rules.baseline import session_of
 from pytest_energy.units import CPU_TIME, Scale, energy_scale
@@ -66,12 +67,10 @@ def _limit(test: TestRecord, reference: float | None) -> float | None:
         return reference * (1 + test.reference.max_increase)
     if test.limit_joules_per_unit is not None:
         return test.limit_joules_per_unit
-    try:
-        limit = parse_limit(test.budget.limit)
-    except LimitError:  # a record from elsewhere
+    limit = limit_of(test.budget)
+    if limit is None or not test.is_cpu_time or limit.quantity is not Quantity.CPU_TIME:
         return None
-    is_same = test.is_cpu_time and limit.quantity is Quantity.CPU_TIME
-    return limit.base_per_unit if is_same else None
+    return limit.base_per_unit
 
 
 def _sessions(test: TestRecord, rounds: Sequence[float]) -> tuple[float, ...]:

@@ -7,6 +7,8 @@ from functools import partial
 
 from rich.text import Text
 
+from pytest_energy.limits.budget import limit_of
+from pytest_energy.limits.limit import Quantity
 from pytest_energy.record.hardware import hardware_names, hardware_of
 from pytest_energy.record.schema import ChannelRecord, RunRecord, TestRecord
 from pytest_energy.report.advice import next_steps
@@ -102,7 +104,8 @@ def _name(test: TestRecord, hardware: str) -> Text:
     if test.attempt > 1:
         name += f" (attempt {test.attempt})"
     about = [] if test.unit == "query" else [f"per {test.unit}"]
-    if test.budget is not None and "CO2e" in test.budget.limit:
+    limit = None if test.budget is None else limit_of(test.budget)
+    if limit is not None and limit.quantity is Quantity.CARBON:
         about.append("carbon limit")
     if hardware:
         about.append(hardware)
