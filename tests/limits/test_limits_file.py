@@ -12,7 +12,7 @@ from budgets_files import NAME, limit, mistakes, read
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytest_energy.carbon.intensity import Basis, Intensity
+from pytest_energy.carbon.intensity import Basis, Embodied, Intensity
 from pytest_energy.limits.budget import MaxIncrease, Scope
 from pytest_energy.limits.file import (
     BudgetsFile,
@@ -159,6 +159,15 @@ def test_an_intensity_without_a_source_names_its_line(tmp_path: Path) -> None:
 def test_a_pue_needs_no_intensity(tmp_path: Path) -> None:
     file = read("schema = 1\n[carbon]\npue = 1\n", tmp_path)
     assert (file.intensity, file.pue) == (None, 1.0)
+
+
+@pytest.mark.parametrize("intensity", ["", 'intensity = "300 gCO2e/kWh"\n'])
+def test_embodied_emissions_are_for_a_unit_each(tmp_path: Path, intensity: str) -> None:
+    stated = 'embodied = ["0.2 gCO2e / 1000 queries", "1 mgCO2e / token"]\n'
+    file = read(f"schema = 1\n[carbon]\n{stated}{intensity}", tmp_path)
+    found = (Embodied("query", 0.0002, f"{NAME}:3"), Embodied("token", 0.001, f"{NAME}:3"))
+    assert file.embodied == found
+    assert (file.intensity.embodied if file.intensity else found) == found
 
 
 def test_the_estimate_may_use_the_processors_tdp(tmp_path: Path) -> None:

@@ -48,6 +48,7 @@ DEFAULTS = [
     ("hardware = 'a100'", "(it belongs in [[budget]])", 'hardware = "a100"'),
     ("estimate = 4", "(known: tolerance, max_increase, scope, max_seconds)", 'tolerance = "3 %"'),
 ]
+EMBODIED = 'embodied = "0.2 gCO2e / 1000 queries"'
 CARBON = [
     ("intensity = 300", "a text that names its unit", 'intensity = "300 gCO2e/kWh"'),
     ('intensity = "300"', "not an amount above zero of gCO2e", 'intensity = "300 gCO2e/kWh"'),
@@ -64,6 +65,11 @@ CARBON = [
     ("pue = 0.9", "not a number from 1 up", "pue = 1.2"),
     ("pue = inf", "not a number from 1 up", "pue = 1.2"),
     ("pue = true", "not a number from 1 up", "pue = 1.2"),
+    ("embodied = 1", "not an amount above zero of gCO2e", EMBODIED),
+    ('embodied = "1 J / query"', "not an amount above zero of gCO2e", EMBODIED),
+    ('embodied = ["1 g / query"]', "not an amount above zero of gCO2e", EMBODIED),
+    ("embodied = []", "neither one amount nor a list", EMBODIED),
+    ('embodied = ["1 gCO2e/query", "2 gCO2e/query"]', "an amount for each unit", EMBODIED),
     ('sourc = "x"', "(did you mean source?)", 'source = "Ember 2024"'),
 ]
 ESTIMATE = [

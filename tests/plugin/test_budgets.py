@@ -99,6 +99,7 @@ source = "our supplier"
 year = 2024
 basis = "market"
 pue = 1.2
+embodied = "0.5 gCO2e / 1000 queries"
 """,
         """
         @budget(task="chat")
@@ -119,6 +120,8 @@ pue = 1.2
     # 1 kg at 300 g/kWh and a PUE of 1.2 is 2.78 kWh
     assert carbon["limit_joules_per_unit"] == pytest.approx(1000 / (300 * 1.2) * 3.6e6)
     assert carbon["grams_per_unit"] == pytest.approx(carbon["joules_per_unit"] * 360 / 3.6e6)
+    (embodied,) = budgets.inner.record()["carbon"]["embodied"]
+    assert (embodied["unit"], embodied["grams_per_unit"]) == ("query", 0.0005)
     message = "carbon: 300 gCO2e/kWh x PUE 1.2 (our supplier, 2024, market-based)"
     result.stdout.fnmatch_lines([message])
     junit = (budgets.inner.pytester.path / "junit.xml").read_text()

@@ -14,7 +14,7 @@ from jsonschema import validate
 from records import NEW, RECORD, TEST, UNMEASURED
 from session_records import ESTIMATE, H100, measured, session
 
-from pytest_energy.carbon.intensity import Intensity
+from pytest_energy.carbon.intensity import Embodied, Intensity
 from pytest_energy.record.merge import merge
 from pytest_energy.record.schema import RunRecord, carbon_record
 from pytest_energy.report.formats import format_named
@@ -142,6 +142,24 @@ def test_a_score_without_embodied_emissions_is_none() -> None:
     market = replace(carbon_record(FACTOR), basis="market")
     (score,) = loaded(replace(ONE, carbon=market), "sci")["scores"]
     assert any("market-based" in each for each in score["notes"])
+
+
+def test_a_score_adds_the_embodied_emissions_that_are_stated_for_its_unit() -> None:
+    stated = (Embodied("token", 9.0, "x.toml:4"), Embodied("query", 0.0002, "x.toml:5"))
+    carbon = replace(carbon_record(FACTOR), embodied=stated)
+    (score,) = loaded(replace(ONE, carbon=carbon), "sci")["scores"]
+    assert (score["M_grams_co2e"], score["M_source"], score["notes"]) == (0.0002, "x.toml:5", [])
+    whole = score["E_kwh"] * score["I_grams_co2e_per_kwh"] + score["M_grams_co2e"]
+    assert score["sci_grams_co2e"] == pytest.approx(whole / score["R"], rel=1e-12)
+    for other in (
+        replace(carbon, embodied=stated[:1]),  # of another unit
+        replace(carbon, basis="market"),
+    ):
+        (score,) = loaded(replace(ONE, carbon=other), "sci")["scores"]
+        assert score["sci_grams_co2e"] is None
+        assert any("not SCI" in each for each in score["notes"])
+    image = replace(ONE, carbon=carbon, tests=(replace(TEST, method="estimated"),))
+    assert loaded(image, "sci")["scores"][0]["notes"] == ["E is estimated, not measured"]
 
 
 def test_without_a_carbon_factor_no_emissions_are_named() -> None:

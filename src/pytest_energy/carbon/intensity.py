@@ -31,6 +31,15 @@ class Basis(StrEnum):
     """The contracts and certificates that its owner has bought."""
 
 
+@dataclass(frozen=True)
+class Embodied:
+    """Grams of CO2e that making the hardware adds to one unit of work, as its user states them."""
+
+    unit: str
+    grams_per_unit: float
+    source: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class Intensity:
     """Grams of CO2e for one kWh of electricity, where the number comes from, and for which year.
@@ -48,6 +57,8 @@ class Intensity:
 
     It scales grams only; joules are always those of the machine.
     """
+    embodied: tuple[Embodied, ...] = ()
+    """Emissions of making the hardware, for each unit that has some; in no gram of this class."""
 
     def __post_init__(self) -> None:
         if not 0 < self.grams_per_kwh < math.inf:

@@ -188,6 +188,24 @@ def carbon_limit(value: object) -> Limit:
     return found
 
 
+def embodied(value: object) -> tuple[Limit, ...]:
+    """Emissions of making the hardware, for a unit of work or for each of several."""
+    found = tuple(map(_embodied, value if isinstance(value, list) else [value]))
+    if not found or len({each.unit for each in found}) < len(found):
+        raise ValueError("it is neither one amount nor a list with an amount for each unit")
+    return found
+
+
+def _embodied(value: object) -> Limit:
+    try:
+        found = limit(value)
+    except ValueError:
+        found = None
+    if found is None or found.quantity is not Quantity.CARBON:
+        raise ValueError("it is not an amount above zero of gCO2e for a number of units")
+    return found
+
+
 def _number(value: object) -> float:
     """NaN for what is no number: it fails every comparison."""
     if isinstance(value, bool) or not isinstance(value, int | float):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from pytest_energy.carbon.intensity import Intensity
+from pytest_energy.carbon.intensity import Embodied, Intensity
 from pytest_energy.errors import InputError
 from pytest_energy.limits.budget import MaxIncrease, Scope
 from pytest_energy.limits.checks import near
@@ -89,13 +89,15 @@ class Entry:
 class BudgetsFile:
     """A file without mistakes; `shown` is its name in messages, "" where there is no file.
 
-    pue scales the grams of whatever intensity is in force; `intensity` has it already.
+    pue scales the grams of whatever intensity is in force, and embodied stands beside it;
+    `intensity` has both already.
     """
 
     shown: str = ""
     defaults: Defaults = field(default_factory=Defaults)
     intensity: Intensity | None = None
     pue: float | None = None
+    embodied: tuple[Embodied, ...] = ()
     cpu_watts_per_core: float | Literal["tdp"] | None = None
     hardware: Mapping[str, Hardware] = field(default_factory=dict)
     entries: tuple[Entry, ...] = ()
@@ -146,14 +148,19 @@ def _file(document: dict[str, object], root: Place, mistakes: Mistakes) -> Budge
         return read_table(f"[{name}]", top.values.get(name, {}), place, mistakes)
 
     carbon = section("carbon")
+    embodied = tuple(
+        Embodied(each.unit, each.base_per_unit, mistakes.origin(root.at("carbon", "embodied")))
+        for each in carbon.values.pop("embodied", ())
+    )
     hardware = _hardware(top.values.get("hardware", {}), root, mistakes)
     # Where it is unknown which hardware the file means, a budget may name any.
     is_clear = "hardware" in top.values or "hardware" not in top.meant
     return BudgetsFile(
         shown=mistakes.shown,
         defaults=Defaults(**_values(section("defaults"), root.inside.get("defaults"), mistakes)),
-        intensity=_intensity(carbon, root, mistakes),
+        intensity=_intensity(carbon, embodied, root, mistakes),
         pue=carbon.values.get("pue"),
+        embodied=embodied,
         cpu_watts_per_core=section("estimate").values.get("cpu_watts_per_core"),
         hardware=hardware,
         entries=_entries(
@@ -171,7 +178,9 @@ def _values(given: Given, place: Place | None, mistakes: Mistakes) -> dict[str, 
     return values
 
 
-def _intensity(carbon: Given, root: Place, mistakes: Mistakes) -> Intensity | None:
+def _intensity(
+    carbon: Given, embodied: tuple[Embodied, ...], root: Place, mistakes: Mistakes
+) -> Intensity | None:
     if "intensity" not in carbon.meant:
         for name in carbon.values.keys() & {"source", "year", "basis"}:
             why = "it describes an intensity, and [carbon] has none"
@@ -181,7 +190,10 @@ def _intensity(carbon: Given, root: Place, mistakes: Mistakes) -> Intensity | No
     given = dict(carbon.values)
     origin = mistakes.origin(root.at("carbon", "intensity"))
     return Intensity(
-        grams_per_kwh=given.pop("intensity"), source=given.pop("source", origin), **given
+        grams_per_kwh=given.pop("intensity"),
+        source=given.pop("source", origin),
+        embodied=embodied,
+        **given,
     )
 
 

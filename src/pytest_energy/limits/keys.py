@@ -66,6 +66,7 @@ TABLES: Mapping[str, Mapping[str, Key]] = {
         "year": Key(checks.whole(1990, 2100), "year = 2024"),
         "basis": Key(checks.one_of(Basis), 'basis = "location"'),
         "pue": Key(checks.pue, "pue = 1.2"),
+        "embodied": Key(checks.embodied, 'embodied = "0.2 gCO2e / 1000 queries"'),
     },
     "[estimate]": {
         "cpu_watts_per_core": Key(checks.watts_per_core, "cpu_watts_per_core = 4"),

@@ -226,6 +226,8 @@ def _intensity(
             )
     if found is not None and budgets.pue is not None:
         found = replace(found, pue=budgets.pue)
+    if found is not None:
+        found = replace(found, embodied=budgets.embodied)
     return found
 
 

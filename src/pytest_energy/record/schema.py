@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from pytest_energy.carbon.intensity import Intensity
+from pytest_energy.carbon.intensity import Embodied, Intensity
 from pytest_energy.rules.verdict import Finding, combine
 
 SCHEMA = 1
@@ -230,7 +230,8 @@ class TestRecord:
 class CarbonRecord:
     """The intensity that turned joules into grams; basis is "location" or "market".
 
-    description: the same as one line, as it is printed beside every gram.
+    description: the same as one line, as it is printed beside every gram. embodied: emissions of
+    making the hardware, which are in no other figure.
     """
 
     grams_per_kwh: float
@@ -239,6 +240,7 @@ class CarbonRecord:
     year: int | None = None
     basis: str = "location"
     pue: float = 1.0
+    embodied: tuple[Embodied, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -393,4 +395,5 @@ def carbon_record(intensity: Intensity) -> CarbonRecord:
         year=intensity.year,
         basis=str(intensity.basis),
         pue=intensity.pue,
+        embodied=intensity.embodied,
     )

@@ -1,7 +1,7 @@
 """Software Carbon Intensity (ISO/IEC 21031): SCI = ((E x I) + M) / R, as JSON.
 
-pytest-energy measures E and pins I. It doesn't know M, the embodied emissions of the hardware, so
-that what it writes is the operational part alone, and says so.
+pytest-energy measures E and pins I. M, the embodied emissions of the hardware, is what the user
+states for one unit of work; without it the operational part stands alone, and is called so.
 """
 
 from __future__ import annotations
@@ -26,11 +26,15 @@ def render(record: RunRecord) -> str:
 
 def _score(each: Measured) -> dict[str, object]:
     carbon = each.session.carbon
-    notes = [OPERATIONAL]
+    embodied = next(
+        (one for one in (carbon.embodied if carbon else ()) if one.unit == each.test.unit), None
+    )
+    notes = [] if embodied else [OPERATIONAL]
     if carbon is None:
         notes.append(f"without I: {NO_FACTOR}")
     elif carbon.basis != Basis.LOCATION:
-        notes.append("I is market-based, and the standard asks for a location-based one")
+        notes.append("not SCI: I is market-based, and the standard asks for a location-based one")
+    is_score = embodied is not None and carbon is not None and carbon.basis == Basis.LOCATION
     if each.is_estimate:
         notes.append("E is estimated, not measured")
     return {
@@ -42,8 +46,11 @@ def _score(each: Measured) -> dict[str, object]:
         "E_pue": each.pue,
         "I_grams_co2e_per_kwh": carbon.grams_per_kwh if carbon else None,
         "I_source": carbon.description if carbon else None,
-        "M_grams_co2e": None,
+        "M_grams_co2e": embodied.grams_per_unit if embodied else None,
+        "M_source": embodied.source if embodied else None,
         "operational_grams_co2e": each.grams,
-        "sci_grams_co2e": None,
+        "sci_grams_co2e": (each.grams or 0.0) + embodied.grams_per_unit
+        if embodied is not None and is_score
+        else None,
         "notes": notes,
     }
