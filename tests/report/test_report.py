@@ -218,9 +218,16 @@ def test_what_to_do_stands_once_for_each_reason_of_a_run() -> None:
 
 
 def test_a_figure_and_its_limit_are_shown_on_one_scale() -> None:
-    test = replace(TEST, joules_per_unit=1e-6, limit_joules_per_unit=100.0)
+    test = replace(TEST, joules_per_unit=0.008, limit_joules_per_unit=100.0)
     (line, _) = adds_up(replace(RECORD, tests=(test,)), 300)
-    assert line.count("per 1,000,000,000 queries") == 2
+    assert line.count("phone charges per 1,000,000 queries") == 2
+
+
+def test_a_figure_that_adds_up_to_nothing_has_no_equivalents() -> None:
+    assert adds_up(replace(RECORD, tests=(replace(TEST, joules_per_unit=1e-6),)), 300) == []
+    little = replace(TEST, limit_joules_per_unit=1e-6)
+    (line, _) = adds_up(replace(RECORD, tests=(little,)), 300)
+    assert "its limit: less than 0.01 phone charges per 1,000,000 queries" in line
 
 
 def test_a_limit_in_cpu_time_is_shown_by_its_values() -> None:

@@ -186,21 +186,25 @@ EQUIVALENCES = (
 )
 
 
+#: Of less than this, people have no idea.
+LEAST_EQUIVALENT = 0.01
+
+
 def equivalent(joules: float, each: Equivalence) -> float:
     """How many of `each` this energy is."""
     return joules / (each.kwh_each * JOULES_PER_KWH)
 
 
 def readable_units(joules_per_unit: float, each: Equivalence) -> int:
-    """Of how many units to tell: 1,000, or as many more as show 0.01 or more; at most 10^12."""
-    units = 1000
-    while 0 < equivalent(joules_per_unit * units, each) < 0.01 and units < 10**12:
-        units *= 1000
-    return units
+    """Of how many units to tell: 1,000, or a million where 1,000 take less than 0.01 of it."""
+    is_little = 0 < equivalent(joules_per_unit * 1000, each) < LEAST_EQUIVALENT
+    return 1_000_000 if is_little else 1000
 
 
 def in_words(joules_per_unit: float, unit: str, units: int, each: Equivalence) -> str:
     """For example "0.270 phone charges per 1,000 queries"; `unit` is singular."""
-    amount = grouped(equivalent(joules_per_unit * units, each))
+    found = equivalent(joules_per_unit * units, each)
+    is_little = 0 < found < LEAST_EQUIVALENT
+    amount = f"less than {LEAST_EQUIVALENT:g}" if is_little else grouped(found)
     counted = f"1 {each.name}" if amount == "1.00" else f"{amount} {each.plural}"
     return f"{counted} per {units:,} {plural(unit)}"

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import textwrap
 
-from pytest_energy.carbon.intensity import PHONE_CHARGE, in_words, readable_units
+from pytest_energy.carbon.intensity import (
+    LEAST_EQUIVALENT,
+    PHONE_CHARGE,
+    equivalent,
+    in_words,
+    readable_units,
+)
 from pytest_energy.record.schema import RunRecord, TestRecord
 from pytest_energy.units import DAYS_PER_YEAR, JOULES_PER_KWH, grouped, plural, short_label
 
@@ -13,13 +19,21 @@ _A_MILLION = 1_000_000
 
 
 def adds_up(record: RunRecord, width: int) -> list[str]:
-    """Each figure with its limit, then the source, wrapped; nothing without figures."""
-    lines = [_line(test) for test in record.tests if test.joules_per_unit is not None]
+    """Each figure with its limit, then the source, wrapped; nothing without figures.
+
+    Figures of which a million units make nothing that people know are left out.
+    """
+    lines = [_line(test) for test in record.tests if _is_readable(test)]
     if not lines:
         return []
     each = PHONE_CHARGE
     lines.append(f"a {each.name} is {each.kwh_each:g} kWh ({each.source})")
     return [part for line in lines for part in textwrap.wrap(line, width, break_on_hyphens=False)]
+
+
+def _is_readable(test: TestRecord) -> bool:
+    joules = test.joules_per_unit
+    return joules is not None and equivalent(joules * _A_MILLION, PHONE_CHARGE) >= LEAST_EQUIVALENT
 
 
 def _line(test: TestRecord) -> str:
