@@ -50,6 +50,18 @@ _SYMBOLS: dict[str, tuple[Quantity, float]] = {
     "cpu-ms": (Quantity.CPU_TIME, 1e-3),
     "cpu-s": (Quantity.CPU_TIME, 1.0),
 }
+#: Names that people write out, for a hint at the symbol.
+_NAMES = {
+    "joule": "J",
+    "joules": "J",
+    "millijoules": "mJ",
+    "kilojoules": "kJ",
+    "watthours": "Wh",
+    "watt-hours": "Wh",
+    "kilowatt-hours": "kWh",
+    "grams": "gCO2e",
+    "cpu-seconds": "cpu-s",
+}
 #: A capital M means mega in SI, and the two readings are a factor of 10^9 apart: ask, never guess.
 _AMBIGUOUS = {"mwh": "mWh or kWh?", "mj": "mJ or kJ?"}
 _MULTIPLES = {"": 1.0, "k": 1e3, "M": 1e6}
@@ -177,7 +189,7 @@ def _symbol(text: str, symbol: str) -> str:
         return symbol
     if symbol.startswith("M") and (question := _AMBIGUOUS.get(symbol.lower())):
         raise LimitError(text, f"{symbol!r} is not supported ({question})")
-    folded = {known.lower(): known for known in _SYMBOLS}
+    folded = {known.lower(): known for known in _SYMBOLS} | _NAMES
     near = difflib.get_close_matches(symbol.lower(), folded, n=1, cutoff=0.85)
     hint = f", did you mean {folded[near[0]]!r}?" if near else ""
     raise LimitError(text, f"unknown unit {symbol!r}{hint} (known: {', '.join(_SYMBOLS)})")

@@ -23,7 +23,7 @@ NOTHING_SECONDS = 0.5e-6
 NOTHING_IN_WINDOW_SECONDS = 0.5e-3
 #: A busy machine makes a call take so many times as long at most.
 BUSY_FACTOR = 5.0
-#: Slower calls needn't be held against an empty one.
+#: Slower calls needn't be compared with an empty one.
 SLOW_SECONDS = 20e-6
 #: A server that uses this share of the test's own CPU time does a part of its work.
 PEER_SHARE = 0.05
@@ -119,8 +119,8 @@ def _done_by(peer: Peer, own_cores: float) -> Reason:
 def _empty(what: str, seconds: float) -> Reason:
     return Reason(
         "no-work",
-        f"{what} took {duration(seconds)}, as long as an empty one: it did no work, its result is "
-        f"cached or its input is used up; {REMEDY}",
+        f"{what} took {duration(seconds)}, no longer than one without work: it did nothing, its "
+        f"result is cached or its input is used up; {REMEDY}",
     )
 
 
