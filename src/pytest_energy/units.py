@@ -31,7 +31,7 @@ def singular(word: str) -> str:
 
 def numbered(number: int, word: str) -> str:
     """ "1 model", "3 models"."""
-    return f"1 {word}" if number == 1 else f"{number} {plural(word)}"
+    return f"1 {word}" if number == 1 else f"{number:,} {plural(word)}"
 
 
 def plural(word: str) -> str:

@@ -16,7 +16,7 @@ from session_records import ESTIMATE, H100, measured, session
 
 from pytest_energy.carbon.intensity import Embodied, Intensity
 from pytest_energy.record.merge import merge
-from pytest_energy.record.schema import RunRecord, carbon_record
+from pytest_energy.record.schema import RunRecord, TestRecord, carbon_record
 from pytest_energy.report.formats import format_named
 
 FACTOR = Intensity(grams_per_kwh=412.3, source="a grid", year=2024, pue=1.37)
@@ -219,3 +219,35 @@ def test_the_statement_holds_method_provenance_and_what_is_missing() -> None:
     )
     both = merge([session(measured(), day=1), session(measured(), day=3)])
     assert "determined by pytest-energy on 2026-11-01 to 2026-11-03." in rendered(both, "statement")
+
+
+def many(number: int, test: TestRecord = TEST) -> tuple[TestRecord, ...]:
+    return tuple(
+        replace(test, id=f"t.py::test_{n}", model=f"model-{n}", joules_per_unit=10.0 + n)
+        for n in range(number)
+    )
+
+
+def test_a_statement_of_many_figures_is_one_paragraph_with_ranges_and_sums() -> None:
+    text = rendered(
+        replace(RECORD, tests=(*many(500), *many(300, ESTIMATED.tests[0]))), "statement"
+    )
+    assert len(text) < 3000 and text.count("\n") == 1
+    # 500 figures from 10 to 509 J, over 10 queries each
+    assert "model-0, model-1, model-2 and 497 more models (text-classification) used" in text
+    assert "used 10.0 to 509 J / query (median 260 J of 500 figures), measured with" in text
+    assert "over 5,000 queries in 500 rounds of t.py::test_0" in text
+    assert "1.30 MJ in all; this is 0.833 to 42.4 gCO2e for 1,000 queries." in text
+    assert "used 10.0 to 309 J / query (median 160 J of 300 figures), estimated from" in text
+    assert text.endswith("is in the run record of session 7d0b.\n")
+
+
+def test_a_statement_keeps_figures_apart_and_counts_those_that_it_leaves_out() -> None:
+    tests = [replace(each, unit=f"unit-{n}") for n, each in enumerate(many(9))]
+    text = rendered(replace(RECORD, tests=(*tests, *many(20))), "statement")
+    assert text.count(" used ") == 5
+    assert text.index("of 20 figures") < text.index("unit-0")  # as many as it can
+    assert "5 more figures could not be put together with these." in text
+    several = rendered(replace(RECORD, tests=(*many(3), *many(3))), "statement")
+    assert several.count(" used ") == 3
+    assert "run record" not in several
