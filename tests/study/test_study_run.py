@@ -345,6 +345,47 @@ def test_codecarbon_counts_the_whole_machine_and_a_constant_for_memory() -> None
     assert by_clock <= found.ram_joules_per_unit < 3 * by_clock
 
 
+#: A study's run in which nothing is loaded or measured; CodeCarbon's part notes who holds the lock.
+STAND_INS = """
+from pathlib import Path
+
+from pytest_energy.record.lock import read_holder
+from pytest_energy.study.running import codecarbon_way, plugin
+
+def count(query, inputs, seconds, queries):
+    Path("holder").write_text(str(read_holder(Path("locks", "cpu.lock"))))
+    return codecarbon_way.CodeCarbonFigure(
+        version="3", queries=1, seconds=1.0, joules_per_unit=1.0, gpu_joules_per_unit=0.0,
+        cpu_joules_per_unit=1.0, ram_joules_per_unit=0.0, cpu_watts=1.0, ram_watts=0.0,
+    )
+
+plugin.why_impossible = lambda: ""
+plugin.device_for = lambda device: "cpu"
+plugin.measure_queries = lambda energy, inference: None
+codecarbon_way.count = count
+"""
+
+
+def test_codecarbon_counts_under_the_lock_of_the_folder_that_was_asked_for(
+    energy_pytester: EnergyPytester,
+) -> None:
+    path = energy_pytester.pytester.path
+    energy_pytester.pytester.makeconftest(STAND_INS)
+    energy_pytester.pytester.makepyfile(
+        test_it="""
+        from types import SimpleNamespace
+
+        def test_it(measure):
+            measure(None, SimpleNamespace(query=None, inputs=[]))
+        """
+    )
+    options = ["-p", "pytest_energy.study.running.plugin", "--study-method=codecarbon"]
+    assert not (path / "locks").exists()
+    energy_pytester.run_process(*options).assert_outcomes(passed=1)
+    assert (path / "holder").read_text().startswith("test_it.py::test_it (process ")
+    assert (path / "locks" / "cpu.lock").exists()
+
+
 # -- the command ----------------------------------------------------------------------------------
 
 
