@@ -38,6 +38,41 @@ class Rule:
     looks: tuple[int, ...] = LOOKS
 
 
+def _compared(
+    candidate: Figure,
+    outcome: Outcome,
+    reason: str,
+    doubtful: str,
+    *,
+    pairs: tuple[tuple[float, float], ...],
+    centres: tuple[float, float],
+    ratio: float,
+    threshold: float,
+    interval: tuple[float, float] | None = None,
+) -> Compared:
+    """A figure with its outcome, which is inconclusive where there is a doubt."""
+    if doubtful:
+        outcome, reason = Outcome.INCONCLUSIVE, f"{reason}; but {doubtful}"
+    key = candidate.key
+    return Compared(
+        id=key.id,
+        name=key.name,
+        outcome=outcome,
+        reason=reason,
+        unit=key.unit,
+        scope=key.scope,
+        method=key.method,
+        channels=candidate.channels,
+        quantity=key.quantity,
+        pairs=pairs,
+        reference=centres[0],
+        candidate=centres[1],
+        ratio=ratio,
+        interval=interval,
+        threshold=threshold,
+    )
+
+
 # -- pairs of processes ---------------------------------------------------------------------------
 
 
@@ -118,21 +153,13 @@ def _by_pairs(
             if number < MIN_ROUNDS
             else "; run more pairs, or reduce the load on the machine"
         )
-    if doubtful := doubt(outcome, reference[:number], candidate[:number], interleaved=True):
-        outcome, reason = Outcome.INCONCLUSIVE, f"{reason}; but {doubtful}"
-    return Compared(
-        id=key.id,
-        name=key.name,
-        outcome=outcome,
-        reason=reason,
-        unit=key.unit,
-        scope=key.scope,
-        method=key.method,
-        channels=candidate[0].channels,
-        quantity=key.quantity,
+    return _compared(
+        candidate[0],
+        outcome,
+        reason,
+        doubt(outcome, reference[:number], candidate[:number], interleaved=True),
         pairs=tuple(zip(olds, news, strict=True)),
-        reference=old,
-        candidate=new,
+        centres=(old, new),
         ratio=found.ratio.centre,
         interval=found.ratio.interval,
         threshold=rule.max_increase,
@@ -224,21 +251,13 @@ def _by_records(
         f"{changed(key, old.centre, new.centre, ratio)} ({evidence(candidate)}), and "
         f"{percent(found.threshold)} is allowed"
     )
-    if doubtful := doubt(outcome, [reference], [candidate], interleaved=False):
-        outcome, reason = Outcome.INCONCLUSIVE, f"{reason}; but {doubtful}"
-    return Compared(
-        id=key.id,
-        name=key.name,
-        outcome=outcome,
-        reason=reason,
-        unit=key.unit,
-        scope=key.scope,
-        method=key.method,
-        channels=candidate.channels,
-        quantity=key.quantity,
+    return _compared(
+        candidate,
+        outcome,
+        reason,
+        doubt(outcome, [reference], [candidate], interleaved=False),
         pairs=((old.centre, new.centre),),
-        reference=old.centre,
-        candidate=new.centre,
+        centres=(old.centre, new.centre),
         ratio=ratio,
         threshold=found.threshold,
     )
