@@ -122,6 +122,59 @@ def test_writing_again_replaces_what_was_written(text: str) -> None:
     assert second.count("co2_eq_emissions:") == first.count("co2_eq_emissions:")
 
 
+def saved(text: str, folder: Path) -> str:
+    """The card as huggingface_hub writes it: its own order, its own quotes, no comments."""
+    ModelCard(text).save(folder / "README.md")
+    return (folder / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("text", ["", "# My model\n", CARD, INDENTED])
+def test_what_was_written_is_replaced_where_another_tool_has_written_the_card_anew(
+    tmp_path: Path, text: str
+) -> None:
+    once = saved(updated(text, ONE).text, tmp_path)
+    double = replace(ONE, tests=(replace(TEST, joules_per_unit=24.624),))
+    again = updated(once, double).text
+    # In the text: huggingface_hub puts equal results together when it reads them.
+    assert again.count("energy_wh_per_1000_query") == 1
+    assert metrics(again)["energy_wh_per_1000_query"] == pytest.approx(6.84)
+    assert again.count("co2_eq_emissions:") == once.count("co2_eq_emissions:")
+    ours = ("model-index", "co2_eq_emissions")
+    others = [{k: v for k, v in read(each).items() if k not in ours} for each in (again, once)]
+    assert others[0] == others[1]
+    if "accuracy" in text:
+        assert metrics(again)["accuracy"] == 0.91
+        assert {each["name"] for each in read(again)["model-index"]} == {"my-model"}
+    third = updated(saved(again, tmp_path), double).text
+    assert third.count("energy_wh_per_1000_query") == 1
+
+
+def test_results_of_others_stay_between_ours() -> None:
+    item = """  - dataset: {{name: x, type: {0}}}
+    task: {{type: other}}
+    metrics:
+    - type: {1}
+      value: 1
+
+    source: {{name: pytest-energy, url: y}}
+"""
+    ours = """  - dataset:
+      name: x
+      type: 'pytest-energy'
+    metrics:
+    - type: old
+      value: 2
+"""
+    body = item.format("imdb", "first") + ours + item.format("glue", "last")
+    models = f"- results:\n{body}  name: my-model\n- name: b\n  results: []\n"
+    text = f"---\nmodel-index:\n{models}---\n"
+    card = updated(text, ONE).text
+    assert set(metrics(card)) == {
+        *("first", "last", "energy_wh_per_1000_query", "emissions_gco2e_per_1000_query")
+    }
+    assert card.startswith(text.replace(ours, "").removesuffix("---\n"))
+
+
 def test_emissions_of_somebody_else_stay() -> None:
     theirs = "co2_eq_emissions:\n  emissions: 7000\n  source: CodeCarbon\n  training_type: x\n"
     text = CARD.replace("language:", theirs + "language:")

@@ -1,12 +1,14 @@
 """Energy and emissions in the metadata of a model card on the Hugging Face Hub; pure.
 
 Only our own lines of a README.md are written or replaced; all others stay as they are, to the byte.
+Ours are known by their marks, or by their dataset where another tool has written the card anew.
 """
 
 from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pytest_energy.errors import InputError
@@ -21,6 +23,9 @@ BEGIN, END = "# pytest-energy: begin", "# pytest-energy: end"
 OURS = "pytest-energy: "
 EMISSIONS, INDEX = "co2_eq_emissions", "model-index"
 
+_DATASET = "pytest-energy"
+#: As we write it, or without quotes or with others.
+_OURS = re.compile(rf"\s*(- )?type:\s*([\"']?){_DATASET}\2\s*")
 _FRONT = re.compile(r"\A(\ufeff?\s*---[ \t]*\r?\n)(.*?)(^---[ \t]*\r?$)", re.DOTALL | re.MULTILINE)
 
 
@@ -77,7 +82,7 @@ def _figures(record: RunRecord, test: str) -> list[Measured]:
 def _with_emissions(lines: list[str], figures: list[Measured], test: str) -> tuple[list[str], str]:
     """The metadata with our emissions; those of somebody else stay."""
     start, end = _block(lines, EMISSIONS)
-    if start < end and not any(OURS in line for line in lines[start:end]):
+    if start < end and not any(OURS.strip() in line for line in lines[start:end]):
         return lines, f"{EMISSIONS}: left as it is, because it isn't from pytest-energy"
     chosen = [each for each in figures if not test or each.test.id == test]
     named = [each for each in chosen if each.grams is not None]
@@ -107,6 +112,7 @@ def _with_index(lines: list[str], figures: list[Measured]) -> list[str]:
     """The metadata with our entry at the end of the model index."""
     if (ours := _marked(lines)) is not None:
         lines = [*lines[: ours[0]], *lines[ours[1] :]]
+    lines = _without_results(lines)
     start, end = _block(lines, INDEX)
     if start == end:
         return [*lines, f"{INDEX}:", *_entry(figures, "", _model_name(figures))]
@@ -135,7 +141,7 @@ def _entry(figures: list[Measured], indent: str, name: str) -> list[str]:
             "  - task:",
             f"      type: {_quoted(each.test.task or 'other')}",
             "    dataset:",
-            '      type: "pytest-energy"',
+            f"      type: {_quoted(_DATASET)}",
             f"      name: {_quoted(each.label)}",
             "    metrics:",
             *_metric(
@@ -178,6 +184,36 @@ def _marked(lines: list[str]) -> tuple[int, int] | None:
     if END not in stripped[start:]:
         raise InputError(f"the card has a line {BEGIN!r} without {END!r} behind it; remove both")
     return start, stripped.index(END, start) + 1
+
+
+def _without_results(lines: list[str]) -> list[str]:
+    """The metadata without our results in the model index, and without models that had no other."""
+    start, end = _block(lines, INDEX)
+    gone: set[int] = set()
+    for first, last in _items(lines, start + 1, end):
+        head = next(
+            (i for i in range(first, last) if re.match(r"\s*(- )?results:", lines[i])), last
+        )
+        results = list(_items(lines, head + 1, last))
+        ours = [(a, b) for a, b in results if any(map(_OURS.fullmatch, lines[a:b]))]
+        if ours and len(ours) == len(results):
+            ours = [(first, last)]
+        gone.update(index for a, b in ours for index in range(a, b))
+    return [line for index, line in enumerate(lines) if index not in gone]
+
+
+def _items(lines: list[str], start: int, end: int) -> Iterator[tuple[int, int]]:
+    """Where each item of the first list in these lines begins and ends."""
+    depths = {i: len(line) - len(line.lstrip()) for i, line in enumerate(lines) if line.strip()}
+    first = next((i for i in range(start, end) if lines[i].lstrip().startswith("- ")), end)
+    for index in range(first, end):
+        if depths.get(index) == depths[first] and lines[index].lstrip().startswith("- "):
+            last = index + 1
+            while last < end and depths.get(last, depths[first] + 1) > depths[first]:
+                last += 1
+            yield index, last
+        elif depths.get(index, depths[first]) < depths[first]:
+            return
 
 
 def _block(lines: list[str], key: str) -> tuple[int, int]:
