@@ -64,8 +64,9 @@ def rendered(record: RunRecord) -> str:
         ((GREEN,), "Passed: 1 measurement is within its limit.", "good"),
         ((NEW,), "Nothing was compared: 1 measurement without a limit.", "none"),
         ((RED,), "1 of 1 measurement failed.", "bad"),
-        ((RED, GREEN, UNMEASURED), "1 of 3 measurements failed, 1 could not be measured.", "bad"),
-        ((UNMEASURED,), "1 of 1 measurement could not be measured.", "bad"),
+        ((RED, GREEN, UNMEASURED), "1 of 3 measurements failed, 1 has no figure.", "bad"),
+        ((UNMEASURED,), "1 of 1 measurement has no figure.", "bad"),
+        ((UNMEASURED, NEW, UNMEASURED), "2 of 3 measurements have no figure.", "bad"),
         (
             (GREEN, replace(GREEN, id="t::close", verdict="close"), NEW),
             "Passed: 2 measurements are within their limits, 1 of them close to it; "
@@ -326,3 +327,18 @@ def test_sessions_on_several_machines_keep_their_hardware_apart() -> None:
         "measured, on EPYC",
         "estimated, on EPYC",
     ]
+
+
+def test_a_test_that_ended_in_an_error_says_so_once() -> None:
+    raised = replace(
+        UNMEASURED,
+        failure="AssertionError",
+        code="test-failed",
+        reason="the test ended in AssertionError",
+    )
+    text = page_of(rendered(run_of(raised))).one("main").text
+    assert "the test ended in AssertionError" in text
+    assert "itself" not in text
+    both = replace(RED, failure="AssertionError")
+    text = page_of(rendered(run_of(both))).one("main").text
+    assert f"The test itself ended in AssertionError. {RED.reason}" in text

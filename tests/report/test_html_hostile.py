@@ -190,7 +190,7 @@ def test_an_older_record_has_a_page(tmp_path: Path) -> None:
     path.write_text(json.dumps(plain), encoding="utf-8")
     page = page_of(rendered(read(path)))
     assert_is_accessible(page)
-    assert page.one("h1").text == "1 of 2 measurements could not be measured."
+    assert page.one("h1").text == "1 of 2 measurements has no figure."
 
 
 @pytest.mark.parametrize("joules", [1e-12, 1e99, 0.0, -1.0])

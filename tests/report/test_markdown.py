@@ -154,7 +154,7 @@ def test_failures_stand_first_with_their_reason_limit_and_what_to_do() -> None:
     text = render(replace(RECORD, tests=(PASS, NEW, UNMEASURED, TEST)))
     assert text.startswith(f"{MARKER}\n## Energy: 1 fail, 1 unmeasured, 1 no-budget, 1 pass\n")
     lines = text.splitlines()
-    assert lines[3] == "1 of 4 measurements failed, 1 could not be measured."
+    assert lines[3] == "1 of 4 measurements failed, 1 has no figure."
     assert lines[5] == (
         f"- **fail** `{TEST.id}`<br>Why: 3.42 Wh / 1000 queries is over the limit"
         "<br>Limit: `2.1 Wh / 1000 queries` from `tests/test_models.py:12`"

@@ -269,6 +269,18 @@ EXPLAINED = replace(
 )
 
 
+def test_an_accuracy_that_several_figures_have_is_printed_once() -> None:
+    estimated = replace(EXPLAINED, id="t.py::test_estimated", method="estimated")
+    other = replace(EXPLAINED, id="t.py::test_other")
+    lines = details(replace(RECORD, tests=(EXPLAINED, estimated, other)), 300)
+    found = [line for line in lines if "absolute accuracy" in line]
+    assert [line.partition(" (")[0] for line in found] == [
+        "  absolute accuracy: unknown",
+        "2 figures: absolute accuracy: about 5 %",
+    ]
+    assert lines[-1] == found[-1]
+
+
 def test_what_makes_a_figure_and_how_sure_it_is() -> None:
     assert details(replace(RECORD, tests=(EXPLAINED, UNMEASURED)), 120) == [
         f"{TEST.id} (per query)",

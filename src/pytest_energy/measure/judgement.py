@@ -174,7 +174,8 @@ def _idle(measured: Sequence[Round], coverage: Coverage) -> str:
         "no-work-seen",
         f"the test's processes used {percent(cpu_seconds / seconds)} of one core and no GPU in use "
         "rose above its idle power, so the work happened where no sensor looks (a server, "
-        "another machine), or there was none",
+        "another machine), or there was none; measure where the model runs, or add the process of "
+        "a server with --energy-pids=PID",
     )
 
 

@@ -164,13 +164,11 @@ class EnergyHooks:
         if error is None and test.uses_fixture and not test.energy.names:
             reason = Reason(
                 "nothing-measured",
-                "the test asks for the energy fixture and measured nothing with it",
+                "the test asks for the energy fixture and measured nothing with it; add "
+                "energy.measure(lambda: model(TEXTS), count=32)",
             )
             test.complete(reason)
-            raise EnergyUnused(
-                f"energy: unmeasured: {reason}; add energy.measure(lambda: model(TEXTS), count=32)",
-                pytrace=False,
-            )
+            raise EnergyUnused(f"energy: unmeasured: {reason}", pytrace=False)
         if error is None:
             test.complete(Reason("not-ended", "its measurement did not run to the end"))
         elif not isinstance(error, (pytest.skip.Exception, unittest.SkipTest)):

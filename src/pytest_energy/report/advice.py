@@ -104,21 +104,20 @@ def conclude(record: RunRecord) -> Conclusion:
             f"Nothing was measured: {why or 'no test has an energy limit or asked for one'}.",
             "bad" if lost else "none",
         )
-    words = {
-        Verdict.FAIL: "{} of {} failed",
-        Verdict.UNMEASURED: "{} of {} could not be measured",
-        Verdict.INCONCLUSIVE: "{} of {} is undecided"
-        if found[Verdict.INCONCLUSIVE] == 1
-        else "{} of {} are undecided",
+    phrases = {
+        Verdict.FAIL: ("failed", "failed"),
+        Verdict.UNMEASURED: ("has no figure", "have no figure"),
+        Verdict.INCONCLUSIVE: ("is undecided", "are undecided"),
     }
     red = [
-        sentence.format(found[verdict], number)
-        for verdict, sentence in words.items()
+        (found[verdict], one if found[verdict] == 1 else more)
+        for verdict, (one, more) in phrases.items()
         if found[verdict]
     ]
     if red:
-        others = [each.replace(f" of {number}", "") for each in red[1:]]
-        return Conclusion(f"{', '.join([red[0], *others])}.", "bad")
+        (first, phrase), *others = red
+        parts = [f"{first} of {number} {phrase}", *(f"{each} {words}" for each, words in others)]
+        return Conclusion(f"{', '.join(parts)}.", "bad")
     broken = sum(1 for each in tests if each.failure) + len(record.lost_tests)
     if broken:
         return Conclusion(

@@ -14,6 +14,7 @@ from pytest_energy.units import (
     cpu_time,
     energy_scale,
     figure,
+    grouped,
     interval,
     per_unit,
     signed_percent,
@@ -63,7 +64,7 @@ def shown_limit(test: TestRecord, scale: Scale) -> str:
     if test.budget is None:
         return _allowed(test.reference, scale)
     if test.limit_joules_per_unit is not None:
-        return scale.show(test.limit_joules_per_unit)
+        return grouped(test.limit_joules_per_unit / scale.size)
     limit = limit_of(test.budget)
     return test.budget.limit if limit is None else cpu_time(limit.base_per_unit)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections import Counter
 from collections.abc import Iterator
 
 from pytest_energy.record.schema import Explanation, GpuStateRecord, RunRecord, TestRecord
@@ -23,17 +24,32 @@ ESTIMATE = "unknown (the watts of a busy core are set, not measured)"
 
 
 def details(record: RunRecord, width: int) -> list[str]:
-    """A few lines for each figure, wrapped; nothing for tests without one."""
+    """A few lines for each figure, wrapped; nothing for tests without one.
+
+    An accuracy that several figures have is printed once, after them.
+    """
+    explained = [each for each in record.tests if each.explanation is not None]
+    number = Counter(map(_accuracy, explained))
     lines = []
-    for test in record.tests:
-        if test.explanation is None:
-            continue
+    for test in explained:
         lines.append(label(test.id, test.name) + f" (per {test.unit})")
         for line in details_of(test):
-            lines += textwrap.wrap(
-                line, width, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False
-            )
+            if line != _accuracy(test) or number[line] == 1:
+                lines += _wrapped(line, width, "  ")
+    for line, figures in number.items():
+        if figures > 1:
+            lines += _wrapped(f"{figures} figures: {line}", width, "")
     return lines
+
+
+def _wrapped(line: str, width: int, indent: str) -> list[str]:
+    return textwrap.wrap(
+        line,
+        width,
+        initial_indent=indent,
+        subsequent_indent=f"{indent}  ",
+        break_on_hyphens=False,
+    )
 
 
 def details_of(test: TestRecord) -> list[str]:
@@ -49,7 +65,7 @@ def _lines(test: TestRecord, found: Explanation) -> Iterator[str]:
             f"repeatability: {interval(*test.interval, scale)} {scale.symbol}, the interval of the "
             "centre of these rounds"
         )
-    yield f"absolute accuracy: {GAIN if test.method == 'measured' else ESTIMATE}"
+    yield _accuracy(test)
     if found.net_joules_per_unit is not None and test.joules_per_unit is not None:
         yield (
             f"gross: {energy(test.joules_per_unit)} (judged); net of idle power: "
@@ -64,6 +80,10 @@ def _lines(test: TestRecord, found: Explanation) -> Iterator[str]:
     if found.involuntary_switches_per_unit is not None:
         each = figure(found.involuntary_switches_per_unit)
         yield f"involuntary context switches: {each} a {test.unit}"
+
+
+def _accuracy(test: TestRecord) -> str:
+    return f"absolute accuracy: {GAIN if test.method == 'measured' else ESTIMATE}"
 
 
 def _work(flops_per_unit: float, test: TestRecord) -> str:

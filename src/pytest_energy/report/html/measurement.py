@@ -146,8 +146,9 @@ def name_of(test: TestRecord) -> str:
 
 
 def _sentence(test: TestRecord) -> str:
-    ended = f"The test itself ended in {test.failure}. " if test.failure else ""
-    return ended + test.reason
+    if not test.failure or test.code == "test-failed":  # the reason says so
+        return test.reason
+    return f"The test itself ended in {test.failure}. {test.reason}"
 
 
 def _findings(test: TestRecord) -> Iterator[str]:
