@@ -114,7 +114,11 @@ def test_torch_on_the_cpu_uses_no_accelerator(models: EnergyPytester) -> None:
 def test_jax_computes_in_the_window(energy_pytester: EnergyPytester) -> None:
     energy_pytester.write(
         """
+        import os
         import time
+
+        # Threads that wait for each other on a busy machine use CPU time too.
+        os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false"
         import jax
 
         @jax.jit
@@ -123,25 +127,29 @@ def test_jax_computes_in_the_window(energy_pytester: EnergyPytester) -> None:
 
         X = jax.numpy.ones((800, 800))
 
-        def test_it(energy):
-            work(X).block_until_ready()
+        def cpu_seconds():
             started = time.process_time()
             for _ in range(5):
                 work(X).block_until_ready()
-            seconds = (time.process_time() - started) / 5
-            energy.measure(lambda: work(X))
-            pytest.truth = seconds
+            return (time.process_time() - started) / 5
 
-        def test_truth(record_property):
-            record_property("seconds", pytest.truth)
+        def test_it(energy, record_property):
+            cpu_seconds()
+            before = cpu_seconds()
+            energy.measure(lambda: work(X))
+            for seconds in (before, cpu_seconds()):
+                record_property("seconds", seconds)
         """
     )
     path = energy_pytester.pytester.path / "junit.xml"
-    energy_pytester.run_process(f"--junit-xml={path}", quick=False).assert_outcomes(passed=2)
-    (truth,) = ElementTree.parse(path).findall(".//property[@name='seconds']")
+    energy_pytester.run_process(f"--junit-xml={path}", quick=False).assert_outcomes(passed=1)
+    truths = [
+        float(each.get("value") or 0)
+        for each in ElementTree.parse(path).findall(".//property[@name='seconds']")
+    ]
     seconds = energy_pytester.tests()["test_it"]["cpu_seconds_per_unit"]
     # Without waiting, the call alone takes less than a hundredth of it.
-    assert seconds == pytest.approx(float(truth.get("value") or 0), rel=0.5)
+    assert 0.5 * min(truths) <= seconds <= 1.5 * max(truths)
 
 
 def test_flops_are_repeatable_and_grow_with_the_model(models: EnergyPytester) -> None:

@@ -44,6 +44,22 @@ def test_costly_looks_are_held_back() -> None:
     assert 1 < looks <= (CREDIT_SECONDS + SHARE * seconds) / cost + 2
 
 
+def test_a_costly_instrument_does_not_hide_another() -> None:
+    looks = 0
+
+    def cheap() -> None:
+        nonlocal looks
+        looks += 1
+
+    watcher = Watcher()
+    costly = Poll(lambda: burn(0.01), 0.025, "costly")
+    watcher.start([costly, Poll(cheap, 0.025, "cheap")], lambda: None)
+    time.sleep(1.0)
+    watcher.stop()
+    # One account for both would hold the cheap one back for two seconds.
+    assert looks >= 8
+
+
 def test_credit_is_given_once_and_not_for_each_window() -> None:
     watcher = Watcher()
     first = watch(watcher, [0.004], 0.2)

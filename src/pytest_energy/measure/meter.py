@@ -55,7 +55,7 @@ class Meter:
         clock: Clock,
         watcher: Watcher | None = None,
     ) -> None:
-        self._lookout = watcher
+        self._watcher = watcher
         self._counters = tuple(counters)
         self._cpu_time = cpu_time
         self._machine_busy = machine_busy
@@ -72,8 +72,8 @@ class Meter:
         for sensor in self._counters:
             sensor.open(self._names)
         self._busy = self._machine_busy()
-        if self._lookout is not None:
-            self._lookout.start(self._polls(), self._cpu_time.forks)
+        if self._watcher is not None:
+            self._watcher.start(self._polls(), self._cpu_time.forks)
         self._cpu_time.open(self._names)
         self._is_open = True
         self._started = self._clock.now()
@@ -115,8 +115,8 @@ class Meter:
     def _polls(self) -> list[Poll]:
         sensors = (*self._counters, self._cpu_time)
         return [
-            Poll(partial(self._poll, each), seconds)
-            for each in sensors
+            Poll(partial(self._poll, each), seconds, str(number))
+            for number, each in enumerate(sensors)
             if (seconds := each.poll_seconds(self._names)) < math.inf
         ]
 
@@ -126,6 +126,6 @@ class Meter:
 
     def _stop_looking(self) -> None:
         self._is_open = False
-        if self._lookout is not None:
-            self._lookout.stop()
-            self._cpu_time.discount(self._lookout.cpu_seconds, self._lookout.wakeups)
+        if self._watcher is not None:
+            self._watcher.stop()
+            self._cpu_time.discount(self._watcher.cpu_seconds, self._watcher.wakeups)

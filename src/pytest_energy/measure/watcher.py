@@ -18,6 +18,7 @@ from pytest_energy.sensors.clock import real
 SHARE = 0.004
 #: CPU time that a few slow looks may take before the rest is held back. A first look, or one on a
 #: busy machine, costs many times the usual; without this, a counter goes unseen for long after it.
+#: Each instrument has its own part, so that a costly one is no reason to miss what another shows.
 CREDIT_SECONDS = 0.005
 #: One wake-up does for what is due within so many seconds.
 SOON_SECONDS = 0.02
@@ -27,10 +28,14 @@ PATIENCE_SECONDS = 0.05
 
 @dataclass(frozen=True, eq=False)
 class Poll:
-    """What is to be looked at every so many seconds."""
+    """What is to be looked at every so many seconds.
+
+    instrument: what is looked at; what looking cost is remembered from one window to the next.
+    """
 
     look: Callable[[], None]
     seconds: float
+    instrument: str = ""
 
 
 class Watcher:
@@ -48,7 +53,7 @@ class Watcher:
         self.cpu_seconds = 0.0
         """CPU time of the thread since `start`."""
         self.wakeups = 0
-        self._credit = CREDIT_SECONDS
+        self._credit: dict[str, float] = {}
         if hasattr(os, "register_at_fork"):
             _at_forks(weakref.ref(self))
 
@@ -90,31 +95,26 @@ class Watcher:
                 pass
 
     def _run(self, polls: Sequence[Poll], running: LockType) -> None:
-        earned = real.perf_counter()
-        due = {each: earned + each.seconds for each in polls}
-        pause, used = max(min(each.seconds for each in polls), self._held_back()), 0.0
-        while not running.acquire(timeout=pause):
+        now, used = real.perf_counter(), 0.0
+        share, most = SHARE / len(polls), CREDIT_SECONDS / len(polls)
+        credit = {each: self._credit.get(each.instrument, most) for each in polls}
+        due = {each: now + max(each.seconds, -credit[each] / share) for each in polls}
+        while not running.acquire(timeout=max(min(due.values()) - real.perf_counter(), 0.0)):
             with self._polling:
                 if self._running is not running:
                     return
-                now = real.perf_counter()
+                earned, now = now, real.perf_counter()
                 for each in polls:
+                    credit[each] = min(credit[each] + share * (now - earned), most)
                     if due[each] <= now + SOON_SECONDS:
                         each.look()
-                        due[each] = now + each.seconds
-                cost = real.thread_time() - used  # waking up included
-                used += cost
-                self.cpu_seconds += cost
+                        cost = real.thread_time() - used  # waking up included
+                        used += cost
+                        self.cpu_seconds += cost
+                        credit[each] -= cost
+                        due[each] = now + max(each.seconds, -credit[each] / share)
+                    self._credit[each.instrument] = credit[each]
                 self.wakeups += 1
-                now = real.perf_counter()
-                self._credit += SHARE * (now - earned) - cost
-                self._credit = min(self._credit, CREDIT_SECONDS)
-                earned = now
-            pause = max(min(due.values()) - now, self._held_back())
-
-    def _held_back(self) -> float:
-        """Seconds until the watch has earned what it used."""
-        return max(-self._credit / SHARE, 0.0)
 
 
 def _at_forks(watcher: weakref.ref[Watcher]) -> None:
