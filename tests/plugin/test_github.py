@@ -12,7 +12,6 @@ from conftest import EnergyPytester
 from pytest_energy.plugin.options import is_job
 from pytest_energy.report.annotations import error_commands
 from pytest_energy.report.formats.markdown import MARKER
-from pytest_energy.rules.verdict import RED
 
 RED_TEST = """
 @budget("1 kJ / query")
@@ -147,7 +146,7 @@ def test_the_plugin_that_annotates_all_failures_is_left_to_it(
 def test_at_most_ten_are_annotated_failures_first() -> None:
     unmeasured = [replace(UNMEASURED, id=f"t.py::test_u{n}") for n in range(9)]
     failed = [replace(TEST, id=f"t.py::test_f{n}") for n in range(9)]
-    found = error_commands(replace(RECORD, tests=(*unmeasured, *failed)), RED)
+    found = error_commands(replace(RECORD, tests=(*unmeasured, *failed)))
     assert len(found) == 10
     assert all("title=energy%3A fail" in each for each in found[:9])
     assert "title=energy%3A unmeasured" in found[9]
@@ -156,7 +155,7 @@ def test_at_most_ten_are_annotated_failures_first() -> None:
 def test_no_text_ends_a_command_or_begins_another() -> None:
     name = "a,b::c%0A\r\n::error::x"
     test = replace(TEST, id=f"{name}::test[{name}]", location=f"{name}.py:7", reason=f"r\n{name}")
-    (line,) = error_commands(replace(RECORD, tests=(test,)), RED)
+    (line,) = error_commands(replace(RECORD, tests=(test,)))
     assert len(line.splitlines()) == 1
     properties, _, message = line.removeprefix("::error ").partition("::")
     assert [each.partition("=")[0] for each in properties.split(",")] == ["file", "line", "title"]
@@ -185,7 +184,7 @@ def test_files_are_named_from_the_top_of_the_repository(
         tests=(replace(TEST, location=location),),
         run=replace(RECORD.run, folder=folder),
     )
-    (line,) = error_commands(record, RED)
+    (line,) = error_commands(record)
     assert line.startswith(f"::error {expected}")
 
 

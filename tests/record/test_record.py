@@ -107,6 +107,7 @@ def test_the_record_of_a_run_holds_everything_measured(
         "sessions",
         "limit_changes",
         "limits_base",
+        "fail_on",
     }
     assert set(record["run"]) == {"uuid", "start", "end", "versions", "commit", "folder"}
     assert {"pytest-energy", "python"} <= set(record["run"]["versions"])

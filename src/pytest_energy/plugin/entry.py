@@ -156,6 +156,6 @@ def _hooks(config: pytest.Config) -> EnergyHooks:
         config.pluginmanager.register(reporting, "energy-reporting")
         config.pluginmanager.register(found, "energy-hooks")
         if is_job(os.environ):
-            job = github.GitHubJob(config, settings.fail_on, reporting, os.environ)
+            job = github.GitHubJob(config, reporting, os.environ)
             config.pluginmanager.register(job, "energy-github")
     return found

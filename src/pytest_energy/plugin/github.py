@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -11,7 +11,6 @@ import pytest
 from pytest_energy.plugin.options import ACTIONS, SUMMARY
 from pytest_energy.plugin.session import Reporting
 from pytest_energy.report.printable import printable
-from pytest_energy.rules.verdict import Verdict
 
 #: GitHub refuses a larger summary of a step, all of it.
 LARGEST = 1 << 20
@@ -27,12 +26,10 @@ class GitHubJob:
     def __init__(
         self,
         config: pytest.Config,
-        red: Collection[Verdict],
         reporting: Reporting,
         environment: Mapping[str, str],
     ) -> None:
         self._config = config
-        self._red = red
         self._reporting = reporting
         self._environment = environment
         self._problem = ""
@@ -49,7 +46,7 @@ class GitHubJob:
             return
         from pytest_energy.report.annotations import error_commands
 
-        for line in error_commands(self._reporting.record(), self._red):
+        for line in error_commands(self._reporting.record()):
             terminalreporter.line(line)
 
     def _reports(self) -> bool:

@@ -215,14 +215,10 @@ class Reporting:
         from pytest_energy.report.advice import conclude
 
         parts = [self._ran_once(disabled)] if disabled else []
-        if record and (record.tests or record.lost_tests):
-            parts.append(conclude(record).sentence)
-        if unused := len(self._unused()):
-            which = "limit or baseline is" if unused == 1 else "limits or baselines are"
-            parts.append(f"{unused} {which} used by no test.")
-        if parts:
-            terminalreporter.ensure_newline()
-            terminalreporter.line(printable(f"energy: {' '.join(parts)}"))
+        if record or not disabled:
+            parts.append(conclude(self.record()).sentence)
+        terminalreporter.ensure_newline()
+        terminalreporter.line(printable(f"energy: {' '.join(parts)}"))
 
     def _ran_once(self, tests: int) -> str:
         from pytest_energy.units import numbered
@@ -256,6 +252,7 @@ class Reporting:
         from pytest_energy.record import machine
         from pytest_energy.record.plain import from_plain
         from pytest_energy.record.schema import (
+            UNUSED,
             MachineRecord,
             Run,
             RunRecord,
@@ -287,6 +284,10 @@ class Reporting:
             unused_budgets=self._budget_use.unused(),
             unused_baselines=self._budget_use.unused_baselines(),
             lost_tests=tuple(self._lost),
+            fail_on=(
+                *sorted(map(str, self._settings.fail_on)),
+                *((UNUSED,) if self._settings.strict else ()),
+            ),
         )
 
 

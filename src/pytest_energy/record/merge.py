@@ -30,7 +30,9 @@ def merge(records: Sequence[RunRecord]) -> RunRecord:
                 f"two different records of the same session ({each.run.uuid}); name one of them"
             )
     parts = sorted(sessions.values(), key=lambda each: (each.run.start, each.run.uuid))
-    found = tuple(SessionRecord(each.run, each.machine, each.carbon) for each in parts)
+    found = tuple(
+        SessionRecord(each.run, each.machine, each.carbon, each.fail_on) for each in parts
+    )
     return RunRecord(
         run=_common_run([each.run for each in parts]),
         machine=_common_machine([each.machine for each in parts]),
@@ -49,6 +51,7 @@ def merge(records: Sequence[RunRecord]) -> RunRecord:
             )
         ),
         limits_base=_common([each.limits_base for each in records], ""),
+        fail_on=_all(each.fail_on for each in records),
     )
 
 
@@ -64,6 +67,7 @@ def split(record: RunRecord) -> tuple[RunRecord, ...]:
             run=each.run,
             machine=each.machine,
             carbon=each.carbon,
+            fail_on=each.fail_on,
             tests=tuple(replace(test, session=0) for test in record.tests if test.session == index),
         )
         for index, each in enumerate(record.sessions)
@@ -78,7 +82,7 @@ def in_order(records: Iterable[RunRecord]) -> list[RunRecord]:
 
 def _own(record: RunRecord) -> tuple[SessionRecord, tuple[TestRecord, ...]]:
     """What a session keeps when it is merged."""
-    return SessionRecord(record.run, record.machine, record.carbon), record.tests
+    return SessionRecord(record.run, record.machine, record.carbon, record.fail_on), record.tests
 
 
 def _all(sentences: Iterable[Sequence[str]]) -> tuple[str, ...]:

@@ -7,12 +7,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from pytest_energy.carbon.intensity import Embodied, Intensity
-from pytest_energy.rules.verdict import Finding, combine
+from pytest_energy.rules.verdict import RED, Finding, combine
 
 SCHEMA = 1
 #: The method of a figure in CPU time; all others are named after their provenance.
 CPU_TIME_METHOD = "cpu-time"
 Label = str | int | float | bool
+#: What fails a test where a record doesn't say: those of earlier versions do not.
+FAIL_ON = tuple(sorted(map(str, RED)))
+#: In `fail_on`: budgets and baselines that no test uses fail the run.
+UNUSED = "unused"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -303,6 +307,7 @@ class SessionRecord:
     run: Run
     machine: MachineRecord
     carbon: CarbonRecord | None
+    fail_on: tuple[str, ...] = FAIL_ON
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -328,6 +333,8 @@ class RunRecord:
     sessions: in a record that was merged from several, each of them; what differs between them is
     empty in run, machine and carbon.
     limit_changes: of the budgets file since limits_base ("origin/main"), "" where that is unknown.
+    fail_on: verdicts that failed their test, and "unused" where unused budgets and baselines failed
+    the run.
     """
 
     run: Run
@@ -341,15 +348,20 @@ class RunRecord:
     sessions: tuple[SessionRecord, ...] = ()
     limit_changes: tuple[LimitChangeRecord, ...] = ()
     limits_base: str = ""
+    fail_on: tuple[str, ...] = FAIL_ON
 
     @property
     def all_sessions(self) -> tuple[SessionRecord, ...]:
         """The sessions that were merged, or the only one."""
-        return self.sessions or (SessionRecord(self.run, self.machine, self.carbon),)
+        return self.sessions or (SessionRecord(self.run, self.machine, self.carbon, self.fail_on),)
 
     def session_of(self, test: TestRecord) -> SessionRecord:
         """Where one of the tests was measured."""
         return self.all_sessions[test.session]
+
+    def is_red(self, test: TestRecord) -> bool:
+        """Whether its verdict failed one of the tests, in its session."""
+        return test.verdict in self.session_of(test).fail_on
 
     @property
     def last_attempts(self) -> tuple[TestRecord, ...]:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pytest_energy.record.schema import RunRecord, TestRecord
+from pytest_energy.record.schema import UNUSED, RunRecord, TestRecord
 from pytest_energy.rules.verdict import RED, Verdict
 from pytest_energy.units import numbered, several, short_label
 
@@ -29,6 +29,16 @@ MEANING = {
     Verdict.CLOSE: "within the tolerance of its limit",
     Verdict.NO_BUDGET: "measured, without a limit",
     Verdict.PASS: "within its limit or the increase that is allowed",
+}
+#: How a sentence says it of one, and of several.
+_WORDS = {
+    Verdict.FAIL: ("failed", "failed"),
+    Verdict.UNMEASURED: ("has no figure", "have no figure"),
+    Verdict.INCONCLUSIVE: ("is undecided", "are undecided"),
+    Verdict.NO_BASELINE: ("has no baseline", "have no baseline"),
+    Verdict.CLOSE: ("is close to its limit", "are close to their limits"),
+    Verdict.NO_BUDGET: ("has no limit", "have no limit"),
+    Verdict.PASS: ("passed", "passed"),
 }
 #: Unmeasured for one of these, a test has an instrument that is missing or fails; all other
 #: reasons say themselves what to do.
@@ -93,10 +103,22 @@ def next_steps(tests: Sequence[TestRecord]) -> list[str]:
 
 
 def conclude(record: RunRecord) -> Conclusion:
-    """The run in one sentence; its worst verdicts are named first."""
+    """The run in one sentence or two; its worst verdicts are named first."""
+    found = _of_tests(record)
+    unused = len(record.unused_budgets) + len(record.unused_baselines)
+    if not unused:
+        return found
+    which = "limit or baseline is" if unused == 1 else "limits or baselines are"
+    sentence = f"{unused} {which} used by no test."
+    if UNUSED in record.fail_on and found.tone != "bad":
+        return Conclusion(f"Failed: {sentence}", "bad")
+    return Conclusion(
+        f"{found.sentence} {sentence}", "warn" if found.tone == "good" else found.tone
+    )
+
+
+def _of_tests(record: RunRecord) -> Conclusion:
     tests = record.last_attempts
-    found = counts(tests)
-    number = numbered(len(tests), "measurement")
     if not tests:
         lost = len(record.lost_tests)
         why = f"{numbered(lost, 'test')} ended with a lost worker process" if lost else ""
@@ -104,25 +126,20 @@ def conclude(record: RunRecord) -> Conclusion:
             f"Nothing was measured: {why or 'no test has an energy limit or asked for one'}.",
             "bad" if lost else "none",
         )
-    phrases = {
-        Verdict.FAIL: ("failed", "failed"),
-        Verdict.UNMEASURED: ("has no figure", "have no figure"),
-        Verdict.INCONCLUSIVE: ("is undecided", "are undecided"),
-    }
-    red = [
-        (found[verdict], one if found[verdict] == 1 else more)
-        for verdict, (one, more) in phrases.items()
-        if found[verdict]
-    ]
+    red = _counted([each for each in tests if record.is_red(each)])
+    # Those that usually fail a test are never left out.
+    other = _counted([each for each in tests if not record.is_red(each) and each.verdict in RED])
+    number = numbered(len(tests), "measurement")
     if red:
-        (first, phrase), *others = red
-        parts = [f"{first} of {number} {phrase}", *(f"{each} {words}" for each, words in others)]
-        return Conclusion(f"{', '.join(parts)}.", "bad")
+        more = f" Reported only: {', '.join(other)}." if other else ""
+        return Conclusion(f"{_of(number, red)}.{more}", "bad")
     broken = sum(1 for each in tests if each.failure) + len(record.lost_tests)
     if broken:
-        return Conclusion(
-            f"No limit was exceeded, but {numbered(broken, 'test')} ended in an error.", "bad"
-        )
+        what = f"{_of(number, other)} (reported only)" if other else "No limit was exceeded"
+        return Conclusion(f"{what}, but {numbered(broken, 'test')} ended in an error.", "bad")
+    if other:
+        return Conclusion(f"{_of(number, other)}; reported only, by energy_fail_on.", "warn")
+    found = counts(tests)
     compared = found[Verdict.PASS] + found[Verdict.CLOSE]
     if not compared:
         return Conclusion(f"Nothing was compared: {number} without a limit.", "none")
@@ -136,17 +153,45 @@ def conclude(record: RunRecord) -> Conclusion:
     )
 
 
+def _counted(tests: Sequence[TestRecord]) -> list[str]:
+    """ "2 failed", "1 is undecided": the worst first."""
+    found = counts(tests)
+    return [
+        f"{found[verdict]} {one if found[verdict] == 1 else several}"
+        for verdict, (one, several) in _WORDS.items()
+        if found[verdict]
+    ]
+
+
+def _of(number: str, counted: Sequence[str]) -> str:
+    """ "2 of 6 measurements failed, 1 is undecided"."""
+    first, _, words = counted[0].partition(" ")
+    return ", ".join([f"{first} of {number} {words}", *counted[1:]])
+
+
 def counts(tests: Sequence[TestRecord]) -> Counter[str]:
     """How many there are of each verdict."""
     return Counter(each.verdict for each in tests)
 
 
-def is_red(test: TestRecord) -> bool:
-    """Whether it fails a run by default, or its own body ended in an error."""
-    return test.verdict in RED or bool(test.failure)
+def is_red(record: RunRecord, test: TestRecord) -> bool:
+    """Whether its verdict failed it, or its own body ended in an error."""
+    return record.is_red(test) or bool(test.failure)
 
 
-def by_urgency(tests: Sequence[TestRecord]) -> list[TestRecord]:
-    """The red ones first, then by verdict; otherwise in the order of the run."""
+def is_noted(record: RunRecord, test: TestRecord) -> bool:
+    """Whether a report shows it before all others: the red ones, and what usually is red."""
+    return is_red(record, test) or test.verdict in RED
+
+
+def by_urgency(record: RunRecord) -> list[TestRecord]:
+    """The last attempts: red ones first, then by verdict; otherwise in the order of the run."""
     ranks: dict[str, int] = {verdict: rank for rank, verdict in enumerate(ORDER)}
-    return sorted(tests, key=lambda each: (not is_red(each), ranks.get(each.verdict, len(ranks))))
+    return sorted(
+        record.last_attempts,
+        key=lambda each: (
+            not is_red(record, each),
+            not is_noted(record, each),
+            ranks.get(each.verdict, len(ranks)),
+        ),
+    )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-
 from pytest_energy.record.schema import RunRecord, TestRecord
 from pytest_energy.report.places import place_of
 from pytest_energy.report.printable import all_printable
@@ -16,14 +14,14 @@ MOST = 10
 LONGEST = 1000
 
 
-def error_commands(record: RunRecord, red: Collection[Verdict], most: int = MOST) -> list[str]:
+def error_commands(record: RunRecord, most: int = MOST) -> list[str]:
     """A workflow command for each measurement that failed its test, at most so many."""
     record = all_printable(record)
     failed = [
         each
         for each in record.last_attempts
         # What failed by itself is not ours to report.
-        if each.verdict in red and not each.failure
+        if record.is_red(each) and not each.failure
     ]
     failed.sort(key=lambda each: each.verdict != Verdict.FAIL)
     return [_command(record, each) for each in failed[:most]]

@@ -22,7 +22,7 @@ FAMILIES = {
 LIMITS = {
     "pytest_energy_limit_joules_per_unit": "The limit in energy for one unit of work.",
     "pytest_energy_fraction_of_limit": "The figure divided by its limit.",
-    "pytest_energy_red": "1 where the verdict is none of pass, close and no-budget, else 0.",
+    "pytest_energy_red": "1 where the verdict failed the test, else 0.",
 }
 
 
@@ -52,7 +52,7 @@ def families(record: RunRecord) -> dict[str, Family]:
         values = {
             "pytest_energy_limit_joules_per_unit": test.limit_joules_per_unit,
             "pytest_energy_fraction_of_limit": test.fraction_of_limit,
-            "pytest_energy_red": float(test.verdict not in ("pass", "close", "no-budget")),
+            "pytest_energy_red": float(record.is_red(test)),
         }
         for name, number in values.items():
             if number is not None:

@@ -7,18 +7,10 @@ from dataclasses import dataclass
 
 from pytest_energy.record.schema import RunRecord
 from pytest_energy.report.quantities import measured
-from pytest_energy.rules.verdict import Verdict
+from pytest_energy.rules.verdict import RED, Verdict
 from pytest_energy.units import per_unit
 
-#: A badge is only green where all that was compared has passed.
-_COLOURS = {
-    Verdict.PASS: "#2f7d32",
-    Verdict.CLOSE: "#8a6100",
-    Verdict.INCONCLUSIVE: "#b3261e",
-    Verdict.UNMEASURED: "#b3261e",
-    Verdict.FAIL: "#b3261e",
-}
-GREY = "#616161"
+GREEN, AMBER, RED_COLOUR, GREY = "#2f7d32", "#8a6100", "#b3261e", "#616161"
 #: Characters of a badge.
 LONGEST = 80
 
@@ -37,8 +29,6 @@ def badge_of(record: RunRecord) -> Badge:
     verdicts = [
         Verdict(each.verdict) for each in record.last_attempts if each.verdict in set(Verdict)
     ]
-    compared = [each for each in verdicts if each in _COLOURS]
-    colour = _COLOURS[max(compared, key=list(Verdict).index)] if compared else GREY
     figures = measured(record)
     counts = Counter(verdicts)
     message = ", ".join(f"{counts[each]} {each}" for each in reversed(Verdict) if counts[each])
@@ -53,4 +43,14 @@ def badge_of(record: RunRecord) -> Badge:
         message += f" ({part}estimated)"
     if len(message) > LONGEST:
         message = message[: LONGEST - 3] + "..."
-    return Badge("energy", message or "nothing measured", colour)
+    return Badge("energy", message or "nothing measured", _colour(record))
+
+
+def _colour(record: RunRecord) -> str:
+    """Green where all that was compared has passed, red where a verdict failed its test."""
+    if any(map(record.is_red, record.last_attempts)):
+        return RED_COLOUR
+    verdicts = {each.verdict for each in record.last_attempts}
+    if verdicts & {*RED, Verdict.CLOSE}:
+        return AMBER
+    return GREEN if Verdict.PASS in verdicts else GREY

@@ -47,9 +47,9 @@ def render(record: RunRecord) -> str:
 def render_within(record: RunRecord, largest: int) -> str:
     """The same within so many bytes, of which it needs a few thousand."""
     record = all_printable(record)
-    tests = _failures_first(record.last_attempts)
+    tests = _failures_first(record)
     lines = [MARKER, f"## Energy: {_headline(tests)}", "", conclude(record).sentence, ""]
-    lines += _part("", _failures(tests), int(largest * _FAILURES))
+    lines += _part("", _failures(record, tests), int(largest * _FAILURES))
     lines += _part("### Old and new", _changes(tests), int(largest * _CHANGES))
     lines += _part(
         _LIMITS.format(code(record.limits_base)), _limits(record), int(largest * _LIMIT_CHANGES)
@@ -64,15 +64,15 @@ def render_within(record: RunRecord, largest: int) -> str:
     return "\n".join([*lines, *end]).rstrip("\n") + "\n"
 
 
-def _failures_first(tests: Sequence[TestRecord]) -> list[TestRecord]:
-    """From the worst verdict to the best; of one verdict, the furthest over its limit first."""
+def _failures_first(record: RunRecord) -> list[TestRecord]:
+    """What failed, then by verdict; of one verdict, the furthest over its limit first."""
     order = [str(each) for each in ORDER]
 
-    def place(test: TestRecord) -> tuple[int, float]:
+    def place(test: TestRecord) -> tuple[bool, int, float]:
         rank = order.index(test.verdict) if test.verdict in order else len(order)
-        return rank, -(test.fraction_of_limit or 0.0)
+        return not record.is_red(test), rank, -(test.fraction_of_limit or 0.0)
 
-    return sorted(tests, key=place)
+    return sorted(record.last_attempts, key=place)
 
 
 def _headline(tests: Sequence[TestRecord]) -> str:
@@ -104,10 +104,14 @@ def _named(test: TestRecord) -> str:
     return code(label(test.id, test.name)) + attempt
 
 
-def _failures(tests: Sequence[TestRecord]) -> list[str]:
+def _failures(record: RunRecord, tests: Sequence[TestRecord]) -> list[str]:
     lines = []
-    for test in (each for each in tests if each.verdict in RED):
-        parts = [f"- **{test.verdict}** {_named(test)}", "Why: " + prose(test.reason)]
+    for test in tests:
+        is_red = record.is_red(test)
+        if not is_red and test.verdict not in RED:
+            continue
+        only = "" if is_red else " (reported only)"
+        parts = [f"- **{test.verdict}**{only} {_named(test)}", "Why: " + prose(test.reason)]
         if (budget := test.budget) is not None:
             parts.append(f"Limit: {code(budget.limit)} from {code(budget.origin)}")
             if budget.message:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pytest_energy.record.schema import TestRecord
-from pytest_energy.report.advice import advice, is_red
+from pytest_energy.report.advice import advice
 from pytest_energy.report.cells import (
     beyond_limit,
     shown_figure,
@@ -18,6 +18,7 @@ from pytest_energy.report.details import details_of
 from pytest_energy.report.html.strip import Strip, pair_of, strip_of
 from pytest_energy.report.judged import Judged
 from pytest_energy.report.regressions import vs_baseline
+from pytest_energy.rules.verdict import RED
 from pytest_energy.units import (
     Scale,
     figure,
@@ -40,7 +41,7 @@ _TONES = {"pass": "good", "close": "warn", "no-budget": "none", "no-baseline": "
 
 @dataclass(frozen=True, kw_only=True)
 class Measurement:
-    """One measurement and limit, as its row and, where it is red, its section show it.
+    """One measurement and limit, as its row and its section, where it has one, show it.
 
     tone: "good", "warn", "bad" or "none". cells: of the table, after the name and the verdict.
     strip: None where there is nothing to draw. mini: the picture in the table. pair: of a
@@ -98,30 +99,32 @@ def measurement_of(
     hardware: str,
     is_drawn: bool,
     is_detailed: bool,
+    is_red: bool,
+    is_noted: bool,
 ) -> Measurement:
     """The row and the section of a test.
 
     has_carbon: whether there is a column of grams. hardware: "" where all tests have the same.
-    is_drawn: whether its rounds are. is_detailed: whether it has all that explains it.
+    is_drawn: whether its rounds are. is_detailed: whether it has all that explains it. is_red:
+    whether it failed. is_noted: whether it has a section of its own.
     """
-    red = is_red(test)
     strip = strip_of(found) if is_drawn else None
-    pair = pair_of(found) if red and is_drawn and test.reference is not None else None
+    pair = pair_of(found) if is_noted and is_drawn and test.reference is not None else None
     return Measurement(
         anchor=f"t{index + 1}",
         name=name_of(test),
-        where=_where(test, hardware, is_detailed=red),
+        where=_where(test, hardware, is_detailed=is_noted),
         verdict=test.verdict,
-        tone="bad" if red else tone_of(test.verdict),
+        tone=tone_of(test.verdict, is_red=is_red),
         cells=tuple(_cells(test, scale, has_carbon=has_carbon)),
         reason=shortened(_sentence(test), LONGEST_TEXT),
         todo=shortened(advice(test), LONGEST_TEXT),
         message=shortened(test.budget.message, LONGEST_TEXT) if test.budget else "",
-        findings=tuple(_findings(test)) if red else (),
-        notes=tuple(shortened(each, LONGEST_TEXT) for each in test.notes) if red else (),
-        facts=tuple(_facts(test, found)) if red else (),
-        explanation=tuple(details_of(test)) if red and is_detailed else (),
-        strip=strip if red else None,
+        findings=tuple(_findings(test)) if is_noted else (),
+        notes=tuple(shortened(each, LONGEST_TEXT) for each in test.notes) if is_noted else (),
+        facts=tuple(_facts(test, found)) if is_noted else (),
+        explanation=tuple(details_of(test)) if is_noted and is_detailed else (),
+        strip=strip if is_noted else None,
         mini=strip if is_detailed else None,
         pair=pair,
     )
@@ -134,9 +137,11 @@ def _where(test: TestRecord, hardware: str, *, is_detailed: bool) -> str:
     return shortened(" on ".join(filter(None, (place, hardware))))
 
 
-def tone_of(verdict: str) -> str:
+def tone_of(verdict: str, *, is_red: bool) -> str:
     """The colour of a verdict; one that is unknown is no good sign."""
-    return _TONES.get(verdict, "bad")
+    if is_red:
+        return "bad"
+    return _TONES.get(verdict, "warn" if verdict in RED else "bad")
 
 
 def name_of(test: TestRecord) -> str:
@@ -175,7 +180,7 @@ def _cells(test: TestRecord, scale: Scale, *, has_carbon: bool) -> Iterator[str]
 
 
 def _facts(test: TestRecord, found: Judged) -> Iterator[tuple[str, str]]:
-    """Names and words for the section of a red measurement."""
+    """Names and words for the section of a measurement."""
     scale = found.scale
     if found.figure is not None:
         shown = per_unit(found.figure, test.unit, is_cpu_time=found.is_cpu_time)
@@ -200,7 +205,7 @@ def _facts(test: TestRecord, found: Judged) -> Iterator[tuple[str, str]]:
         yield "Other processes", shortened(", ".join(test.other_processes))
 
 
-def compared_of(test: TestRecord, found: Judged, *, is_drawn: bool) -> Compared:
+def compared_of(test: TestRecord, found: Judged, *, is_drawn: bool, is_red: bool) -> Compared:
     """A test beside its reference, which it has."""
     reference = test.reference
     assert reference is not None
@@ -222,6 +227,6 @@ def compared_of(test: TestRecord, found: Judged, *, is_drawn: bool) -> Compared:
         interval=spread,
         allowed=signed_percent(reference.max_increase),
         verdict=test.verdict,
-        tone="bad" if is_red(test) else tone_of(test.verdict),
+        tone=tone_of(test.verdict, is_red=is_red),
         pair=pair_of(found) if is_drawn else None,
     )

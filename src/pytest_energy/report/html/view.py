@@ -15,6 +15,7 @@ from pytest_energy.report.advice import (
     by_urgency,
     conclude,
     counts,
+    is_noted,
     is_red,
 )
 from pytest_energy.report.by_task import Published, TaskFigures, by_task
@@ -70,6 +71,7 @@ class View:
     conclusion: Conclusion
     counts: tuple[tuple[int, str, str, str], ...]
     heads: tuple[str, ...]
+    red_heading: str
     red: tuple[Measurement, ...]
     others: tuple[Measurement, ...]
     compared: tuple[Compared, ...]
@@ -89,12 +91,12 @@ class View:
 def view_of(record: RunRecord, published: Sequence[Published]) -> View:
     """All of the page."""
     record = all_printable(record)
-    tests = by_urgency(record.last_attempts)
+    tests = by_urgency(record)
     found = [judged(each) for each in tests]
     scale = scale_of(tests)
     has_carbon = any(each.carbon is not None for each in record.all_sessions)
     has_hardware = any(hardware_names(record))
-    red = sum(map(is_red, tests))
+    red = sum(is_noted(record, each) for each in tests)
     measurements = [
         measurement_of(
             index,
@@ -105,24 +107,32 @@ def view_of(record: RunRecord, published: Sequence[Published]) -> View:
             hardware=hardware_of(test, record.session_of(test).machine) if has_hardware else "",
             is_drawn=index < MOST_PICTURES,
             is_detailed=red <= MOST_DETAILED or index >= red,
+            is_red=is_red(record, test),
+            is_noted=index < red,
         )
         for index, (test, each) in enumerate(zip(tests, found, strict=True))
     ]
     number = counts(tests)
+    failing = {each.verdict for each in tests if record.is_red(each)}
     tasks = by_task(record, published)
     return View(
         record=record,
         conclusion=conclude(record),
         counts=tuple(
-            (number[each], str(each), MEANING[each], tone_of(each))
+            (number[each], str(each), MEANING[each], tone_of(each, is_red=each in failing))
             for each in ORDER
             if number[each]
         ),
         heads=heads_of(scale, has_carbon=has_carbon),
+        red_heading="Failures"
+        if any(is_red(record, each) for each in tests)
+        else "Not within limits, reported only",
         red=tuple(measurements[:red]),
         others=tuple(measurements[red:]),
         compared=tuple(
-            compared_of(test, each, is_drawn=red <= index < MOST_PICTURES)
+            compared_of(
+                test, each, is_drawn=red <= index < MOST_PICTURES, is_red=is_red(record, test)
+            )
             for index, (test, each) in enumerate(zip(tests, found, strict=True))
             if test.reference is not None
         ),
