@@ -6,10 +6,12 @@ import csv
 import json
 
 import pytest
+from records import RECORD
 from typer.testing import CliRunner
 
 from conftest import EnergyPytester
 from pytest_energy.cli import app
+from pytest_energy.record.file import write
 from pytest_energy.report.formats import names
 
 TEST = "@budget('1 kJ / query')\ndef test_it():\n    spin(5)\n"
@@ -82,6 +84,34 @@ def test_a_plugin_adds_a_format(energy_pytester: EnergyPytester) -> None:
     energy_pytester.write(TEST)
     energy_pytester.run("--energy-report=ids:ids.out").assert_outcomes(passed=1)
     assert (energy_pytester.pytester.path / "ids.out").read_text() == "test_it.py::test_it"
+
+
+def test_the_command_has_the_formats_of_plugins(energy_pytester: EnergyPytester) -> None:
+    energy_pytester.pytester.makeconftest(
+        FORMATS.replace("return {", 'return {"bad": lambda record: 1 / 0, ') + "print('noise')\n"
+    )
+    record = energy_pytester.pytester.path / "two.json"
+    write(RECORD, record)
+    answers = [
+        CliRunner().invoke(app, ["report", str(record), "--to", name])
+        for name in ("ids", "bad", "xls")
+    ]
+    assert [each.exit_code for each in answers] == [0, 2, 2]
+    assert answers[0].output == " ".join(each.id for each in RECORD.tests)
+    assert "report format 'bad' failed: ZeroDivisionError" in answers[1].output
+    assert f"{KNOWN}, bad, ids" in " ".join(answers[2].output.split())
+
+
+def test_a_folder_in_which_pytest_cannot_start_has_our_formats_alone(
+    energy_pytester: EnergyPytester,
+) -> None:
+    energy_pytester.pytester.makeconftest("1 / 0")
+    record = energy_pytester.pytester.path / "two.json"
+    write(RECORD, record)
+    answer = CliRunner().invoke(app, ["report", str(record), "--to", "ids"])
+    assert answer.exit_code == 2
+    assert "pytest cannot start in this folder" in " ".join(answer.output.split())
+    assert CliRunner().invoke(app, ["report", str(record), "--to", "csv"]).exit_code == 0
 
 
 @pytest.mark.parametrize(

@@ -48,14 +48,13 @@ def report(
 ) -> None:
     """Print a report of run records.
 
-    The formats are those of `pytest --energy-report`. Several records (shards of one run,
-    several machines) make one report.
+    The formats are those of `pytest --energy-report` in this folder, also of other plugins.
+    Several records (shards of one run, several machines) make one report.
     """
+    from pytest_energy.plugin.reports import render_here
     from pytest_energy.record.merge import merge
-    from pytest_energy.report.formats import format_named
 
-    render = format_named(to)
-    typer.echo(render(merge([record.read(each) for each in paths])), nl=False)
+    typer.echo(render_here(merge([record.read(each) for each in paths]), to), nl=False)
 
 
 def schema() -> None:

@@ -50,15 +50,21 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         group.addoption(flag, metavar=metavar, action=action, help=help_text)
     # How `pytest-energy doctor` learns the settings: the file for its answer, and the seconds.
     group.addoption("--energy-doctor", nargs=2, help=argparse.SUPPRESS)
+    # How `pytest-energy report` asks for a plugin's format: its name, a record, and the answer.
+    group.addoption("--energy-render", nargs=3, help=argparse.SUPPRESS)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> int | None:
-    if (asked := config.getoption("--energy-doctor")) is None:
-        return None
-    from pytest_energy.plugin.doctor import answer
+    if (asked := config.getoption("--energy-doctor")) is not None:
+        from pytest_energy.plugin import doctor
 
-    return answer(config, *asked)
+        return doctor.answer(config, *asked)
+    if (asked := config.getoption("--energy-render")) is not None:
+        from pytest_energy.plugin import reports
+
+        return reports.answer(config, *asked)
+    return None
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -36,7 +36,7 @@ def pytest_energy_sensors(config: pytest.Config) -> Sequence[Sensor | Probe]:
 def pytest_energy_report_formats(
     config: pytest.Config,
 ) -> Mapping[str, Callable[[RunRecord], str]]:
-    """Report formats by name, for `--energy-report NAME:PATH`.
+    """Report formats by name, for `--energy-report NAME:PATH` and `pytest-energy report --to NAME`.
 
     Each is a function from the run record to the text of the report, without any I/O. A name that
     is taken, by pytest-energy or by another plugin, ends the run with a message.

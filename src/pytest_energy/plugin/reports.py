@@ -1,8 +1,16 @@
-"""`--energy-report FORMAT:PATH`: the reports that a run writes, in our formats and plugins'."""
+"""`--energy-report FORMAT:PATH`: the reports that a run writes, in our formats and plugins'.
+
+`pytest-energy report` asks a pytest in the current folder for a plugin's format, in another
+process, because conftest files may print, turn warnings into errors, or end the process.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +18,7 @@ import pytest
 
 from pytest_energy.errors import EnergyError, InputError
 from pytest_energy.plugin.hookspec import call_each
+from pytest_energy.record import file as record_file
 from pytest_energy.record.project_files import target, write_text, writing
 from pytest_energy.record.schema import RunRecord
 from pytest_energy.report.formats import Format, format_named, name_by_ending, names
@@ -28,12 +37,7 @@ class Report:
 
     def write(self, record: RunRecord) -> None:
         """Raises EnergyError where it can't be made or written."""
-        try:
-            text = self.render(record)
-        except Exception as error:  # a plugin's format must not cost the verdicts
-            raise EnergyError(
-                f"report format {self.format!r} failed: {type(error).__name__}: {error}"
-            ) from error
+        text = _rendered(self.format, self.render, record)
         with writing(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             write_text(self.path, text)
@@ -69,11 +73,65 @@ def _report(text: str, added: Mapping[str, Format], config: pytest.Config) -> Re
             f"known: {', '.join(known)}"
         )
     if name not in known:
-        raise InputError(f"unknown report format {name!r}; known: {', '.join(known)}")
+        raise InputError(_unknown(name, known))
     if not path.strip():
         raise InputError(f"{text!r} names no file; write FORMAT:PATH, such as {name}:report.txt")
     render = added[name] if name in added else format_named(name)
     return Report(name, render, target(Path(config.invocation_params.dir, path), config.rootpath))
+
+
+def render_here(record: RunRecord, name: str) -> str:
+    """The report in one of our formats, or in one that a plugin adds in the current folder.
+
+    Raises EnergyError where there is no such format, or it fails.
+    """
+    if name in names():
+        return format_named(name)(record)
+    with tempfile.TemporaryDirectory() as folder:
+        path, answer = Path(folder, "record.json"), Path(folder, "answer.json")
+        record_file.write(record, path)
+        command = [sys.executable, "-m", "pytest", "-p", "energy", "--energy-render"]
+        status = subprocess.run(
+            [*command, name, str(path), str(answer)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+        ).returncode
+        if not answer.exists():
+            raise InputError(
+                f"unknown report format {name!r}; known: {', '.join(names())}, and those of other "
+                f"plugins, but pytest cannot start in this folder (exit status {status})"
+            )
+        found: dict[str, str] = json.loads(answer.read_bytes())
+    if problem := found.get("problem"):
+        raise EnergyError(problem)
+    return found["text"]
+
+
+def answer(config: pytest.Config, name: str, path: str, answer: str) -> int:
+    """Write a report in a plugin's format to a file, as JSON, for `render_here`."""
+    try:
+        added = _added(config)
+        if name not in added:
+            raise InputError(_unknown(name, [*names(), *added]))
+        found = {"text": _rendered(name, added[name], record_file.read(Path(path)))}
+    except EnergyError as error:
+        found = {"problem": str(error)}
+    Path(answer).write_text(json.dumps(found), encoding="utf-8")
+    return 0
+
+
+def _rendered(name: str, render: Format, record: RunRecord) -> str:
+    """Raises EnergyError for an exception of a format, which must not cost the verdicts."""
+    try:
+        return render(record)
+    except Exception as error:
+        raise EnergyError(
+            f"report format {name!r} failed: {type(error).__name__}: {error}"
+        ) from error
+
+
+def _unknown(name: str, known: Sequence[str]) -> str:
+    return f"unknown report format {name!r}; known: {', '.join(known)}"
 
 
 def _added(config: pytest.Config) -> dict[str, Format]:
