@@ -16,7 +16,7 @@ from conftest import EnergyPytester
 from pytest_energy.baselines.tighten import Tightened, tighten_from_baselines, tighten_from_records
 from pytest_energy.baselines.update import Mode, update
 from pytest_energy.limits.file import BudgetsFile, parse_budgets
-from pytest_energy.limits.suggest import SuggestionError
+from pytest_energy.limits.room import SuggestionError
 from pytest_energy.record import file as record
 from pytest_energy.record.schema import RunRecord, TestRecord
 

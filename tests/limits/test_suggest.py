@@ -16,7 +16,8 @@ from conftest import EnergyPytester
 from pytest_energy.limits.budget import Declaration
 from pytest_energy.limits.limit import parse_limit
 from pytest_energy.limits.resolve import MachineClass, Subject, resolve
-from pytest_energy.limits.suggest import SuggestionError, suggest
+from pytest_energy.limits.room import SuggestionError
+from pytest_energy.limits.suggest import suggest
 from pytest_energy.record import file as record
 from pytest_energy.record.schema import BudgetRecord, ChannelRecord, GpuRecord, TestRecord
 

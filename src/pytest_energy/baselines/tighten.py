@@ -17,9 +17,10 @@ from typing import Any
 from pytest_energy.baselines.baseline import Key, Line, by_key, shown_sessions
 from pytest_energy.limits.budget import Declaration, base_limit, limit_of, rounded_up
 from pytest_energy.limits.file import BudgetsFile, Entry, parse_budgets
+from pytest_energy.limits.headroom import upper_end
 from pytest_energy.limits.limit import Limit, Quantity
 from pytest_energy.limits.resolve import Subject, matched
-from pytest_energy.limits.suggest import rooms, upper_end
+from pytest_energy.limits.room import rooms
 from pytest_energy.limits.toml_lines import places
 from pytest_energy.record.contention import contention
 from pytest_energy.record.schema import CPU_TIME_METHOD, RunRecord

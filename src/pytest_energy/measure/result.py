@@ -9,8 +9,8 @@ from dataclasses import replace
 from pytest_energy.carbon.intensity import Intensity
 from pytest_energy.errors import INPUTS_NOT_COVERED, Reason, code_of
 from pytest_energy.limits.budget import Declaration, Scope, limit_figure, suggestion
+from pytest_energy.limits.headroom import upper_end_of_one
 from pytest_energy.limits.limit import Quantity
-from pytest_energy.limits.suggest import upper_end_of_one
 from pytest_energy.measure.coverage import Coverage
 from pytest_energy.measure.explanation import Surroundings, explain, has_contention, other_cores
 from pytest_energy.measure.judgement import (
