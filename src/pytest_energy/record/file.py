@@ -25,6 +25,13 @@ def write(record: RunRecord, path: Path) -> None:
     write_text(path, to_json(record))
 
 
+def _written_by(data: object) -> str:
+    """The version that wrote a file which this one can't read, or ""."""
+    for key in ("run", "versions", "pytest-energy"):
+        data = data.get(key) if isinstance(data, dict) else None
+    return f" (written by pytest-energy {short(data)})" if isinstance(data, str) else ""
+
+
 def read(path: Path) -> RunRecord:
     """Read a record. Raises RecordError with the path and what is wrong."""
     try:
@@ -36,13 +43,13 @@ def read(path: Path) -> RunRecord:
     schema = data.get("schema") if isinstance(data, dict) else None
     if schema != SCHEMA:
         raise RecordError(
-            f"{path}: schema {short(schema)} is not {SCHEMA}, the one this version reads; "
-            "run records are written by pytest --energy-json PATH"
+            f"{path}: schema {short(schema)} is not {SCHEMA}, the one this version reads"
+            f"{_written_by(data)}; run records are written by pytest --energy-json PATH"
         )
     try:
         record = from_plain(RunRecord, data)
     except RecordError as error:
-        raise RecordError(f"{path}: {error}") from None
+        raise RecordError(f"{path}: {error}{_written_by(data)}") from None
     assert isinstance(record, RunRecord)
     number = len(record.all_sessions)
     for index, test in enumerate(record.tests):

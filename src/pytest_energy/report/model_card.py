@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pytest_energy.errors import InputError
 from pytest_energy.record.schema import RunRecord
 from pytest_energy.report.exposition import fixed_point
+from pytest_energy.report.printable import printable
 from pytest_energy.report.quantities import Measured, measured
 from pytest_energy.units import plural, watt_hours_per_1000
 
@@ -44,6 +45,7 @@ def updated(text: str, record: RunRecord, test: str = "") -> Card:
     model, needed where there are several. Raises InputError for a record that doesn't tell, and for
     metadata that can't be changed in lines.
     """
+    test = printable(test)
     figures = _figures(record, test)
     match = _FRONT.match(text)
     ending = "\r\n" if "\r\n" in (match[1] if match else text) else "\n"

@@ -17,6 +17,8 @@ Value = TypeVar("Value")
 _SEVERAL_LINES = frozenset({"notes", "message", "reason"})
 #: A line that GitHub takes for a command.
 _COMMAND = re.compile(r"\n(?=\s*::)")
+#: The same in a text of lines, and the older form, which may stand anywhere in one.
+_COMMANDS = re.compile(r"^([ \t]*):(?=:)|#(?=#\[)", re.MULTILINE)
 
 
 def printable(text: str, *, lines: bool = False) -> str:
@@ -28,6 +30,11 @@ def printable(text: str, *, lines: bool = False) -> str:
     return "".join(
         each if each.isprintable() else each.encode("unicode_escape").decode() for each in text
     )
+
+
+def without_commands(text: str) -> str:
+    """The lines with a blank where GitHub would take one for a command, as wrapping may make it."""
+    return _COMMANDS.sub(lambda found: f"{found[0]} ", text)
 
 
 def all_printable(value: Value) -> Value:

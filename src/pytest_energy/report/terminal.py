@@ -21,7 +21,7 @@ from pytest_energy.report.cells import (
     shown_interval,
     shown_limit,
 )
-from pytest_energy.report.printable import all_printable
+from pytest_energy.report.printable import all_printable, without_commands
 from pytest_energy.report.regressions import regression_notes, vs_baseline
 from pytest_energy.report.table import Column, Row, console_of, print_table, printed
 from pytest_energy.units import Scale, several, short_label
@@ -73,7 +73,7 @@ def render(
         # Indented lines are to be pasted, so they are never wrapped.
         for line in note.splitlines():
             console.print(Text(line), soft_wrap=line.startswith("    "))
-    return printed(console)
+    return without_commands(printed(console))
 
 
 def _columns(record: RunRecord, scale: Scale) -> dict[str, Callable[[TestRecord], str | Text]]:
