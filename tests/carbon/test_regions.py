@@ -17,11 +17,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pytest_energy.carbon.codecarbon_data import Place, UnreadableData
 from pytest_energy.carbon.intensity import PHONE_CHARGE, Basis, Intensity, parse_intensity
 from pytest_energy.carbon.regions import (
-    Place,
     UnknownPlace,
-    UnreadableData,
     countries,
     intensity_of,
     place_of,

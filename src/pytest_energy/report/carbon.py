@@ -6,8 +6,8 @@ import json
 import textwrap
 from collections.abc import Iterable, Sequence
 
+from pytest_energy.carbon.codecarbon_data import Place
 from pytest_energy.carbon.intensity import PHONE_CHARGE, Basis, Intensity, equivalent
-from pytest_energy.carbon.regions import Place
 from pytest_energy.units import JOULES_PER_KWH, JOULES_PER_WH, figure
 
 _WIDEST = 80  # columns; longer lines are hard to read
