@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import textwrap
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +14,7 @@ from records import RECORD, TEST, UNMEASURED
 
 from conftest import EnergyPytester
 from pytest_energy.plugin.options import is_job
+from pytest_energy.record.file import read
 from pytest_energy.report.annotations import error_commands
 from pytest_energy.report.formats.markdown import MARKER
 
@@ -193,3 +198,33 @@ def test_a_run_that_measures_for_a_comparison_is_no_job_of_its_own() -> None:
     assert is_job(job)
     assert not is_job({**job, "PYTEST_ENERGY_COMPARE_FOLDER": "/tmp/x"})
     assert not is_job({"GITHUB_ACTIONS": "", "GITHUB_STEP_SUMMARY": ""})
+
+
+def test_the_action_runs_pytest_with_an_argument_a_line(
+    energy_pytester: EnergyPytester, tmp_path: Path
+) -> None:
+    """Its one script, as the runner would start it."""
+    action = (Path(__file__).parents[2] / "action.yml").read_text(encoding="utf-8")
+    script = textwrap.dedent(action.partition("run: |\n")[2].partition("    - if:")[0])
+    energy_pytester.write(RED_TEST)
+    (tmp_path / "temp").mkdir()
+    result = subprocess.run(
+        ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", script],
+        cwd=energy_pytester.pytester.path,
+        env={
+            **os.environ,
+            "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
+            "ARGUMENTS": "test_it.py\n\n--energy-max-seconds=0.2\n--energy-lock-folder=locks\n"
+            "--energy-carbon-intensity=300 gCO2e/kWh\n",
+            "RUNNER_TEMP": str(tmp_path / "temp"),
+            "GITHUB_OUTPUT": str(tmp_path / "output"),
+            "GITHUB_STEP_SUMMARY": str(tmp_path / "summary.md"),
+        },
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 1, result.stderr
+    record = read(tmp_path / "temp" / "energy.json")
+    assert (tmp_path / "output").read_text() == f"record={tmp_path / 'temp' / 'energy.json'}\n"
+    assert record.carbon is not None and record.carbon.grams_per_kwh == 300
+    assert (tmp_path / "summary.md").read_text(encoding="utf-8").startswith("<!-- pytest-energy")
