@@ -19,7 +19,14 @@ import pytest
 
 import pytest_energy
 
-pytest_plugins = ["pytester", "gpu_bench", "rapl_bench", "baseline_project", "budgets_pytester"]
+pytest_plugins = [
+    "pytester",
+    "gpu_bench",
+    "rapl_bench",
+    "baseline_project",
+    "budgets_pytester",
+    "flop_bench",
+]
 
 # Runs inside this process drop the modules that they import first; a module of ours that is loaded
 # a second time would bring a second copy of its classes. So all are loaded here, once.

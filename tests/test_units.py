@@ -28,6 +28,11 @@ from pytest_energy.units import figure, plural, singular
         ("120 cpu-ms / query", 0.12, "query"),
         ("3 cpu-s / 10 batches", 0.3, "batch"),
         ("1e-3 kJ / query", 1, "query"),
+        ("2.5 GFLOP / query", 2.5e9, "query"),
+        ("524288 FLOP / query", 524288, "query"),
+        ("3 TFLOP / 1000 queries", 3e9, "query"),
+        ("0.2 kFLOP per 1k tokens", 0.2, "token"),
+        ("140 PFLOP / text", 1.4e17, "text"),
     ],
 )
 def test_reads_a_limit(text: str, base_per_unit: float, unit: str) -> None:
@@ -59,6 +64,9 @@ def test_reads_a_limit(text: str, base_per_unit: float, unit: str) -> None:
         ("1 Jule / query", "unknown unit 'Jule', did you mean 'J'?"),
         ("1 kilojoule / query", "did you mean 'kJ'?"),
         ("1 watt-hour / query", "did you mean 'Wh'?"),
+        ("1 GFLOPS / query", "did you mean 'GFLOP'?"),
+        ("1 gflop / query", "did you mean 'GFLOP'?"),
+        ("1e11 PFLOP / query", "from 1e-15 to 1e+24 FLOP"),
         ("1 parsec / query", "unknown unit 'parsec'"),
         ("2.1 Wh", "for how many units of work"),
         ("2.1 Wh / 1000", "the unit's name"),
@@ -97,7 +105,9 @@ def test_any_text_is_a_limit_or_a_limit_error(text: str) -> None:
 
 @given(
     st.floats(min_value=1e-3, max_value=1e6),
-    st.sampled_from(["mJ", "J", "kJ", "mWh", "Wh", "kWh", "gCO2e", "cpu-ms"]),
+    st.sampled_from(
+        ["mJ", "J", "kJ", "mWh", "Wh", "kWh", "gCO2e", "cpu-ms", "FLOP", "MFLOP", "PFLOP"]
+    ),
     st.sampled_from([1, 10, 1000]),
     st.sampled_from(["query", "token", "image", "batch", "entity"]),
 )

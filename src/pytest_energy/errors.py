@@ -4,6 +4,7 @@ from __future__ import annotations
 
 #: Codes that more than one place acts on.
 INPUTS_NOT_COVERED = "inputs-not-covered"
+BESIDE_FLOPS = "beside-flops"
 
 
 class EnergyError(Exception):

@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
 JOULES_PER_WH = 3600.0
 JOULES_PER_KWH = 3.6e6
 DAYS_PER_YEAR = 365.0
 #: Characters of a text that holds a number and a unit.
 LONGEST_QUANTITY = 200
+
+
+class Quantity(StrEnum):
+    """What a limit or a figure counts; the value is the name people read."""
+
+    ENERGY = "energy"
+    CARBON = "carbon"
+    CPU_TIME = "CPU time"
+    FLOPS = "FLOPs"
+
 
 _IRREGULAR = {"series": "series", "movies": "movie", "cookies": "cookie"}
 
@@ -97,7 +108,7 @@ def signed_percent(fraction: float) -> str:
 
 @dataclass(frozen=True)
 class Scale:
-    """A unit to show figures in: its symbol, and its size in joules or CPU seconds."""
+    """A unit to show figures in: its symbol, and its size in joules, CPU seconds or FLOPs."""
 
     symbol: str
     size: float
@@ -118,12 +129,34 @@ _ENERGY = (
 CPU_TIME = Scale("cpu-ms", 1e-3)
 
 
+#: Floating-point operations; the last is for a limit of many long texts.
+_FLOPS = (
+    Scale("FLOP", 1.0),
+    Scale("kFLOP", 1e3),
+    Scale("MFLOP", 1e6),
+    Scale("GFLOP", 1e9),
+    Scale("TFLOP", 1e12),
+    Scale("PFLOP", 1e15),
+)
+
+
 def energy_scale(joules: Iterable[float]) -> Scale:
     """The unit in which all of these are shown, one a column: the middle one fits it."""
-    amounts = sorted(abs(each) for each in joules if each)
+    return _fitting(_ENERGY, joules)
+
+
+def scale_for(quantity: Quantity, values: Iterable[float]) -> Scale:
+    """The same for what is counted in joules, CPU seconds or FLOPs."""
+    if quantity is Quantity.CPU_TIME:
+        return CPU_TIME
+    return _fitting(_FLOPS if quantity is Quantity.FLOPS else _ENERGY, values)
+
+
+def _fitting(scales: Sequence[Scale], values: Iterable[float]) -> Scale:
+    amounts = sorted(abs(each) for each in values if each)
     middle = amounts[(len(amounts) - 1) // 2] if amounts else 1.0
-    fitting = [each for each in _ENERGY if each.size <= middle * 1.0005]
-    return fitting[-1] if fitting else _ENERGY[0]
+    fitting = [each for each in scales if each.size <= middle * 1.0005]
+    return fitting[-1] if fitting else scales[0]
 
 
 def energy(joules: float) -> str:
@@ -132,14 +165,20 @@ def energy(joules: float) -> str:
     return f"{scale.show(joules)} {scale.symbol}"
 
 
-def cpu_time(seconds: float) -> str:
-    """CPU time: "23.1 cpu-ms"."""
-    return f"{CPU_TIME.show(seconds)} {CPU_TIME.symbol}"
+def amount(value: float, quantity: Quantity) -> str:
+    """An amount of any quantity but carbon: "45.4 mJ", "23.1 cpu-ms", "2.50 GFLOP"."""
+    scale = scale_for(quantity, [value])
+    return f"{scale.show(value)} {scale.symbol}"
 
 
-def per_unit(value: float, unit: str, *, is_cpu_time: bool = False) -> str:
+def all_flops(flops: float) -> str:
+    """Operations with all their digits: "2,504,000,000 FLOP"."""
+    return f"{round(flops, 2):,.15g} FLOP"
+
+
+def per_unit(value: float, unit: str, quantity: Quantity = Quantity.ENERGY) -> str:
     """A figure for one unit of work: "45.4 mJ / query", "23.1 cpu-ms / query"."""
-    return f"{cpu_time(value) if is_cpu_time else energy(value)} / {unit}"
+    return f"{amount(value, quantity)} / {unit}"
 
 
 def interval(low: float, high: float, scale: Scale) -> str:

@@ -1,48 +1,11 @@
-"""FLOPs of one more call, unmeasured, as torch's own counter gives them."""
+"""FLOPs of extra calls, unmeasured, as torch's own counter gives them."""
 
 from __future__ import annotations
 
 import pytest
+from flop_bench import WORK
 
 from conftest import EnergyPytester
-
-#: torch's names: what is done inside its counter is counted.
-COUNTER = """
-total = 0
-
-class FlopCounterMode:
-    inside = False
-    def __init__(self, display): assert not display
-    def __enter__(self):
-        global total
-        FlopCounterMode.inside, total = True, 0
-        return self
-    def __exit__(self, *_): FlopCounterMode.inside = False
-    def get_total_flops(self): return total
-"""
-WORK = """
-import torch
-from torch.utils import flop_counter
-
-calls = []
-
-def work(flops=0):
-    spin()
-    calls.append(flop_counter.FlopCounterMode.inside)
-    if flop_counter.FlopCounterMode.inside:
-        flop_counter.total += flops
-"""
-
-
-@pytest.fixture
-def bench(energy_pytester: EnergyPytester) -> EnergyPytester:
-    # torch is a package of its own size: the real one runs in test_model.py.
-    utils = energy_pytester.pytester.path / "torch" / "utils"
-    utils.mkdir(parents=True)
-    (utils.parent / "__init__.py").write_text("def get_num_threads(): return 1\n")
-    (utils / "__init__.py").touch()
-    (utils / "flop_counter.py").write_text(COUNTER)
-    return energy_pytester
 
 
 @pytest.mark.parametrize(
@@ -51,8 +14,8 @@ def bench(energy_pytester: EnergyPytester) -> EnergyPytester:
         ("@budget('1 kJ / query', count=4)\ndef test_it():\n    work(1000)", 250),
         (
             "@budget('1 kJ / token')\ndef test_it(energy):\n"
-            "    energy.measure(work, inputs=[600, 5], tokens=3, count=lambda _: 2)",
-            200,
+            "    energy.measure(work, inputs=[600, 6], tokens=3, count=lambda _: 2)",
+            101,
         ),
         (
             "@pytest.mark.anyio\nasync def test_it(energy, anyio_backend_name):\n"
@@ -61,54 +24,58 @@ def bench(energy_pytester: EnergyPytester) -> EnergyPytester:
         ),
     ],
 )
-def test_flops_are_those_of_one_more_call(
-    bench: EnergyPytester, body: str, flops_per_unit: float
+def test_flops_are_those_of_one_more_call_with_each_input(
+    flop_bench: EnergyPytester, body: str, flops_per_unit: float
 ) -> None:
-    bench.write(f"{WORK}\n{body}\n\ndef test_calls():\n    assert calls[-1] and sum(calls) <= 2\n")
-    result = bench.run_process("--energy-flops", "-v")
+    flop_bench.write(
+        f"{WORK}\n{body}\n\ndef test_calls():\n    assert calls[-1] and sum(calls) <= 2\n"
+    )
+    result = flop_bench.run_process("--energy-flops", "-v")
     assert result.ret == 0
-    for name, test in bench.tests().items():
+    for name, test in flop_bench.tests().items():
         assert test["explanation"]["flops_per_unit"] == flops_per_unit, name
     result.stdout.fnmatch_lines(
         [f"*work: {flops_per_unit}* FLOP a *, as torch counts them; *FLOP*"]
     )
 
 
-def test_each_candidate_has_its_own(bench: EnergyPytester) -> None:
+def test_each_candidate_has_its_own(flop_bench: EnergyPytester) -> None:
     works = "{'old': lambda: work(10), 'new': lambda: work(20), 'other': lambda: work(30)}"
-    bench.write(f"{WORK}\ndef test_it(energy):\n    energy.compare({works})\n")
-    bench.run_process("--energy-flops", "--energy-fail-on=none")
+    flop_bench.write(f"{WORK}\ndef test_it(energy):\n    energy.compare({works})\n")
+    flop_bench.run_process("--energy-flops", "--energy-fail-on=none")
     found = {
-        each["name"]: each["explanation"]["flops_per_unit"] for each in bench.record()["tests"]
+        each["name"]: each["explanation"]["flops_per_unit"] for each in flop_bench.record()["tests"]
     }
     assert found == {"new": 20, "other": 30}
 
 
-def test_nothing_more_is_called_unless_asked(bench: EnergyPytester) -> None:
-    bench.write(
+def test_nothing_more_is_called_unless_asked(flop_bench: EnergyPytester) -> None:
+    flop_bench.write(
         f"{WORK}\n@budget('1 kJ / query')\ndef test_it():\n    work(9)\n"
         "def test_calls():\n    assert not any(calls)\n"
     )
-    bench.run_process().assert_outcomes(passed=2)
-    assert bench.tests()["test_it"]["explanation"]["flops_per_unit"] is None
+    flop_bench.run_process().assert_outcomes(passed=2)
+    assert flop_bench.tests()["test_it"]["explanation"]["flops_per_unit"] is None
 
 
-def test_no_flops_are_not_countable(bench: EnergyPytester) -> None:
-    bench.write(f"{WORK}\n@budget('1 kJ / query')\ndef test_it():\n    work(0)\n")
-    bench.run_process("--energy-flops").stdout.fnmatch_lines(
+def test_no_flops_are_not_countable(flop_bench: EnergyPytester) -> None:
+    flop_bench.write(f"{WORK}\n@budget('1 kJ / query')\ndef test_it():\n    work(0)\n")
+    flop_bench.run_process("--energy-flops").stdout.fnmatch_lines(
         ["*FLOPs are not countable: torch saw none in an extra call*"]
     )
-    bench.write("@budget('1 kJ / query')\ndef test_it():\n    spin()\n")
-    bench.run_process("--energy-flops").stdout.fnmatch_lines(
+    flop_bench.write("@budget('1 kJ / query')\ndef test_it():\n    spin()\n")
+    flop_bench.run_process("--energy-flops").stdout.fnmatch_lines(
         ["*FLOPs are not countable: the test hasn't loaded torch*"]
     )
 
 
-def test_an_error_of_the_extra_call_is_reported_and_fails_nothing(bench: EnergyPytester) -> None:
-    bench.write(
+def test_an_error_of_the_extra_call_is_reported_and_fails_nothing(
+    flop_bench: EnergyPytester,
+) -> None:
+    flop_bench.write(
         f"{WORK}\n@budget('1 kJ / query')\ndef test_it():\n    work(1)\n"
         "    if calls[-1]:\n        raise ValueError('no modes here')\n"
     )
-    result = bench.run_process("--energy-flops")
+    result = flop_bench.run_process("--energy-flops")
     result.assert_outcomes(passed=1)
     result.stdout.fnmatch_lines(["*FLOPs are not counted: one more call raised ValueError"])

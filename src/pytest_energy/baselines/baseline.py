@@ -10,10 +10,12 @@ from functools import cached_property
 from pytest_energy.record.hardware import boards_of, hardware_of
 from pytest_energy.record.schema import (
     CPU_TIME_METHOD,
+    FLOPS_METHOD,
     Label,
     MachineRecord,
     RunRecord,
     TestRecord,
+    quantity_of,
     values_per_unit,
 )
 from pytest_energy.rules.baseline import KEPT_SESSIONS, Session, session_of
@@ -24,6 +26,8 @@ from pytest_energy.units import numbered, per_unit
 SCHEMA = 1
 #: The rounds that are compared: those that every session has, whenever its verdict came.
 COMPARED_ROUNDS = MIN_ROUNDS
+#: What FLOPs are stored under: they don't depend on the machine.
+ANY_HARDWARE = "any hardware"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +54,8 @@ class Line:
 
     centre, variance: of the first five rounds, in joules for one unit (CPU seconds where the method
     is "cpu-time"), the variance of the centre's logarithm. rounds: these five. n: how many the
-    session measured. window: mean seconds of these five. start: UTC, in ISO 8601. run: the UUID of
+    session measured. window: mean seconds of these five. FLOPs (method "flops") are exact, and one
+    round has them all. start: UTC, in ISO 8601. run: the UUID of
     the run. gpus: UUIDs of the boards. celsius: of the boards after the rounds, None where unknown.
     """
 
@@ -157,7 +162,12 @@ class Baselines:
 
     def nearest(self, key: Key) -> Key | None:
         """The key of the same test that differs in the least, the newest of several."""
-        others = [each for each in self.lines if (each.test, each.name) == (key.test, key.name)]
+        others = [
+            each
+            for each in self.lines
+            if (each.test, each.name) == (key.test, key.name)
+            and (each.method == FLOPS_METHOD) == (key.method == FLOPS_METHOD)
+        ]
         others.sort(key=lambda each: each.start, reverse=True)
         return min(
             (each.key for each in others), key=lambda each: len(_different(each, key)), default=None
@@ -188,23 +198,35 @@ def key_of(test: TestRecord, machine: MachineRecord) -> Key:
         method=test.method,
         estimate=", ".join(sorted(estimates)),
         labels=_plain_labels(test.labels),
-        hardware=hardware_of(test, machine),
+        hardware=ANY_HARDWARE if test.method == FLOPS_METHOD else hardware_of(test, machine),
     )
+
+
+def needed_rounds(method: str) -> int:
+    """How many rounds a session needs to be compared."""
+    return 1 if method == FLOPS_METHOD else COMPARED_ROUNDS
 
 
 def compared_rounds(test: TestRecord) -> tuple[float, ...]:
     """What is compared, for one unit, in the first five measured rounds; fewer where it has fewer.
 
-    None of them where a round has no figure.
+    None of them where a round has no figure. FLOPs are one round.
     """
+    if test.method == FLOPS_METHOD:
+        return () if test.flops_per_unit is None else (test.flops_per_unit,)
     measured = [each for each in test.rounds if not each.warmup][:COMPARED_ROUNDS]
     return values_per_unit(measured, test.method)
 
 
+def session_from(rounds: Sequence[float], method: str) -> Session:
+    """The session whose rounds gave these values for one unit, as many as it needs."""
+    return Session(rounds[0], 0.0) if method == FLOPS_METHOD else session_of(rounds)
+
+
 def line_of(test: TestRecord, record: RunRecord) -> Line:
-    """The session of a test with five rounds or more."""
+    """The session of a test with as many rounds as are compared."""
     rounds = compared_rounds(test)
-    session = session_of(rounds)
+    session = session_from(rounds, test.method)
     measured = [each for each in test.rounds if not each.warmup]
     after = test.explanation.gpus_after if test.explanation is not None else ()
     key = key_of(test, record.machine)
@@ -221,7 +243,7 @@ def line_of(test: TestRecord, record: RunRecord) -> Line:
         centre=session.centre,
         variance=session.variance,
         n=len(measured),
-        window=sum(each.seconds for each in measured[:COMPARED_ROUNDS]) / COMPARED_ROUNDS,
+        window=sum(each.seconds for each in measured[: len(rounds)]) / len(rounds),
         rounds=rounds,
         task=test.task,
         model=test.model,
@@ -271,7 +293,7 @@ def _plain_labels(labels: Mapping[str, Label]) -> str:
 
 def shown_figure(value: float, unit: str, method: str) -> str:
     """A figure for one unit as it is printed: "7.56 J / query", "12.0 cpu-ms / query"."""
-    return per_unit(value, unit, is_cpu_time=method == CPU_TIME_METHOD)
+    return per_unit(value, unit, quantity_of(method))
 
 
 def shown_sessions(number: int) -> str:

@@ -9,11 +9,11 @@ from datetime import datetime
 from pathlib import Path
 
 from pytest_energy.baselines.baseline import (
-    COMPARED_ROUNDS,
     SCHEMA,
     Baselines,
     Key,
     Line,
+    needed_rounds,
 )
 from pytest_energy.errors import InputError
 from pytest_energy.record.file import LARGEST_BYTES
@@ -161,8 +161,9 @@ def _check(line: Line) -> None:
             raise BaselineError(f"{name} is {value!r}, not a number above zero")
     if not 0 <= line.variance < math.inf:
         raise BaselineError(f"variance is {line.variance!r}, not a number from zero up")
-    if len(line.rounds) != COMPARED_ROUNDS:
-        raise BaselineError(f"it has {len(line.rounds)} rounds, not {COMPARED_ROUNDS}")
+    needed = needed_rounds(line.method)
+    if len(line.rounds) != needed:
+        raise BaselineError(f"it has {len(line.rounds)} rounds, not {needed}")
     low, high = min(line.rounds), max(line.rounds)
     rounding = 1e-9  # a logarithm and back is not exact
     if not 0 < low * (1 - rounding) <= line.centre <= high * (1 + rounding):

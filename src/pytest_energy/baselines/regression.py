@@ -14,6 +14,8 @@ from pytest_energy.baselines.baseline import (
     compared_rounds,
     difference,
     key_of,
+    needed_rounds,
+    session_from,
     shown_figure,
     shown_sessions,
 )
@@ -22,13 +24,19 @@ from pytest_energy.errors import INPUTS_NOT_COVERED, code_of
 from pytest_energy.limits.budget import MaxIncrease
 from pytest_energy.record.contention import doubt_of_excess
 from pytest_energy.record.hardware import boards_of
-from pytest_energy.record.schema import BaselineRecord, MachineRecord, TestRecord, judged
+from pytest_energy.record.schema import (
+    FLOPS_METHOD,
+    BaselineRecord,
+    MachineRecord,
+    TestRecord,
+    judged,
+)
+from pytest_energy.rules import work
 from pytest_energy.rules.baseline import (
     MAX_INCREASE,
     Change,
     Session,
     change,
-    session_of,
 )
 from pytest_energy.rules.verdict import Finding, Rule, Verdict
 from pytest_energy.units import percent, signed_percent
@@ -63,9 +71,9 @@ def compared(
         if nearest is not None and _is_other_evidence(nearest, key, test):
             return _of_another_method(test, asked)
         return _without(test, asked, Verdict.NO_BASELINE)
-    if len(rounds) < COMPARED_ROUNDS:
+    if len(rounds) < needed_rounds(test.method):
         return _without(test, replace(asked, missing=few(len(rounds))), Verdict.INCONCLUSIVE)
-    new = session_of(rounds)
+    new = session_from(rounds, test.method)
     found = _change(new, stored, max_increase.fraction, boards_of(test, machine))
     compared_with = replace(
         asked,
@@ -81,7 +89,7 @@ def compared(
         doubt = doubt_of_excess(test.other_processes, lowest, 1 + found.threshold, "baseline")
         verdict = Verdict.INCONCLUSIVE if doubt else Verdict.FAIL
     figure = shown_figure(new.centre, test.unit, test.method)
-    if sum(1 for each in test.rounds if not each.warmup) > COMPARED_ROUNDS:
+    if sum(1 for each in test.rounds if not each.warmup) > needed_rounds(test.method):
         figure += f" in its first {COMPARED_ROUNDS} rounds"  # the table shows all of them
     finding = Finding(
         rule=Rule.BASELINE,
@@ -98,6 +106,8 @@ def compared(
 def _change(
     new: Session, stored: Sequence[Line], max_increase: float, boards: tuple[str, ...]
 ) -> Change:
+    if stored[-1].method == FLOPS_METHOD:
+        return work.change(new.centre, mean(stored), max_increase)
     same_board = any(each.gpus == boards for each in stored)
     sessions = [each.session for each in stored]
     return change([new], sessions, max_increase, same_board=same_board)
@@ -181,8 +191,9 @@ def _improved(test: TestRecord, found: Change, stored: Sequence[Line]) -> str:
         in_file = test.budget.origin.rpartition(":")[0].endswith(".toml")
         command = "pytest-energy budgets tighten lowers its limit"
         limit = f"{command if in_file else f'lower its limit ({test.budget.origin})'}, and "
+    chance = "" if test.method == FLOPS_METHOD else ", more than chance explains"
     return (
-        f"{percent(found.increase)} under the mean of {shown_sessions(len(stored))}, more "
-        f"than chance explains; to keep it: {limit}pytest --energy-update reset starts its "
+        f"{percent(found.increase)} under the mean of {shown_sessions(len(stored))}{chance}; to "
+        f"keep it: {limit}pytest --energy-update reset starts its "
         "baseline again from here"
     )

@@ -18,14 +18,14 @@ from pytest_energy.baselines.baseline import Key, Line, by_key, shown_sessions
 from pytest_energy.limits.budget import Declaration, base_limit, limit_of, rounded_up
 from pytest_energy.limits.file import BudgetsFile, Entry, parse_budgets
 from pytest_energy.limits.headroom import upper_end
-from pytest_energy.limits.limit import Limit, Quantity
+from pytest_energy.limits.limit import Limit
 from pytest_energy.limits.resolve import Subject, matched
 from pytest_energy.limits.room import rooms
 from pytest_energy.limits.toml_lines import places
 from pytest_energy.record.contention import contention
-from pytest_energy.record.schema import CPU_TIME_METHOD, RunRecord
+from pytest_energy.record.schema import RunRecord, quantity_of
 from pytest_energy.rules.verdict import Verdict
-from pytest_energy.units import figure, percent
+from pytest_energy.units import Quantity, figure, percent
 
 #: A limit is lowered where the new one is lower by more than this.
 FAR = 0.05
@@ -159,8 +159,8 @@ def _places(text: str, file: BudgetsFile) -> Iterator[_Place]:
 def _is_for(place: _Place, key: Key, line: Line, file: BudgetsFile) -> bool:
     """Whether a limit stands for a test: no other budget for it may be more specific."""
     limit = place.limit
-    counts_cpu_time = limit.quantity is Quantity.CPU_TIME
-    if (limit.unit, counts_cpu_time) != (key.unit, key.method == CPU_TIME_METHOD):
+    quantity = Quantity.ENERGY if limit.quantity is Quantity.CARBON else limit.quantity
+    if (limit.unit, quantity) != (key.unit, quantity_of(key.method)):
         return False
     parameters = key.test.partition("[")[2].removesuffix("]")
     subject = Subject(key.test, frozenset(filter(None, (line.model, parameters))))

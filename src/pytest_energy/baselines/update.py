@@ -16,14 +16,15 @@ from pytest_energy.baselines.baseline import (
     by_key,
     compared_rounds,
     line_of,
+    needed_rounds,
     shown_figure,
     shown_sessions,
 )
-from pytest_energy.errors import InputError
+from pytest_energy.errors import INPUTS_NOT_COVERED, InputError
 from pytest_energy.limits.resolve import matches
 from pytest_energy.record.contention import contention
 from pytest_energy.record.merge import in_order
-from pytest_energy.record.schema import RunRecord, TestRecord
+from pytest_energy.record.schema import FLOPS_METHOD, RunRecord, TestRecord
 from pytest_energy.rules.baseline import KEPT_SESSIONS
 from pytest_energy.rules.verdict import Verdict
 from pytest_energy.sensors.base import Kind
@@ -128,8 +129,10 @@ def refused(test: TestRecord, record: RunRecord) -> str:
     """Why a measurement can't be a baseline, or ""."""
     if test.failure:
         return f"the test ended in {test.failure}, so its work may not have been done"
-    if test.verdict == Verdict.UNMEASURED:
+    if test.verdict == Verdict.UNMEASURED or test.figure is None:
         return f"unmeasured: {test.reason}"
+    if test.code == INPUTS_NOT_COVERED and test.method == FLOPS_METHOD:
+        return test.reason
     on_gpu = any(each.gated and each.kind == Kind.GPU for each in test.channels)
     driver = record.run.versions.get("driver", "")
     if on_gpu and SIMULATED in driver.lower():
@@ -137,7 +140,7 @@ def refused(test: TestRecord, record: RunRecord) -> str:
     if doubt := contention(test):
         return doubt
     rounds = compared_rounds(test)
-    if len(rounds) < COMPARED_ROUNDS:
+    if len(rounds) < needed_rounds(test.method):
         return few(len(rounds))
     return ""
 

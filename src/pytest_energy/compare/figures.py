@@ -9,9 +9,11 @@ from pytest_energy.compare.outcome import Compared, CouldNotCompare, Outcome, Qu
 from pytest_energy.record.contention import contention
 from pytest_energy.record.schema import (
     CPU_TIME_METHOD,
+    FLOPS_METHOD,
     MachineRecord,
     RunRecord,
     TestRecord,
+    quantity_of,
     values_per_unit,
 )
 from pytest_energy.units import label, per_unit, percent
@@ -70,8 +72,12 @@ class Matched:
 
 
 def figures_of(record: RunRecord) -> dict[Key, Figure]:
-    """The figures of a run; of a test that was run again, those of its last attempt."""
-    return {each.key: each for each in map(_figure, record.last_attempts)}
+    """The figures of a run; of a test that was run again, those of its last attempt.
+
+    FLOPs are left out: they are exact, and their baseline compares them.
+    """
+    tests = [each for each in record.last_attempts if each.method != FLOPS_METHOD]
+    return {each.key: each for each in map(_figure, tests)}
 
 
 def _figure(test: TestRecord) -> Figure:
@@ -246,8 +252,7 @@ def differing_versions(reference: RunRecord, candidate: RunRecord) -> tuple[str,
 def changed(key: Key, reference: float, candidate: float, ratio: float) -> str:
     """ "12.3 J / query is 12 % over the reference's 11.0 J / query"."""
     new, old = (
-        per_unit(value, key.unit, is_cpu_time=key.quantity is Quantity.CPU_SECONDS)
-        for value in (candidate, reference)
+        per_unit(value, key.unit, quantity_of(key.method)) for value in (candidate, reference)
     )
     side = "over" if ratio > 1 else "under"
     return f"{new} is {percent(ratio - 1)} {side} the reference's {old}"

@@ -8,9 +8,9 @@ from pytest_energy.compare.outcome import (
     Compared,
     ComparisonRecord,
     Outcome,
-    Quantity,
 )
 from pytest_energy.compare.report import conclusion, shown_side
+from pytest_energy.record.schema import quantity_of
 from pytest_energy.report.advice import Conclusion
 from pytest_energy.report.html import measurement
 from pytest_energy.report.html.comparison import ComparisonView
@@ -19,7 +19,7 @@ from pytest_energy.report.html.strip import Strip, pair_of
 from pytest_energy.report.html.view import MOST_PICTURES
 from pytest_energy.report.judged import Judged
 from pytest_energy.report.printable import all_printable
-from pytest_energy.units import label, per_unit, signed_percent
+from pytest_energy.units import Quantity, label, per_unit, signed_percent
 
 _TONES = {WITHIN: "good", REGRESSED: "bad"}
 _TONES_OF_OUTCOMES = {Outcome.WITHIN: "good", Outcome.IMPROVED: "good"}
@@ -55,13 +55,13 @@ def html_of(found: ComparisonRecord) -> str:
 
 
 def _compared(each: Compared, *, is_drawn: bool) -> measurement.Compared:
-    is_cpu_time = each.quantity is Quantity.CPU_SECONDS
+    quantity = quantity_of(each.method)
 
     def shown(value: float | None) -> str:
         if value is None:
             return "-"
         unit = measurement.shortened(each.unit, measurement.LONGEST_CELL)
-        return per_unit(value, unit, is_cpu_time=is_cpu_time)
+        return per_unit(value, unit, quantity)
 
     spread = "-"
     if each.interval is not None:
@@ -76,12 +76,12 @@ def _compared(each: Compared, *, is_drawn: bool) -> measurement.Compared:
         allowed="-" if each.threshold is None else signed_percent(each.threshold),
         verdict=str(each.outcome),
         tone=_TONES_OF_OUTCOMES.get(each.outcome, "bad"),
-        pair=_pair(each, is_cpu_time=is_cpu_time) if is_drawn else None,
+        pair=_pair(each, quantity) if is_drawn else None,
         reason=measurement.shortened(each.reason, measurement.LONGEST_TEXT),
     )
 
 
-def _pair(each: Compared, *, is_cpu_time: bool) -> tuple[Strip, Strip] | None:
+def _pair(each: Compared, quantity: Quantity) -> tuple[Strip, Strip] | None:
     """Where each pair of runs lies; two records alone have one pair, which is no picture."""
     reference = each.reference
     if reference is None or len(each.pairs) < 2:
@@ -89,7 +89,7 @@ def _pair(each: Compared, *, is_cpu_time: bool) -> tuple[Strip, Strip] | None:
     interval = each.interval
     return pair_of(
         Judged(
-            is_cpu_time=is_cpu_time,
+            quantity=quantity,
             figure=each.candidate,
             interval=None
             if interval is None

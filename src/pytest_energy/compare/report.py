@@ -21,11 +21,12 @@ from pytest_energy.compare.outcome import (
     Quantity,
     Side,
 )
+from pytest_energy.record.schema import quantity_of
 from pytest_energy.report.printable import all_printable
 from pytest_energy.report.table import Column, Row, console_of, print_table, printed
 from pytest_energy.units import (
     Scale,
-    cpu_time,
+    amount,
     energy_scale,
     label,
     numbered,
@@ -107,7 +108,11 @@ def _name(each: Compared) -> str:
 def _amount(each: Compared, value: float | None, scale: Scale) -> str:
     if value is None:
         return "-"
-    return cpu_time(value) if each.quantity is Quantity.CPU_SECONDS else scale.show(value)
+    return (
+        scale.show(value)
+        if each.quantity is Quantity.JOULES
+        else amount(value, quantity_of(each.method))
+    )
 
 
 def _interval(each: Compared) -> str:

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from pytest_energy.carbon.intensity import Intensity
-from pytest_energy.limits.limit import Limit, Quantity, is_symbol
+from pytest_energy.limits.limit import Limit, is_symbol
 from pytest_energy.record.schema import BudgetRecord
 from pytest_energy.rules.baseline import MAX_INCREASE
 from pytest_energy.sensors.base import Provenance
-from pytest_energy.units import percent, plural, watt_hours_per_1000
+from pytest_energy.units import Quantity, percent, plural, scale_for, watt_hours_per_1000
 
 #: Units of which one call does one, unless a count says otherwise.
 ONE_PER_CALL = frozenset({"query", "call", "inference", "request", "run"})
@@ -84,7 +84,8 @@ class Budget:
     Without a limit the test is only measured. `tolerance` is a fraction, None for the one that the
     evidence has. `message` is what its author wants to be said when the test is over the limit.
     `max_increase` over its baseline is None where nobody has asked for one. `method` is the
-    evidence that the limit is for, None for any.
+    evidence that the limit is for, None for any. `beside`: a limit in FLOPs, where that is all that
+    a test has: its energy is measured and shown, and no reason to fail.
     """
 
     limit: Limit | None = None
@@ -94,15 +95,25 @@ class Budget:
     message: str = ""
     max_increase: MaxIncrease | None = None
     method: Provenance | None = None
+    beside: Limit | None = None
+
+    @property
+    def units_of(self) -> Limit | None:
+        """The limit that says which units are counted."""
+        return self.limit or self.beside
 
     @property
     def unit(self) -> str:
         """The unit that the limit names."""
-        return self.limit.unit if self.limit is not None else DEFAULT_UNIT
+        return self.units_of.unit if self.units_of is not None else DEFAULT_UNIT
 
     @property
     def counts_cpu_time(self) -> bool:
         return self.limit is not None and self.limit.quantity is Quantity.CPU_TIME
+
+    @property
+    def counts_flops(self) -> bool:
+        return self.limit is not None and self.limit.quantity is Quantity.FLOPS
 
     @property
     def covers_cpu_alone(self) -> bool:
@@ -111,7 +122,7 @@ class Budget:
 
 
 def base_limit(limit: Limit, intensity: Intensity | None) -> float:
-    """The limit for one unit in what is compared: joules, or CPU seconds for a CPU-time limit.
+    """The limit for one unit in what is compared: joules, CPU seconds or FLOPs.
 
     A carbon limit becomes joules with the pinned intensity, so the grid's weather fails no build.
     """
@@ -139,8 +150,25 @@ def limit_of(budget: BudgetRecord) -> Limit | None:
     )
 
 
+def budget_record(budget: Budget, tolerance: float | None) -> BudgetRecord | None:
+    """What a record holds of a limit, and of the tolerance that it was judged with."""
+    if budget.limit is None:
+        return None
+    return BudgetRecord(
+        limit=budget.limit.text,
+        origin=budget.origin,
+        message=budget.message,
+        tolerance=tolerance,
+        method=str(budget.method or ""),
+        amount=budget.limit.amount,
+        symbol=budget.limit.symbol,
+        per=budget.limit.per,
+        unit=budget.limit.unit,
+    )
+
+
 def limit_figure(limit: Limit, per_unit: float, intensity: Intensity | None) -> float:
-    """What was compared (joules or CPU seconds per unit) on the limit's own scale, per unit."""
+    """What was compared (in joules, CPU seconds or FLOPs) on the limit's own scale, per unit."""
     if limit.quantity is Quantity.CARBON and intensity is not None:
         return intensity.grams(per_unit)
     return per_unit
@@ -173,6 +201,12 @@ def round_limit(joules_per_unit: float, unit: str) -> Limit:
 def round_cpu_limit(cpu_seconds_per_unit: float, unit: str) -> Limit:
     """The same for CPU time."""
     return _rounded(cpu_seconds_per_unit * 1000, "cpu-ms", 1, unit)
+
+
+def round_flop_limit(flops_per_unit: float, unit: str) -> Limit:
+    """The same for FLOPs."""
+    scale = scale_for(Quantity.FLOPS, [flops_per_unit])
+    return _rounded(flops_per_unit / scale.size, scale.symbol, 1, unit)
 
 
 def _rounded(amount: float, symbol: str, per: int, unit: str) -> Limit:

@@ -15,8 +15,8 @@ from enum import StrEnum
 from typing import Literal, TypeVar
 
 from pytest_energy.carbon.intensity import LARGEST_PUE, parse_intensity
-from pytest_energy.limits.limit import Limit, LimitError, Quantity, parse_limit
-from pytest_energy.units import LONGEST_QUANTITY
+from pytest_energy.limits.limit import Limit, LimitError, parse_limit
+from pytest_energy.units import LONGEST_QUANTITY, Quantity
 
 #: Seconds and watts that somebody can mean.
 LEAST, LARGEST = 1e-6, 1e9

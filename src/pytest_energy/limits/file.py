@@ -21,10 +21,11 @@ from pytest_energy.limits.keys import (
     example,
     read_table,
 )
-from pytest_energy.limits.limit import Limit, Quantity
+from pytest_energy.limits.limit import Limit
 from pytest_energy.limits.toml_file import TomlFileError, parse_toml, read_text
 from pytest_energy.limits.toml_lines import Place
 from pytest_energy.sensors.base import Provenance
+from pytest_energy.units import Quantity
 
 
 class BudgetsFileError(InputError):
@@ -78,6 +79,13 @@ class Entry:
     method: Provenance | None = None
     message: str = ""
     max_increase: MaxIncrease | None = None
+
+    @property
+    def is_of_flops(self) -> bool:
+        """Whether all that it limits are FLOPs."""
+        return bool(self.limits) and all(
+            limit.quantity is Quantity.FLOPS for limit, _ in self.limits
+        )
 
     @property
     def named(self) -> str:
@@ -263,12 +271,16 @@ def _entry(table: dict[str, object], place: Place, mistakes: Mistakes) -> Entry:
     if len({(limit.quantity, limit.unit) for _, limit in limits}) < len(limits):
         why = f"max is a limit in carbon per {limits[0][1].unit} too; keep one of them"
         mistakes.add(place.at("max_carbon"), why, example(BUDGET, "max"))
-    counts_cpu_time = any(limit.quantity is Quantity.CPU_TIME for _, limit in limits)
+    quantities = {limit.quantity for _, limit in limits}
+    counts_cpu_time = Quantity.CPU_TIME in quantities
     if counts_cpu_time and values.get("scope") in (Scope.GPU, Scope.ALL, Scope.MACHINE):
         why = "max is in CPU time, which is counted on the CPU; leave scope out"
         mistakes.add(place.at("scope"), why, 'scope = "cpu"')
     if counts_cpu_time and "method" in values:
         why = "max is in CPU time, which is counted in one way only; leave method out"
+        mistakes.add(place.at("method"), why, example(BUDGET, "max"))
+    if quantities == {Quantity.FLOPS} and "method" in values:
+        why = "max is in FLOPs, which are counted in one way only; leave method out"
         mistakes.add(place.at("method"), why, example(BUDGET, "max"))
     origins = tuple((limit, mistakes.origin(place.at(name))) for name, limit in limits)
     return Entry(origin=mistakes.origin(place), limits=origins, **values)

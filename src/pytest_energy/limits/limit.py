@@ -1,4 +1,4 @@
-"""A limit such as "2.1 Wh / 1000 queries": parsed once into joules, grams or CPU seconds."""
+"""A limit such as "2.1 Wh / 1000 queries": parsed once into the base of what it counts."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import difflib
 import math
 import re
 from dataclasses import dataclass, field
-from enum import StrEnum
 
 from pytest_energy.errors import InputError
 from pytest_energy.units import (
     JOULES_PER_KWH,
     JOULES_PER_WH,
     LONGEST_QUANTITY,
+    Quantity,
     figure,
     plural,
     singular,
@@ -20,23 +20,25 @@ from pytest_energy.units import (
 
 #: Joules, grams or CPU seconds for one unit: what is measured lies far inside of this.
 LEAST_LIMIT, LARGEST_LIMIT = 1e-15, 1e15
+#: FLOPs for one unit; a large model's long text takes 1e18.
+LARGEST_FLOPS = 1e24
 #: Units that one call does, or that a limit is for.
 LARGEST_COUNT = 10**12
 
 EXAMPLES = (
-    '"2.1 Wh / 1000 queries", "35 mJ / token", "0.5 gCO2e per 1k queries", "120 cpu-ms / query"'
+    '"2.1 Wh / 1000 queries", "35 mJ / token", "0.5 gCO2e per 1k queries", "120 cpu-ms / query", '
+    '"2.5 GFLOP / query"'
 )
 
 
-class Quantity(StrEnum):
-    """What a limit counts; the value is the name people read."""
-
-    ENERGY = "energy"
-    CARBON = "carbon"
-    CPU_TIME = "CPU time"
-
-
-#: symbol -> (quantity, size in joules, grams of CO2e or CPU seconds)
+#: What each quantity is compared in.
+_BASES = {
+    Quantity.ENERGY: "J",
+    Quantity.CARBON: "g",
+    Quantity.CPU_TIME: "CPU seconds",
+    Quantity.FLOPS: "FLOP",
+}
+#: symbol -> (quantity, size in its base)
 _SYMBOLS: dict[str, tuple[Quantity, float]] = {
     "mJ": (Quantity.ENERGY, 1e-3),
     "J": (Quantity.ENERGY, 1.0),
@@ -49,6 +51,12 @@ _SYMBOLS: dict[str, tuple[Quantity, float]] = {
     "kgCO2e": (Quantity.CARBON, 1e3),
     "cpu-ms": (Quantity.CPU_TIME, 1e-3),
     "cpu-s": (Quantity.CPU_TIME, 1.0),
+    "FLOP": (Quantity.FLOPS, 1.0),
+    "kFLOP": (Quantity.FLOPS, 1e3),
+    "MFLOP": (Quantity.FLOPS, 1e6),
+    "GFLOP": (Quantity.FLOPS, 1e9),
+    "TFLOP": (Quantity.FLOPS, 1e12),
+    "PFLOP": (Quantity.FLOPS, 1e15),
 }
 #: Names that people write out, for a hint at the symbol.
 _NAMES = {
@@ -90,7 +98,7 @@ class LimitError(InputError):
 
 @dataclass(frozen=True, kw_only=True)
 class Limit:
-    """An upper limit of energy, carbon or CPU time for `per` units of work."""
+    """An upper limit of energy, carbon, CPU time or FLOPs for `per` units of work."""
 
     amount: float
     symbol: str
@@ -105,16 +113,16 @@ class Limit:
 
     @property
     def size(self) -> float:
-        """One of the limit's symbol, in joules, grams of CO2e or CPU seconds."""
+        """One of the limit's symbol, in joules, grams of CO2e, CPU seconds or FLOPs."""
         return _SYMBOLS[self.symbol][1]
 
     @property
     def base_per_unit(self) -> float:
-        """The limit for one unit, in joules, grams of CO2e or CPU seconds."""
+        """The limit for one unit, in joules, grams of CO2e, CPU seconds or FLOPs."""
         return self.amount * self.size / self.per
 
     def amount_of(self, base_per_unit: float) -> float:
-        """A figure in joules, grams or CPU seconds per unit as an amount on the limit's scale."""
+        """A figure per unit, in the base of what is counted, as an amount on the limit's scale."""
         return base_per_unit * self.per / self.size
 
     def describe(self, base_per_unit: float) -> str:
@@ -147,12 +155,12 @@ def parse_limit(text: object) -> Limit:
     symbol = _symbol(text, match["symbol"])
     per, unit = _per(text, match["per"])
     limit = Limit(amount=amount, symbol=symbol, per=per, unit=unit, text=text.strip())
-    if not LEAST_LIMIT <= limit.base_per_unit <= LARGEST_LIMIT:
-        base = {Quantity.ENERGY: "J", Quantity.CARBON: "g", Quantity.CPU_TIME: "CPU seconds"}
+    largest = LARGEST_FLOPS if limit.quantity is Quantity.FLOPS else LARGEST_LIMIT
+    if not LEAST_LIMIT <= limit.base_per_unit <= largest:
         raise LimitError(
             text,
             "the amount for one unit is too small or too large: from "
-            f"{LEAST_LIMIT:g} to {LARGEST_LIMIT:g} {base[limit.quantity]}",
+            f"{LEAST_LIMIT:g} to {largest:g} {_BASES[limit.quantity]}",
         )
     return limit
 

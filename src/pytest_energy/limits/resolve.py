@@ -10,7 +10,7 @@ name for something else.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from fnmatch import fnmatchcase
@@ -19,9 +19,10 @@ from pytest_energy.errors import InputError
 from pytest_energy.limits import BUDGETS_FILE
 from pytest_energy.limits.budget import Budget, Declaration, MaxIncrease, Scope
 from pytest_energy.limits.file import BudgetsFile, Entry, Hardware
-from pytest_energy.limits.limit import Limit, Quantity
+from pytest_energy.limits.limit import Limit
 from pytest_energy.limits.task_names import same_task
 from pytest_energy.sensors.base import Provenance
+from pytest_energy.units import Quantity
 
 #: Power limits are reported in milliwatts and written in watts.
 SAME_WATTS = 1.0
@@ -96,17 +97,24 @@ def resolve(
         task=declaration.task or next((entry.task for _, entry in here if entry.task), None),
         model=declaration.model or _plain_model(entry for _, entry in here),
     )
-    increase = _max_increase(declaration, here)
-    budgets = _own(declaration, nearest, file, increase)
+    increases = {each: _max_increase(declaration, here, flops=each) for each in (False, True)}
+    budgets = _own(declaration, nearest, file, increases)
     for limit, origin, entry in _chosen(here, {_key(each.limit) for each in budgets}):
         scope = declaration.scope or entry.scope
         method = declaration.method or _method(entry, file)
-        budgets.append(_budget(limit, origin, scope, file, entry.message, increase, method))
+        budgets.append(_budget(limit, origin, scope, file, entry.message, increases, method))
     notices = _not_here(elsewhere, {_key(each.limit) for each in budgets}, machine)
-    if budgets:
+    if any(not each.counts_flops for each in budgets):
         return Resolution(tuple(budgets), filled, notices)
-    scope = declaration.scope or file.defaults.scope or Scope.AUTO
-    unlimited = Budget(limit=None, origin=declaration.origin, scope=scope, max_increase=increase)
+    unlimited = Budget(
+        limit=None,
+        origin=declaration.origin,
+        scope=declaration.scope or file.defaults.scope or Scope.AUTO,
+        max_increase=increases[False],
+        beside=budgets[0].limit if budgets else None,
+    )
+    if budgets:  # what is counted in FLOPs is measured too
+        return Resolution((unlimited, *budgets), filled, notices)
     return Resolution((unlimited,), filled, notices or _why_none(declaration, file))
 
 
@@ -186,12 +194,21 @@ def _key(limit: Limit | None) -> tuple[Quantity, str] | None:
 
 
 def _max_increase(
-    declaration: Declaration, here: Sequence[tuple[Rank, Entry]]
+    declaration: Declaration, here: Sequence[tuple[Rank, Entry]], *, flops: bool
 ) -> MaxIncrease | None:
-    """The marker's own, then that of the most specific entry that has one."""
-    if declaration.max_increase is not None:
+    """The marker's own, then that of the most specific entry that has one.
+
+    What is allowed beside a limit in FLOPs is exact, and not for energy. flops: whether it is for
+    FLOPs.
+    """
+    limit = declaration.limit
+    if declaration.max_increase is not None and (
+        flops or limit is None or limit.quantity is not Quantity.FLOPS
+    ):
         return declaration.max_increase
     having = [each for each in here if each[1].max_increase is not None]
+    of_flops = [each for each in having if each[1].is_of_flops]
+    having = (of_flops or having) if flops else [each for each in having if each not in of_flops]
     if not having:
         return None
     chosen = having[0][1].max_increase
@@ -211,7 +228,7 @@ def _own(
     declaration: Declaration,
     nearest: Entry | None,
     file: BudgetsFile,
-    increase: MaxIncrease | None,
+    increases: Mapping[bool, MaxIncrease | None],
 ) -> list[Budget]:
     """The marker's own limit; what it leaves open comes from the nearest entry."""
     if declaration.limit is None:
@@ -219,7 +236,7 @@ def _own(
     scope = declaration.scope or (nearest.scope if nearest else None)
     message = nearest.message if nearest else ""
     limit, origin, method = declaration.limit, declaration.origin, declaration.method
-    return [_budget(limit, origin, scope, file, message, increase, method)]
+    return [_budget(limit, origin, scope, file, message, increases, method)]
 
 
 def _method(entry: Entry, file: BudgetsFile) -> Provenance | None:
@@ -235,20 +252,22 @@ def _budget(
     scope: Scope | None,
     file: BudgetsFile,
     message: str,
-    increase: MaxIncrease | None,
+    increases: Mapping[bool, MaxIncrease | None],
     method: Provenance | None,
 ) -> Budget:
+    """increases: what is allowed of energy, and of FLOPs (True)."""
     chosen = scope or file.defaults.scope or Scope.AUTO
     if limit.quantity is Quantity.CPU_TIME:
         chosen, method = Scope.CPU, None
+    counts_flops = limit.quantity is Quantity.FLOPS
     return Budget(
         limit=limit,
         origin=origin,
         scope=chosen,
-        tolerance=file.defaults.tolerance,
+        tolerance=None if counts_flops else file.defaults.tolerance,
         message=message,
-        max_increase=increase,
-        method=method,
+        max_increase=increases[counts_flops],
+        method=None if counts_flops else method,
     )
 
 

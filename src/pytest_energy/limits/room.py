@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from pytest_energy.errors import InputError
-from pytest_energy.limits.budget import round_cpu_limit, round_limit
+from pytest_energy.limits.budget import round_cpu_limit, round_flop_limit, round_limit
 from pytest_energy.limits.headroom import upper_end, variance_within
-from pytest_energy.limits.limit import Limit, Quantity
+from pytest_energy.limits.limit import Limit
 from pytest_energy.record.contention import contention
 from pytest_energy.record.merge import in_order
-from pytest_energy.record.schema import CPU_TIME_METHOD, MachineRecord, RunRecord, TestRecord
+from pytest_energy.record.schema import MachineRecord, RunRecord, TestRecord, quantity_of
 from pytest_energy.rules.verdict import Verdict
 from pytest_energy.sensors.base import Kind, Provenance
-from pytest_energy.units import figure, numbered, percent
+from pytest_energy.units import Quantity, figure, numbered, percent
 
 
 class SuggestionError(InputError):
@@ -33,7 +33,7 @@ class Session:
 
 @dataclass(frozen=True, kw_only=True)
 class Room:
-    """How much a measurement may use: joules (CPU seconds for CPU time) for one unit.
+    """How much a measurement may use for one unit: joules, CPU seconds or FLOPs.
 
     centre: of its sessions. upper: what another session stays under. why: what set it.
     """
@@ -46,7 +46,10 @@ class Room:
 
     @property
     def limit(self) -> Limit:
-        if quantity_of(self.test) is Quantity.CPU_TIME:
+        quantity = quantity_of(self.test.method)
+        if quantity is Quantity.FLOPS:
+            return round_flop_limit(self.upper, self.test.unit)
+        if quantity is Quantity.CPU_TIME:
             return round_cpu_limit(self.upper, self.test.unit)
         return round_limit(self.upper, self.test.unit)
 
@@ -59,7 +62,8 @@ class Room:
 
     def __str__(self) -> str:
         centre = figure(self.limit.amount_of(self.centre))
-        known = "counted" if self.test.method == CPU_TIME_METHOD else self.test.method
+        is_energy = quantity_of(self.test.method) is Quantity.ENERGY
+        known = self.test.method if is_energy else "counted"
         named = f" as {self.test.name!r}" if self.test.name else ""
         sessions = numbered(self.sessions, "session")
         headroom = percent(self.upper / self.centre - 1)
@@ -185,22 +189,16 @@ def _variance(test: TestRecord) -> float:
 
 
 def _figure(test: TestRecord) -> float:
-    """Joules for one unit, or CPU seconds where these are compared; NaN where there are none."""
-    is_cpu_time = quantity_of(test) is Quantity.CPU_TIME
-    value = test.cpu_seconds_per_unit if is_cpu_time else test.joules_per_unit
-    return math.nan if value is None else value
-
-
-def quantity_of(test: TestRecord) -> Quantity:
-    return Quantity.CPU_TIME if test.method == CPU_TIME_METHOD else Quantity.ENERGY
+    """What is compared, for one unit; NaN where there is none."""
+    return math.nan if test.figure is None else test.figure
 
 
 def _is_same(one: TestRecord, other: TestRecord) -> bool:
     """Whether two records are of one measurement, counted in the same."""
-    return is_measured(one) and (one.name, one.unit, quantity_of(one)) == (
+    return is_measured(one) and (one.name, one.unit, one.quantity) == (
         other.name,
         other.unit,
-        quantity_of(other),
+        other.quantity,
     )
 
 

@@ -18,13 +18,12 @@ from pytest_energy.limits.room import (
     SuggestionError,
     histories,
     is_measured,
-    quantity_of,
     quiet,
     room_of,
 )
 from pytest_energy.limits.toml_lines import places
 from pytest_energy.record.contention import contention
-from pytest_energy.record.schema import BudgetRecord, RunRecord, TestRecord
+from pytest_energy.record.schema import BudgetRecord, RunRecord, TestRecord, quantity_of
 from pytest_energy.rules.verdict import Verdict
 
 _HEAD = "# Limits of pytest-energy: what each test may use at most.\n"
@@ -133,7 +132,7 @@ def _standing(test: TestRecord, file: BudgetsFile) -> str:
         if test.id not in entry.tests and entry.origin not in named:
             continue
         for limit, origin in entry.limits:
-            if (limit.unit, limit.quantity) == (test.unit, quantity_of(test)):
+            if (limit.unit, limit.quantity) == (test.unit, quantity_of(test.method)):
                 only = f", for hardware {entry.hardware} only" if entry.hardware else ""
                 return f'"{limit.text}" ({origin}{only})'
     return ""

@@ -58,6 +58,11 @@ class Work:
         self.units: Units = {}
         """What the latest call did."""
 
+    @property
+    def cycle(self) -> int:
+        """How many calls see each input once."""
+        return len(self._inputs or [None])
+
     def bound(self, index: int, call: int = 0) -> Function:
         """A function with the arguments of its call number `call`, from 0."""
         function = self._functions[index]

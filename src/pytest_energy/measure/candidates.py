@@ -204,4 +204,4 @@ def _reason(
 
 
 def _figure(record: TestRecord) -> str:
-    return per_unit(record.figure or 0.0, record.unit, is_cpu_time=record.is_cpu_time)
+    return per_unit(record.figure or 0.0, record.unit, record.quantity)

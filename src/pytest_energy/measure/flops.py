@@ -10,11 +10,14 @@ import sys
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
-NOT_COUNTABLE = (
+from pytest_energy.errors import Reason
+
+NOT_COUNTABLE = Reason(
+    "no-flops",
     "FLOPs are not countable: torch saw none in an extra call (custom kernels, TorchScript, work "
-    "outside torch)"
+    "outside torch, in another thread or in another process)",
 )
-NO_TORCH = "FLOPs are not countable: the test hasn't loaded torch"
+NO_TORCH = Reason("no-torch", "FLOPs are not countable: the test hasn't loaded torch")
 
 
 @contextmanager

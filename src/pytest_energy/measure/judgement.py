@@ -46,7 +46,7 @@ class Job:
     empty_call_seconds: Callable[[], float] = float
 
     def unit_of(self, budget: Budget) -> str:
-        return budget.unit if budget.limit is not None else self.units[0]
+        return budget.unit if budget.units_of is not None else self.units[0]
 
 
 @dataclass(kw_only=True)

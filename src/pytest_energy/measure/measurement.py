@@ -34,9 +34,10 @@ from pytest_energy.measure.protocol import (
     run_rounds,
     run_window,
 )
-from pytest_energy.measure.result import test_record
+from pytest_energy.measure.result import not_judged, test_record
 from pytest_energy.measure.self_check import SelfCheck, disagreement, warning
 from pytest_energy.measure.watcher import Watcher
+from pytest_energy.measure.work import WorkCount, work_record
 from pytest_energy.record import machine
 from pytest_energy.record.lock import CPU, DEFAULT_FOLDER, Locks
 from pytest_energy.record.schema import GpuRecord, MachineRecord, TestRecord
@@ -242,6 +243,12 @@ class Gate:
             Surroundings(),
         )
 
+    def work(self, job: Job, budgets: Sequence[Budget], count: WorkCount) -> tuple[TestRecord, ...]:
+        """A record for each of these limits in FLOPs."""
+        return tuple(
+            self._beside_baseline(job, each, work_record(job, each, count)) for each in budgets
+        )
+
     def _warmup_seconds(self, job: Job) -> float:
         """Short where only CPU time is counted."""
         may_gate = self.instruments.channels
@@ -283,9 +290,16 @@ class Gate:
     ) -> TestRecord:
         """The verdict against the limit, then that against the baseline."""
         record = test_record(job, judgement, warmup, around, self._settings.intensity)
+        budget = judgement.budget
+        asked = budget.max_increase or self._settings.max_increase
+        if budget.beside is not None and asked is None and not job.is_compared:
+            return not_judged(record)
+        return self._beside_baseline(job, budget, record)
+
+    def _beside_baseline(self, job: Job, budget: Budget, record: TestRecord) -> TestRecord:
         if job.is_compared:  # with its reference, which says more than another day
             return record
-        asked = judgement.budget.max_increase or self._settings.max_increase or MaxIncrease()
+        asked = budget.max_increase or self._settings.max_increase or MaxIncrease()
         return compared(record, self.machine, self._settings.baselines, asked)
 
     @property

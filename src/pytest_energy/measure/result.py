@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from pytest_energy.carbon.intensity import Intensity
-from pytest_energy.errors import INPUTS_NOT_COVERED, Reason, code_of
-from pytest_energy.limits.budget import Declaration, Scope, limit_figure, suggestion
+from pytest_energy.errors import BESIDE_FLOPS, INPUTS_NOT_COVERED, Reason, code_of
+from pytest_energy.limits.budget import Declaration, Scope, budget_record, limit_figure, suggestion
 from pytest_energy.limits.headroom import upper_end_of_one
-from pytest_energy.limits.limit import Quantity
 from pytest_energy.measure.coverage import Coverage
 from pytest_energy.measure.explanation import Surroundings, explain, has_contention, other_cores
 from pytest_energy.measure.judgement import (
@@ -26,11 +25,11 @@ from pytest_energy.measure.protocol import WARMUP_SHARE, Round
 from pytest_energy.record.contention import added_joules, doubt_of_excess
 from pytest_energy.record.schema import (
     CPU_TIME_METHOD,
-    BudgetRecord,
     ChannelRecord,
     Explanation,
     RoundRecord,
     TestRecord,
+    judged,
 )
 from pytest_energy.rules.estimate import MIN_ROUNDS, Estimate, estimate
 from pytest_energy.rules.verdict import Finding, Rule, Verdict
@@ -38,6 +37,7 @@ from pytest_energy.sensors.accelerators import torch_threads
 from pytest_energy.sensors.base import Channel, Kind, Provenance, SensorFault
 from pytest_energy.units import (
     CPU_TIME,
+    Quantity,
     Scale,
     energy_scale,
     interval,
@@ -114,7 +114,7 @@ def test_record(
             _channel(judgement, channel, channel in coverage.gated) for channel in coverage.channels
         ),
         rounds=tuple(_round(each, coverage, unit) for each in (*warmup, *measured)),
-        budget=_budget(judgement),
+        budget=budget_record(budget, judgement.tolerance if coverage.method else None),
         limit_joules_per_unit=None if budget.counts_cpu_time else limit,
         fraction_of_limit=compared.centre / limit if compared and limit else None,
         verdict=str(finding.verdict),
@@ -138,6 +138,17 @@ def test_record(
             *(() if job.is_compared else _suggested(declaration, judgement, joules)),
         ),
     )
+
+
+def not_judged(record: TestRecord) -> TestRecord:
+    """The record of energy that is shown beside a limit in FLOPs: it fails nothing."""
+    reason, notes = record.reason, record.notes
+    if record.verdict != Verdict.NO_BUDGET:
+        reason = f"no energy limit to compare with; energy is {record.verdict}: {reason}"
+        notes = (*notes, reason)
+    (found,) = record.findings
+    finding = replace(found, verdict=Verdict.NO_BUDGET, reason=reason, code=BESIDE_FLOPS)
+    return replace(judged(record, finding), notes=notes)
 
 
 def _unseen_inputs(judgement: Judgement) -> str:
@@ -178,25 +189,6 @@ def _drift(explanation: Explanation | None) -> tuple[str, ...]:
     if slope < 0:
         way, why = "falls", "the work isn't warm yet, or other processes ended"
     return (f"the figure {way} by {percent(slope)} from round to round: {why}",)
-
-
-def _budget(judgement: Judgement) -> BudgetRecord | None:
-    budget = judgement.budget
-    if budget.limit is None:
-        return None
-    tolerance = judgement.tolerance if judgement.coverage.method else None
-    method = str(budget.method or "")
-    return BudgetRecord(
-        limit=budget.limit.text,
-        origin=budget.origin,
-        message=budget.message,
-        tolerance=tolerance,
-        method=method,
-        amount=budget.limit.amount,
-        symbol=budget.limit.symbol,
-        per=budget.limit.per,
-        unit=budget.limit.unit,
-    )
 
 
 def _cpu_seconds(judgement: Judgement) -> float | None:
@@ -258,7 +250,7 @@ def _suggested(
     declaration: Declaration, judgement: Judgement, joules: Estimate | None
 ) -> tuple[str, ...]:
     budget = judgement.budget
-    is_new = budget.limit is None and budget.max_increase is None
+    is_new = budget.units_of is None and budget.max_increase is None
     if not is_new or joules is None or _unseen_inputs(judgement):
         return ()
     upper, why = upper_end_of_one(joules, len(judgement.measured), judgement.coverage.method)
@@ -306,7 +298,7 @@ def _reason(
         shown = f"{per_unit(compared.centre, judgement.unit)} ({shown})"
         scale = energy_scale([compared.centre])
     if chosen.quantity is Quantity.CPU_TIME:
-        shown = per_unit(compared.centre, judgement.unit, is_cpu_time=True)
+        shown = per_unit(compared.centre, judgement.unit, Quantity.CPU_TIME)
         scale = CPU_TIME
     against = f"the limit of {chosen} ({budget.origin})"
     if intensity is not None and limit_figure(chosen, 1.0, intensity) != 1.0:

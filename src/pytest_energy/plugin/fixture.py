@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from pytest_energy.limits.budget import DEFAULT_UNIT, ONE_PER_CALL, Budget
@@ -16,7 +15,6 @@ from pytest_energy.measure.calls import (
     EnergyUsageError,
     Function,
     Steps,
-    Units,
     Work,
     awaited,
     called,
@@ -25,23 +23,16 @@ from pytest_energy.measure.calls import (
     inputs_of,
     named,
 )
-from pytest_energy.measure.flops import counting_flops
+from pytest_energy.measure.extra_calls import ExtraCalls
+from pytest_energy.measure.work import WorkCount
 from pytest_energy.rules.paired import MAX_RATIO_INCREASE
+from pytest_energy.sensors.clock import now
 from pytest_energy.units import plural
 
 if TYPE_CHECKING:
     from pytest_energy.plugin.measuring import TestRun
 
 __tracebackhide__ = True  # a failing test's traceback ends in the user's lines
-
-
-@dataclass(frozen=True)
-class FlopCount:
-    """FLOPs of one call, what the call did by unit, and in words why there are none, or ""."""
-
-    flops: int
-    units: Units
-    problem: str = ""
 
 
 class Energy:
@@ -52,18 +43,28 @@ class Energy:
     """
 
     def __init__(
-        self, budgets: Sequence[Budget], measuring: TestRun | None, *, counts_flops: bool
+        self,
+        budgets: Sequence[Budget],
+        measuring: TestRun | None,
+        *,
+        counts_flops: bool,
+        most_seconds: float,
     ) -> None:
-        """`measuring` measures; with None, the work is run once, unmeasured."""
+        """`measuring` measures; with None, the work is run once, unmeasured.
+
+        counts_flops: whether FLOPs are counted without a limit too. most_seconds: for counting.
+        """
         self._budgets = tuple(budgets)
         self._measuring = measuring
-        self._counts_flops = counts_flops and measuring is not None
+        wanted = counts_flops or any(each.counts_flops for each in budgets)
+        self._counts_flops = wanted and measuring is not None
+        self._most_seconds = most_seconds
         self.names: set[str | None] = set()
         """The measurements that were begun, None for the one without a name."""
         self.notes: dict[str | None, list[str]] = {}
         """Sentences for the summary, by measurement."""
-        self.flops: dict[str | None, FlopCount] = {}
-        """What one more call of each measurement did, where that was asked for."""
+        self.flops: dict[str | None, WorkCount] = {}
+        """What extra calls of each measurement did, where that was asked for."""
         self._begun: list[Steps] = []
         self._ended = False
 
@@ -103,8 +104,8 @@ class Energy:
             for _, bound in calls:
                 result = called(call, bound)
                 work.done(result)
-        with self._one_more(work, name) as more:
-            if more is not None:
+        for counting in self._extra_calls(work, name):
+            with counting as more:
                 work.done(more())
         return result
 
@@ -125,8 +126,8 @@ class Energy:
             for _, bound in calls:
                 result = await awaited(call, bound)
                 work.done(result)
-        with self._one_more(work, name) as more:
-            if more is not None:
+        for counting in self._extra_calls(work, name):
+            with counting as more:
                 work.done(await more())
         return result
 
@@ -153,7 +154,8 @@ class Energy:
         works = _works(reference, candidate)
         items = inputs_of(inputs)
         counts = self._counts(count, tokens, images)
-        asked = [each.max_increase.fraction for each in self._budgets if each.max_increase]
+        energy = [each for each in self._budgets if not each.counts_flops]
+        asked = [each.max_increase.fraction for each in energy if each.max_increase]
         try:
             allowed = [*asked, MAX_RATIO_INCREASE][0]
             if max_increase is not None:
@@ -176,28 +178,27 @@ class Energy:
                 work.done(result)
                 results[labels[index]] = result
         for index, measured in enumerate(names[1:], start=1):
-            with self._one_more(work, measured, index) as more:
-                if more is not None:
+            for counting in self._extra_calls(work, measured, index):
+                with counting as more:
                     work.done(more())
         return results
 
-    @contextmanager
-    def _one_more(self, work: Work, name: str | None, index: int = 0) -> Iterator[Function | None]:
-        """One more call for its FLOPs, unmeasured: the call, or None where none is asked for.
+    def _extra_calls(
+        self, work: Work, name: str | None, index: int = 0
+    ) -> Iterator[AbstractContextManager[Function]]:
+        """One more call with each input, unmeasured, in which torch counts; none unless asked for.
 
-        What it raises is noted and fails nothing: the test has been measured.
+        What a call raises is noted, and its error is none of the test's: that has been measured.
         """
-        if not self._counts_flops:
-            yield None
+        if not self._counts_flops or self._measuring is None:
             return
-        flops, problem = 0, ""
-        try:
-            with counting_flops() as total:
-                yield work.bound(index)
-                flops = total()
-        except Exception as error:
-            problem = f"FLOPs are not counted: one more call raised {type(error).__name__}"
-        self.flops[name] = FlopCount(flops, work.units, problem)
+        counter = ExtraCalls(work, index)
+        yield counter.one()  # which loads what torch counts with
+        ends = now() + self._most_seconds
+        while counter.goes_on and now() < ends:
+            yield counter.one()
+        self.flops[name] = counter.count
+        self._measuring.judge_flops(name)
 
     @contextmanager
     def window(
@@ -347,4 +348,5 @@ def _wrong(works: Mapping[str, Function], candidate: Function | None) -> str:
 
 
 def _limit(budget: Budget) -> str:
-    return f'limit "{budget.limit and budget.limit.text}" ({budget.origin})'
+    limit = budget.units_of
+    return f'limit "{limit and limit.text}" ({budget.origin})'

@@ -15,12 +15,12 @@ import pytest
 from pytest_energy.errors import InputError
 from pytest_energy.limits.budget import ONE_PER_CALL, Budget, Declaration, MaxIncrease, Scope
 from pytest_energy.limits.checks import fraction
-from pytest_energy.limits.limit import LARGEST_COUNT, LimitError, Quantity, parse_limit
+from pytest_energy.limits.limit import LARGEST_COUNT, LimitError, parse_limit
 from pytest_energy.limits.resolve import Subject
 from pytest_energy.plugin.measured_tests import MARKER as NAME
 from pytest_energy.plugin.measured_tests import asks_for_fixture, test_id
 from pytest_energy.sensors.base import Provenance
-from pytest_energy.units import plural
+from pytest_energy.units import Quantity, plural
 
 EXAMPLE = f'@pytest.mark.{NAME}("2.1 Wh / 1000 queries", count=32)'
 
@@ -50,9 +50,9 @@ def energy_budget(
 ) -> Declaration:
     """Measure the energy of this test and fail it over the limit.
 
-    limit: "2.1 Wh / 1000 queries", "35 mJ / token", "0.5 gCO2e per 1k queries" or
-    "120 cpu-ms / query". Without one, energy-budgets.toml is asked; where it has none either, the
-    test is measured and the line to paste is printed.
+    limit: "2.1 Wh / 1000 queries", "35 mJ / token", "0.5 gCO2e per 1k queries",
+    "120 cpu-ms / query" or "2.5 GFLOP / query". Without one, energy-budgets.toml is asked; where it
+    has none either, the test is measured and the line to paste is printed.
     id: the budget of energy-budgets.toml that holds. task, model: what is measured; budgets of the
     file are found by them too. labels: more of it, for tables and records.
     count: how many of the limit's units one run of the test's body does.
@@ -91,9 +91,9 @@ def energy_budget(
             f"method={method!r} is not known: "
             'write method="measured", method="integrated", method="estimated" or leave it out'
         )
-    if parsed and parsed.quantity is Quantity.CPU_TIME and method is not None:
+    if parsed and parsed.quantity in (Quantity.CPU_TIME, Quantity.FLOPS) and method is not None:
         raise MarkerError(
-            f"method={method!r} with limit {limit!r}: CPU time is counted in one way only; "
+            f"method={method!r} with limit {limit!r}: {parsed.quantity} has one way to be counted; "
             "leave method out"
         )
     return Declaration(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_energy.errors import Reason
 from pytest_energy.limits.budget import DEFAULT_UNIT, Budget, Declaration, Scope
 from pytest_energy.limits.resolve import Resolution
 from pytest_energy.plugin import marker
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from pytest_energy.measure.calls import Steps
     from pytest_energy.measure.judgement import Job
     from pytest_energy.measure.measurement import Gate
+    from pytest_energy.measure.work import WorkCount
     from pytest_energy.plugin.fixture import Energy
     from pytest_energy.record.schema import TestRecord
 
@@ -113,6 +115,10 @@ class TestRun:
     records: list[TestRecord] = field(default_factory=list)
     looping: bool = False
     """Whether the body itself is being measured."""
+    _compared: set[str | None] = field(default_factory=set)
+    """Measurements that alternate with others."""
+    _judged: set[str | None] = field(default_factory=set)
+    """Measurements whose FLOPs were judged, where there is a limit."""
     failure: str = ""
     """What the body itself ended in, where it failed."""
     ended: bool = False
@@ -139,7 +145,8 @@ class TestRun:
     ) -> Steps:
         """Measure several functions alternately, A B B A, the reference first."""
         __tracebackhide__ = True
-        jobs = [replace(self._job(each, units, cycle), is_compared=True) for each in names]
+        self._compared |= set(names)
+        jobs = [self._job(each, units, cycle) for each in names]
         progress = self.instruments.progress(self.item.nodeid, len(jobs))
         try:
             found = self.instruments.find()
@@ -151,13 +158,34 @@ class TestRun:
         """Measure one long run."""
         __tracebackhide__ = True
         self.records += yield from self.instruments.find().window(self._job(name, units, 1))
+        reason = (
+            "FLOPs are not countable in energy.window, whose work runs once; use energy.measure"
+        )
+        from pytest_energy.measure.work import WorkCount
+
+        self._add_work(name, WorkCount(problem=Reason("window-not-counted", reason)))
 
     def complete(self, reason: str) -> None:
         """Record as unmeasured what was begun, or asked for, and has no record."""
+        from pytest_energy.measure.work import WorkCount
+
         begun = self.energy.names or {None}
         for name in begun - {each.name for each in self.records}:
             job = self._job(name, [DEFAULT_UNIT], 1)
             self.records += self.instruments.find().unmeasured(job, reason)
+        for name in begun - self._judged:
+            self._add_work(name, WorkCount(problem=reason))
+
+    def judge_flops(self, name: str | None) -> None:
+        """Judge what extra calls of a measurement did, where a limit is in FLOPs."""
+        self._add_work(name, self.energy.flops[name])
+
+    def _add_work(self, name: str | None, count: WorkCount) -> None:
+        self._judged.add(name)
+        budgets = [each for each in self.resolution.budgets if each.counts_flops]
+        if budgets:
+            job = self._job(name, [DEFAULT_UNIT], 1)
+            self.records += self.instruments.find().work(job, budgets, count)
 
     def report(self) -> dict[str, Any]:
         """The plain data that a report carries to the writer of the record."""
@@ -183,27 +211,25 @@ class TestRun:
         return Job(
             test_id=test_id(self.item),
             declaration=found.declaration,
-            budgets=found.budgets,
+            budgets=tuple(each for each in found.budgets if not each.counts_flops),
             units=tuple(units),
             name=name,
             attempt=self.attempt,
             cycle=cycle,
             notices=(*found.notices, *overheads_of(self.item)),
+            is_compared=name in self._compared,
             empty_call_seconds=empty_call_seconds,
         )
 
     def _full(self, record: TestRecord) -> TestRecord:
-        """The record with what the fixture adds: notes, and the FLOPs of one more call."""
+        """The record with what the fixture adds: notes, and the FLOPs of extra calls."""
         notes = [*record.notes, *self.energy.notes.get(record.name, ())]
         counted, explanation = self.energy.flops.get(record.name), record.explanation
         if counted is not None and explanation is not None:
-            from pytest_energy.measure.flops import why_none
-
-            units = counted.units.get(record.unit, 0.0)
-            if counted.problem or not counted.flops or not units:
-                notes.append(counted.problem or why_none())
-            else:
-                explanation = replace(explanation, flops_per_unit=counted.flops / units)
+            if why := counted.why_none(record.unit) or counted.unseen:
+                notes.append(why)
+            flops = counted.per_unit(record.unit)
+            explanation = replace(explanation, flops_per_unit=flops)
         return replace(record, notes=tuple(notes), explanation=explanation)
 
 

@@ -110,7 +110,12 @@ class EnergyHooks:
             uses_fixture=uses_fixture,
         )
         measuring = None if self._settings.disable else test
-        test.energy = Energy(found.budgets, measuring, counts_flops=self._settings.flops)
+        test.energy = Energy(
+            found.budgets,
+            measuring,
+            counts_flops=self._settings.flops,
+            most_seconds=self._settings.max_seconds,
+        )
         item.stash[_TEST] = test
         return test
 

@@ -7,11 +7,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from pytest_energy.carbon.intensity import Embodied, Intensity
+from pytest_energy.errors import BESIDE_FLOPS
 from pytest_energy.rules.verdict import RED, Finding, combine
+from pytest_energy.units import Quantity
 
 SCHEMA = 1
 #: The method of a figure in CPU time; all others are named after their provenance.
 CPU_TIME_METHOD = "cpu-time"
+#: The method of a figure in FLOPs, and the scope of all that torch does in the test's process.
+FLOPS_METHOD, FLOPS_SCOPE = "flops", "torch"
 Label = str | int | float | bool
 #: What fails a test where a record doesn't say: those of earlier versions do not.
 FAIL_ON = tuple(sorted(map(str, RED)))
@@ -125,9 +129,10 @@ class ReferenceRecord:
     pairs: int = 0
     rounds: tuple[RoundRecord, ...] = ()
 
-    def figure(self, *, is_cpu_time: bool) -> float | None:
+    def figure(self, quantity: Quantity) -> float | None:
         """For one unit: CPU seconds or joules."""
-        return self.cpu_seconds_per_unit if is_cpu_time else self.joules_per_unit
+        counts_cpu_time = quantity is Quantity.CPU_TIME
+        return self.cpu_seconds_per_unit if counts_cpu_time else self.joules_per_unit
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,10 +162,11 @@ class BaselineRecord:
 class TestRecord:
     """One measurement of one test, against one limit. `attempt` counts reruns from 1.
 
-    A test with several limits has a record for each.
+    A test with several limits has a record for each; that of a limit in FLOPs has no joules.
 
     joules_per_unit and interval hold the gated channels; None where nothing was measured.
-    limit_joules_per_unit: the limit in joules; None for a limit in CPU time.
+    limit_joules_per_unit: the limit in joules; None for a limit in CPU time or FLOPs.
+    flops_per_unit: floating-point operations, where these were judged.
     fraction_of_limit: the figure over the limit. other_cores: cores that other processes kept busy,
     None where that is unknown. other_processes: those that computed on the gated GPUs.
     contention: whether other processes kept it from its cores, which increases CPU time.
@@ -207,16 +213,25 @@ class TestRecord:
     code: str = ""
     session: int = 0
     location: str = ""
+    flops_per_unit: float | None = None
 
     @property
-    def is_cpu_time(self) -> bool:
-        """Whether CPU time was judged, and not energy."""
-        return self.method == CPU_TIME_METHOD and self.cpu_seconds_per_unit is not None
+    def quantity(self) -> Quantity:
+        """What was judged: energy, CPU time or FLOPs."""
+        quantity = quantity_of(self.method)
+        is_unknown = quantity is Quantity.CPU_TIME and self.cpu_seconds_per_unit is None
+        return Quantity.ENERGY if is_unknown else quantity
 
     @property
     def figure(self) -> float | None:
-        """What was judged, for one unit: CPU seconds or joules."""
-        return self.cpu_seconds_per_unit if self.is_cpu_time else self.joules_per_unit
+        """What was judged, for one unit: joules, CPU seconds or FLOPs."""
+        match self.quantity:
+            case Quantity.FLOPS:
+                return self.flops_per_unit
+            case Quantity.CPU_TIME:
+                return self.cpu_seconds_per_unit
+            case _:
+                return self.joules_per_unit
 
     @property
     def figure_interval(self) -> tuple[float, float] | None:
@@ -224,7 +239,7 @@ class TestRecord:
 
         The joules of an estimate are CPU seconds times watts, so both have the same spread.
         """
-        if self.interval is None or not self.is_cpu_time:
+        if self.interval is None or self.quantity is not Quantity.CPU_TIME:
             return self.interval
         seconds_per_joule = (self.figure or 0.0) / (self.joules_per_unit or math.inf)
         return self.interval[0] * seconds_per_joule, self.interval[1] * seconds_per_joule
@@ -361,7 +376,8 @@ class RunRecord:
 
     def is_red(self, test: TestRecord) -> bool:
         """Whether its verdict failed one of the tests, in its session."""
-        return test.verdict in self.session_of(test).fail_on
+        shown_only = test.code == BESIDE_FLOPS
+        return test.verdict in self.session_of(test).fail_on and not shown_only
 
     @property
     def last_attempts(self) -> tuple[TestRecord, ...]:
@@ -371,6 +387,13 @@ class RunRecord:
             key = (each.session, each.id)
             last[key] = max(last.get(key, 0), each.attempt)
         return tuple(each for each in self.tests if each.attempt == last[each.session, each.id])
+
+
+def quantity_of(method: str) -> Quantity:
+    """What a figure that was found by this method counts."""
+    if method == FLOPS_METHOD:
+        return Quantity.FLOPS
+    return Quantity.CPU_TIME if method == CPU_TIME_METHOD else Quantity.ENERGY
 
 
 def judged(test: TestRecord, *findings: Finding) -> TestRecord:

@@ -10,9 +10,9 @@ from rich.text import Text
 from pytest_energy.baselines.baseline import Key, Line, by_key
 from pytest_energy.baselines.regression import threshold_of
 from pytest_energy.baselines.update import mean
-from pytest_energy.record.schema import CPU_TIME_METHOD
+from pytest_energy.record.schema import quantity_of
 from pytest_energy.report.table import Column, Row, console_of, print_table, printed
-from pytest_energy.units import cpu_time, energy_scale, label, signed_percent
+from pytest_energy.units import Quantity, amount, energy_scale, label, signed_percent
 
 
 def render_baselines(lines: Sequence[Line], width: int) -> str:
@@ -27,12 +27,13 @@ def render_baselines(lines: Sequence[Line], width: int) -> str:
 
 def _print(console: Console, stored: Mapping[Key, Sequence[Line]]) -> None:
     means = {key: mean(sessions) for key, sessions in stored.items()}
-    joules = [each for key, each in means.items() if key.method != CPU_TIME_METHOD]
+    joules = [each for key, each in means.items() if quantity_of(key.method) is Quantity.ENERGY]
     scale = energy_scale(joules)
 
-    def amount(key: Key) -> str:
-        counts_cpu_time = key.method == CPU_TIME_METHOD
-        return cpu_time(means[key]) if counts_cpu_time else scale.show(means[key])
+    def shown(key: Key) -> str:
+        quantity = quantity_of(key.method)
+        is_energy = quantity is Quantity.ENERGY
+        return scale.show(means[key]) if is_energy else amount(means[key], quantity)
 
     print_table(
         console,
@@ -48,7 +49,7 @@ def _print(console: Console, stored: Mapping[Key, Sequence[Line]]) -> None:
                 [
                     str(len(sessions)),
                     sessions[-1].day,
-                    amount(key),
+                    shown(key),
                     signed_percent(threshold_of(sessions)),
                 ],
             )

@@ -7,16 +7,17 @@ from dataclasses import dataclass
 
 from pytest_energy.baselines.baseline import shown_sessions
 from pytest_energy.limits.budget import limit_of
-from pytest_energy.record.schema import CPU_TIME_METHOD, ReferenceRecord, RunRecord, TestRecord
+from pytest_energy.record.schema import ReferenceRecord, RunRecord, TestRecord, quantity_of
 from pytest_energy.units import (
-    CPU_TIME,
+    Quantity,
     Scale,
-    cpu_time,
+    amount,
     energy_scale,
     figure,
     grouped,
     interval,
     per_unit,
+    scale_for,
     signed_percent,
 )
 
@@ -48,16 +49,19 @@ def shown_grams(test: TestRecord) -> str:
 
 
 def shown_figure(test: TestRecord, scale: Scale) -> str:
-    """What was compared: energy, or CPU time with its unit."""
+    """What was compared: energy, or CPU time or FLOPs with their unit."""
     if test.figure is None:
         return "-"
-    return cpu_time(test.figure) if test.is_cpu_time else scale.show(test.figure)
+    is_energy = test.quantity is Quantity.ENERGY
+    return scale.show(test.figure) if is_energy else amount(test.figure, test.quantity)
 
 
 def shown_interval(test: TestRecord, scale: Scale) -> str:
     if test.figure_interval is None:
         return "-"
-    return interval(*test.figure_interval, CPU_TIME if test.is_cpu_time else scale)
+    is_energy = test.quantity is Quantity.ENERGY
+    shown = scale if is_energy else scale_for(test.quantity, test.figure_interval)
+    return interval(*test.figure_interval, shown)
 
 
 def shown_limit(test: TestRecord, scale: Scale) -> str:
@@ -66,7 +70,9 @@ def shown_limit(test: TestRecord, scale: Scale) -> str:
     if test.limit_joules_per_unit is not None:
         return grouped(test.limit_joules_per_unit / scale.size)
     limit = limit_of(test.budget)
-    return test.budget.limit if limit is None else cpu_time(limit.base_per_unit)
+    if limit is None:
+        return test.budget.limit
+    return amount(limit.base_per_unit, limit.quantity)
 
 
 def _allowed(reference: ReferenceRecord | None, scale: Scale) -> str:
@@ -97,7 +103,7 @@ def changed_limits(
 
 @dataclass(frozen=True, kw_only=True)
 class Changed:
-    """A figure beside an earlier or another one, both in joules or in CPU seconds for one unit.
+    """A figure beside an earlier or another one, both in what was judged, for one unit.
 
     beside: what the old figure is of ("3 sessions"). change: the fraction that the new one is over
     it. allowed: the change from which the test fails, or would be too much.
@@ -111,7 +117,7 @@ class Changed:
 
     def shown(self, value: float, test: TestRecord) -> str:
         """One of the two with its unit: "12.3 J / query"."""
-        return per_unit(value, test.unit, is_cpu_time=test.method == CPU_TIME_METHOD)
+        return per_unit(value, test.unit, quantity_of(test.method))
 
 
 def changed(test: TestRecord) -> Changed | None:
@@ -120,7 +126,7 @@ def changed(test: TestRecord) -> Changed | None:
     if new is None:
         return None
     if (reference := test.reference) is not None:
-        old = reference.figure(is_cpu_time=test.is_cpu_time)
+        old = reference.figure(test.quantity)
         if old is None:
             return None
         return Changed(

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 
 from pytest_energy.record.schema import Explanation, GpuStateRecord, RunRecord, TestRecord
 from pytest_energy.units import (
+    Quantity,
+    amount,
     energy,
     energy_scale,
     figure,
@@ -87,17 +89,10 @@ def _accuracy(test: TestRecord) -> str:
 
 
 def _work(flops_per_unit: float, test: TestRecord) -> str:
-    sentence = f"work: {_with_prefix(flops_per_unit)}FLOP a {test.unit}, as torch counts them"
+    sentence = f"work: {amount(flops_per_unit, Quantity.FLOPS)} a {test.unit}, as torch counts them"
     if not test.joules_per_unit:
         return sentence
-    return f"{sentence}; {_with_prefix(flops_per_unit / test.joules_per_unit)}FLOP a joule"
-
-
-def _with_prefix(value: float) -> str:
-    for factor, prefix in ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if value >= factor:
-            return f"{figure(value / factor)} {prefix}"
-    return f"{figure(value)} "
+    return f"{sentence}; {amount(flops_per_unit / test.joules_per_unit, Quantity.FLOPS)} a joule"
 
 
 def _board(before: GpuStateRecord, after: GpuStateRecord) -> str:

@@ -7,22 +7,21 @@ from dataclasses import dataclass
 
 from pytest_energy.baselines.baseline import COMPARED_ROUNDS
 from pytest_energy.limits.budget import limit_of
-from pytest_energy.limits.limit import Quantity
 from pytest_energy.record.schema import TestRecord, values_per_unit
 from pytest_energy.rules.baseline import session_of
-from pytest_energy.units import CPU_TIME, Scale, energy_scale
+from pytest_energy.units import Quantity, Scale, scale_for
 
 
 @dataclass(frozen=True, kw_only=True)
 class Judged:
-    """Joules, or CPU seconds, for one unit.
+    """Joules, CPU seconds or FLOPs for one unit.
 
     limit: of the budget, or what the reference allows; None where there is none or it can't be
     read. rounds: the measured ones. reference, reference_rounds: of the work that alternated with
     it. sessions: of the baseline; their mean alone in records of earlier versions.
     """
 
-    is_cpu_time: bool
+    quantity: Quantity
     figure: float | None
     interval: tuple[float, float] | None
     limit: float | None
@@ -34,9 +33,7 @@ class Judged:
     @property
     def scale(self) -> Scale:
         """The unit that fits the figure, or the limit where there is no figure."""
-        if self.is_cpu_time:
-            return CPU_TIME
-        return energy_scale([each for each in (self.figure or self.limit,) if each])
+        return scale_for(self.quantity, [each for each in (self.figure or self.limit,) if each])
 
 
 def judged(test: TestRecord) -> Judged:
@@ -44,10 +41,10 @@ def judged(test: TestRecord) -> Judged:
     reference = test.reference
     beside = None
     if reference is not None:
-        beside = reference.figure(is_cpu_time=test.is_cpu_time)
+        beside = reference.figure(test.quantity)
     rounds = values_per_unit([each for each in test.rounds if not each.warmup], test.method)
     return Judged(
-        is_cpu_time=test.is_cpu_time,
+        quantity=test.quantity,
         figure=test.figure,
         interval=test.figure_interval,
         limit=_limit(test, beside),
@@ -68,7 +65,7 @@ def _limit(test: TestRecord, reference: float | None) -> float | None:
     if test.limit_joules_per_unit is not None:
         return test.limit_joules_per_unit
     limit = limit_of(test.budget)
-    if limit is None or not test.is_cpu_time or limit.quantity is not Quantity.CPU_TIME:
+    if limit is None or limit.quantity is not test.quantity:
         return None
     return limit.base_per_unit
 

@@ -8,7 +8,6 @@ from functools import partial
 from rich.text import Text
 
 from pytest_energy.limits.budget import limit_of
-from pytest_energy.limits.limit import Quantity
 from pytest_energy.record.hardware import hardware_names, hardware_of
 from pytest_energy.record.schema import ChannelRecord, RunRecord, TestRecord
 from pytest_energy.report.advice import next_steps
@@ -24,7 +23,7 @@ from pytest_energy.report.cells import (
 from pytest_energy.report.printable import all_printable, without_commands
 from pytest_energy.report.regressions import regression_notes, vs_baseline
 from pytest_energy.report.table import Column, Row, console_of, print_table, printed
-from pytest_energy.units import Scale, several, short_label
+from pytest_energy.units import Quantity, Scale, several, short_label
 
 #: Columns of words; all others are figures.
 _WORDS = ("method", "verdict")

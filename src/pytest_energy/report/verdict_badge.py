@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pytest_energy.record.schema import RunRecord
 from pytest_energy.report.quantities import measured
 from pytest_energy.rules.verdict import RED, Verdict
-from pytest_energy.units import per_unit
+from pytest_energy.units import Quantity, per_unit
 
 GREEN, AMBER, RED_COLOUR, GREY = "#2f7d32", "#8a6100", "#b3261e", "#616161"
 #: Characters of a badge.
@@ -35,8 +35,8 @@ def badge_of(record: RunRecord) -> Badge:
     if len(figures) == 1 and len(verdicts) == 1:
         (one,) = figures
         test = one.test
-        evidence = "cpu time" if test.is_cpu_time else one.evidence
-        figure = per_unit(test.figure or 0.0, test.unit, is_cpu_time=test.is_cpu_time)
+        evidence = "cpu time" if test.quantity is Quantity.CPU_TIME else one.evidence
+        figure = per_unit(test.figure or 0.0, test.unit, test.quantity)
         message = f"{figure}, {evidence}, {verdicts[0]}"
     elif figures and any(each.is_estimate for each in figures):
         part = "" if all(each.is_estimate for each in figures) else "in part "

@@ -10,13 +10,13 @@ from pytest_energy.carbon.intensity import Basis, Intensity
 from pytest_energy.errors import InputError
 from pytest_energy.limits.budget import DEFAULT_UNIT, base_limit
 from pytest_energy.limits.file import BudgetsFileError, read_budgets
-from pytest_energy.limits.limit import Limit, Quantity, parse_limit
+from pytest_energy.limits.limit import Limit, parse_limit
 from pytest_energy.limits.task_names import STUDY_TASKS, hub_name
 from pytest_energy.record import file as record
 from pytest_energy.record.schema import CarbonRecord, RunRecord
 from pytest_energy.study.figures import OF_ITS_GRAMS, STATED, figure_of
 from pytest_energy.study.tables import model_named, task_named, tasks
-from pytest_energy.units import JOULES_PER_KWH, label
+from pytest_energy.units import JOULES_PER_KWH, Quantity, label
 
 FORMS = (
     'a file of --energy-json, energy-budgets.toml, a limit ("2.1 Wh / 1000 queries"), or a task or '
@@ -124,10 +124,10 @@ def _of_budgets(path: Path, intensity: Intensity | None) -> UnitCosts:
 
 
 def _of_limit(limit: Limit, label: str, intensity: Intensity | None) -> UnitCost:
-    if limit.quantity is Quantity.CPU_TIME:
+    if limit.quantity in (Quantity.CPU_TIME, Quantity.FLOPS):
         raise InputError(
-            f'limit "{limit.text}" is in CPU time, whose joules are unknown; use one in energy or '
-            'carbon, such as "2.1 Wh / 1000 queries"'
+            f'limit "{limit.text}" is in {limit.quantity}, whose joules are unknown; use one in '
+            'energy or carbon, such as "2.1 Wh / 1000 queries"'
         )
     if limit.quantity is Quantity.CARBON and intensity is None:
         raise InputError(

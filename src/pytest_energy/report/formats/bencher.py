@@ -7,6 +7,7 @@ import re
 
 from pytest_energy.record.schema import RunRecord
 from pytest_energy.report.quantities import Measured, distinct, measured
+from pytest_energy.units import Quantity
 
 #: Characters of the name of a benchmark, and of the slug of a measure.
 LONGEST_NAME, LONGEST_SLUG = 1024, 64
@@ -24,7 +25,7 @@ def _measures(each: Measured) -> dict[str, dict[str, float]]:
     test = each.test
     evidence = "estimated-" if each.is_estimate else ""
     measures = {}
-    if test.is_cpu_time and test.figure is not None and each.joules:
+    if test.quantity is Quantity.CPU_TIME and test.figure is not None and each.joules:
         per_joule = test.figure / each.joules
         name = _slug(f"cpu-seconds-per-{test.unit}")
         measures[name] = _metric(each, test.figure, per_joule)

@@ -32,6 +32,7 @@ COLUMNS = (
     "grams_per_kwh",
     "commit",
     "session",
+    "flops_per_unit",
 )
 
 

@@ -6,6 +6,7 @@ import json
 
 from pytest_energy.record.schema import RunRecord
 from pytest_energy.report.quantities import Measured, distinct, measured
+from pytest_energy.units import Quantity
 
 
 def render(record: RunRecord) -> str:
@@ -19,7 +20,7 @@ def render(record: RunRecord) -> str:
 def _entry(each: Measured, name: str) -> dict[str, object]:
     test = each.test
     value, unit, scale = each.joules, "J", 1.0
-    if test.is_cpu_time and test.figure is not None and each.joules:
+    if test.quantity is Quantity.CPU_TIME and test.figure is not None and each.joules:
         value, unit = test.figure, "CPU s"
         scale = value / each.joules
     elif each.is_estimate:

@@ -183,9 +183,10 @@ def _facts(test: TestRecord, found: Judged) -> Iterator[tuple[str, str]]:
     """Names and words for the section of a measurement."""
     scale = found.scale
     if found.figure is not None:
-        shown = per_unit(found.figure, test.unit, is_cpu_time=found.is_cpu_time)
+        shown = per_unit(found.figure, test.unit, found.quantity)
         gated = ", ".join(each.name for each in test.channels if each.gated)
-        yield "Figure", shortened(f"{shown}, {test.method} on {gated} (scope {test.scope})")
+        where = f" on {gated}" if gated else ""
+        yield "Figure", shortened(f"{shown}, {test.method}{where} (scope {test.scope})")
     if found.interval is not None:
         yield "Interval", f"{interval(*found.interval, scale)} {scale.symbol}"
     if test.budget is not None:
@@ -213,7 +214,7 @@ def compared_of(test: TestRecord, found: Judged, *, is_drawn: bool, is_red: bool
     def shown(value: float | None) -> str:
         if value is None:
             return "-"
-        return shortened(per_unit(value, test.unit, is_cpu_time=found.is_cpu_time))
+        return shortened(per_unit(value, test.unit, found.quantity))
 
     spread = "-"
     if reference.interval is not None:
