@@ -31,6 +31,7 @@ class Judge:
     verdict: Verdict | None = None
     figure: float = 0.0
     window_seconds: float = 0.2
+    lap_seconds: float = 0.0
     channels: tuple[Channel, ...] = (
         Channel(
             name="cpu:0",
@@ -41,6 +42,9 @@ class Judge:
             window_seconds=0.2,
         ),
     )
+
+    def counted(self, measured: Sequence[Round]) -> int:
+        return len(measured)
 
     def is_done(self, measured: Sequence[Round], *, final: bool) -> bool:
         values = [each.window.seconds / each.calls for each in measured]

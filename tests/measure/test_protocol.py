@@ -32,8 +32,12 @@ class Judge:
     done_at: int | None = None
     channels: tuple[Channel, ...] = (CHANNEL,)
     window_seconds: float = 1.0
+    lap_seconds: float = 0.0
     asked: list[int] = field(default_factory=list)
     told_final: bool = False
+
+    def counted(self, measured: Sequence[Round]) -> int:
+        return len(measured)
 
     def is_done(self, measured: Sequence[Round], *, final: bool) -> bool:
         self.asked.append(len(measured))

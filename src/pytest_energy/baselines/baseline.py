@@ -15,6 +15,7 @@ from pytest_energy.record.schema import (
     MachineRecord,
     RunRecord,
     TestRecord,
+    counted_rounds,
     quantity_of,
     values_per_unit,
 )
@@ -214,7 +215,7 @@ def compared_rounds(test: TestRecord) -> tuple[float, ...]:
     """
     if test.method == FLOPS_METHOD:
         return () if test.flops_per_unit is None else (test.flops_per_unit,)
-    measured = [each for each in test.rounds if not each.warmup][:COMPARED_ROUNDS]
+    measured = counted_rounds([each for each in test.rounds if not each.warmup])[:COMPARED_ROUNDS]
     return values_per_unit(measured, test.method)
 
 
@@ -227,7 +228,7 @@ def line_of(test: TestRecord, record: RunRecord) -> Line:
     """The session of a test with as many rounds as are compared."""
     rounds = compared_rounds(test)
     session = session_from(rounds, test.method)
-    measured = [each for each in test.rounds if not each.warmup]
+    measured = counted_rounds([each for each in test.rounds if not each.warmup])
     after = test.explanation.gpus_after if test.explanation is not None else ()
     key = key_of(test, record.machine)
     return Line(

@@ -10,6 +10,7 @@ from pytest_energy.limits.budget import Budget, Scope
 from pytest_energy.record.schema import CPU_TIME_METHOD
 from pytest_energy.sensors.accelerators import DeviceUse, plain_uuid
 from pytest_energy.sensors.base import Channel, Kind, Provenance
+from pytest_energy.sensors.cpu_time import CHANNEL as CPU_TIME_CHANNEL
 from pytest_energy.sensors.gpu_choice import Allotted
 
 _WORST_FIRST = (Provenance.ESTIMATED, Provenance.INTEGRATED, Provenance.MEASURED)
@@ -198,6 +199,11 @@ class Coverage:
     def window_seconds(self) -> float:
         """What the gated channels need; a shown one is read in the same window."""
         return max((channel.window_seconds for channel in self.gated), default=0.0)
+
+    @property
+    def is_cpu_time(self) -> bool:
+        """Whether CPU time decides, be it in joules."""
+        return self.gated_names == (CPU_TIME_CHANNEL,)
 
     @property
     def tolerance(self) -> float:

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from pytest_energy.errors import Reason
 from pytest_energy.limits.budget import Budget, Declaration
 from pytest_energy.measure.coverage import Coverage
+from pytest_energy.measure.laps import LAP_SECONDS, Cleaned, cleaned
 from pytest_energy.measure.protocol import Round
 from pytest_energy.record.schema import CPU_TIME_METHOD
 from pytest_energy.rules.estimate import LOOKS, MIN_ROUNDS, estimate
 from pytest_energy.rules.limit import look
 from pytest_energy.rules.verdict import Verdict
+from pytest_energy.sensors import reference
 from pytest_energy.sensors.base import Channel, Kind, SensorFault
 from pytest_energy.units import percent
 
@@ -90,6 +92,25 @@ class BudgetJudge:
     def window_seconds(self) -> float:
         return max(each.coverage.window_seconds for each in self.judgements)
 
+    @property
+    def lap_seconds(self) -> float:
+        """Counters can't be read in short pieces; what times them would be in their figures."""
+        is_cpu_time = all(each.coverage.is_cpu_time for each in self.judgements)
+        return LAP_SECONDS if is_cpu_time and reference.is_readable() else 0.0
+
+    def counted(self, measured: Sequence[Round]) -> int:
+        """How many of these rounds count; those that others disturbed throughout don't."""
+        if not self.lap_seconds:
+            return len(measured)
+        windows = [each.window for each in measured]
+        found = [cleaned(windows, each.unit) for each in self.judgements]
+        return min(
+            len(measured)
+            if clean is None or not (clean.may_improve or clean.values)
+            else clean.counted
+            for clean in found
+        )
+
     def is_done(self, measured: Sequence[Round], *, final: bool) -> bool:
         for each in self.judgements:
             each.look(measured, final=final)
@@ -103,6 +124,9 @@ def judge(judgement: Judgement, final: bool) -> Verdict | None:
     """
     if problem_of(judgement, final):
         return Verdict.UNMEASURED
+    clean = cleaned_of(judgement)
+    if clean is not None and clean.may_improve and not final:
+        return None
     values, units = values_of(judgement), units_of(judgement)
     if judgement.limit is not None:
         return look(values, judgement.limit, judgement.tolerance, final=final, units=units)
@@ -184,19 +208,45 @@ def _joules(each: Round, name: str) -> float:
     return reading if isinstance(reading, float) else 0.0
 
 
+def cleaned_of(judgement: Judgement) -> Cleaned | None:
+    """The rounds without their disturbed laps; None where they have none."""
+    if not judgement.coverage.is_cpu_time:
+        return None
+    return cleaned([each.window for each in judgement.measured], judgement.unit)
+
+
 def values_of(judgement: Judgement) -> list[float]:
-    """What is compared, for one unit, in each round."""
+    """What is compared, for one unit, in each round that counts."""
     coverage, unit = judgement.coverage, judgement.unit
-    if coverage.method == CPU_TIME_METHOD:
-        return [each.window.cpu_seconds / each.units[unit] for each in judgement.measured]
-    return joules_per_unit(judgement, coverage.gated)
+    if coverage.method != CPU_TIME_METHOD:
+        return joules_per_unit(judgement, coverage.gated)
+    return _undisturbed(judgement) or [
+        each.window.cpu_seconds / each.units[unit] for each in judgement.measured
+    ]
 
 
 def units_of(judgement: Judgement) -> list[float]:
     """How many units lie behind each of the values."""
+    clean = cleaned_of(judgement)
+    if clean is not None and clean.values:
+        return [units for units in clean.units if units]
     return [each.units[judgement.unit] for each in judgement.measured]
 
 
 def joules_per_unit(judgement: Judgement, channels: Sequence[Channel]) -> list[float]:
     names = [channel.name for channel in channels]
-    return [each.window.joules(names) / each.units[judgement.unit] for each in judgement.measured]
+    joules = [each.window.joules(names) for each in judgement.measured]
+    is_judged = tuple(names) == judgement.coverage.gated_names
+    if is_judged and (seconds := _undisturbed(judgement)):
+        watts = sum(joules) / sum(each.window.cpu_seconds for each in judgement.measured)
+        return [watts * each for each in seconds]
+    return [
+        amount / each.units[judgement.unit]
+        for amount, each in zip(joules, judgement.measured, strict=True)
+    ]
+
+
+def _undisturbed(judgement: Judgement) -> list[float]:
+    """CPU seconds for one unit; none where each round counts as a whole."""
+    clean = cleaned_of(judgement)
+    return [] if clean is None else [value for value in clean.values if value is not None]

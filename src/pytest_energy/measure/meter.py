@@ -10,7 +10,26 @@ from functools import partial
 from pytest_energy.measure.watcher import Poll, Watcher
 from pytest_energy.sensors.accelerators import synchronise
 from pytest_energy.sensors.base import Clock, Reading, Sensor, SensorFault
+from pytest_energy.sensors.clock import real
 from pytest_energy.sensors.cpu_time import CpuTime
+from pytest_energy.sensors.reference import reference_seconds
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lap:
+    """A short piece of a window, as far as this process's own CPU time shows it.
+
+    position: its first call's place in the cycle of inputs. before, after: CPU seconds of the fixed
+    work of `sensors.reference`, timed around it.
+    """
+
+    position: int
+    calls: int
+    units: Mapping[str, float]
+    seconds: float
+    cpu_seconds: float
+    before: float
+    after: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,6 +39,7 @@ class Window:
     seconds: of the work alone. readings: joules, or why there is no number, by channel name.
     cpu_seconds: of the process tree. other_cpu_seconds: of all other processes on the machine,
     or None where nothing tells. involuntary_switches: how often this process had to leave a core.
+    laps: the same in short pieces, where CPU time is what decides.
     """
 
     seconds: float
@@ -27,6 +47,7 @@ class Window:
     cpu_seconds: float
     other_cpu_seconds: float | None = None
     involuntary_switches: int | None = None
+    laps: tuple[Lap, ...] = ()
 
     def joules(self, names: Sequence[str]) -> float:
         """The sum over these channels. Raises SensorFault where one has no number."""
@@ -64,9 +85,11 @@ class Meter:
         self._busy: float | None = None
         self._started = 0.0
         self._is_open = False
+        self._aside = 0.0
+        self._reference = self._lap_cpu = self._lap_started = 0.0
 
-    def open(self, names: Sequence[str]) -> None:
-        """Begin a window on these channels; CPU time is always counted."""
+    def open(self, names: Sequence[str], *, laps: bool = False) -> None:
+        """Begin a window on these channels; CPU time is always counted. laps: `lap` is called."""
         self._names = frozenset(names)
         synchronise()
         for sensor in self._counters:
@@ -76,7 +99,28 @@ class Meter:
             self._watcher.start(self._polls(), self._cpu_time.forks)
         self._cpu_time.open(self._names)
         self._is_open = True
+        self._aside = 0.0
+        if laps:
+            self._begin_lap(real.process_time() - self._watching())
         self._started = self._clock.now()
+
+    def lap(self, position: int, calls: int, units: Mapping[str, float]) -> Lap:
+        """End a lap, in which these calls did these units, and begin the next one."""
+        cpu, now = real.process_time(), self._clock.now()
+        seconds = now - self._lap_started
+        cpu -= self._watching()
+        cpu_seconds = max(cpu - self._lap_cpu, 0.0)
+        before = self._reference
+        self._begin_lap(cpu)
+        return Lap(
+            position=position,
+            calls=calls,
+            units=units,
+            seconds=seconds,
+            cpu_seconds=cpu_seconds,
+            before=before,
+            after=self._reference,
+        )
 
     def elapsed(self) -> float:
         """Seconds since the window was opened, all work done that devices were given in them."""
@@ -112,6 +156,20 @@ class Meter:
         for sensor in self._counters:
             sensor.abandon()
 
+    def _begin_lap(self, ended: float) -> None:
+        """Time the fixed work; what that takes belongs to no lap and no window.
+
+        ended: the CPU time until here, without the watcher's.
+        """
+        self._reference = reference_seconds()
+        self._lap_started = self._clock.now()
+        self._lap_cpu = real.process_time() - self._watching()
+        self._aside += self._lap_cpu - ended
+
+    def _watching(self) -> float:
+        """CPU seconds of the watcher in this window so far."""
+        return self._watcher.cpu_seconds if self._watcher is not None else 0.0
+
     def _polls(self) -> list[Poll]:
         sensors = (*self._counters, self._cpu_time)
         return [
@@ -128,4 +186,5 @@ class Meter:
         self._is_open = False
         if self._watcher is not None:
             self._watcher.stop()
-            self._cpu_time.discount(self._watcher.cpu_seconds, self._watcher.wakeups)
+        wakeups = self._watcher.wakeups if self._watcher is not None else 0
+        self._cpu_time.discount(self._watching() + self._aside, wakeups)

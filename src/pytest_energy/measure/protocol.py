@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Protocol, TypeVar
 
-from pytest_energy.measure.meter import Meter, Window
+from pytest_energy.measure.meter import Lap, Meter, Window
 from pytest_energy.sensors.base import Channel, Clock
 
 __tracebackhide__ = True  # a failing test's traceback ends in the user's lines
@@ -28,6 +28,8 @@ SPREAD_FLOOR = 0.02
 #: Windows are aimed a little longer than they must be, so that few are found too short.
 MARGIN = 1.1
 MAX_CALLS = 10_000_000
+#: So many times the rounds are measured where others disturb most of them.
+MOST_ROUNDS = 3
 
 #: What one call did, by unit.
 Units = Mapping[str, float]
@@ -51,6 +53,13 @@ class Judge(Protocol):
 
     @property
     def window_seconds(self) -> float: ...
+
+    @property
+    def lap_seconds(self) -> float:
+        """How long a lap is; 0 for rounds that are read as a whole."""
+
+    def counted(self, measured: Sequence[Round]) -> int:
+        """How many of these rounds count; those that others disturbed throughout don't."""
 
     def is_done(self, measured: Sequence[Round], *, final: bool) -> bool:
         """Whether nothing is left to decide; asked first without any round."""
@@ -110,6 +119,7 @@ def run_rounds(
     calls = calls_for(rounds[-1], judge.window_seconds * MARGIN)
     ends = started + limits.max_seconds
     cycle = feasible_cycle(rounds, cycle, ends - clock.now())
+    lap_calls = calls_in_lap(rounds[-1], judge.lap_seconds, cycle)
     while True:
         before = clock.now()
         latest = yield from one_round(
@@ -120,6 +130,7 @@ def run_rounds(
             warmup=False,
             cycle=cycle,
             at_most_seconds=ends - before,
+            lap_calls=lap_calls,
         )
         took = clock.now() - before
         is_whole = latest.calls % cycle == 0
@@ -128,7 +139,8 @@ def run_rounds(
         progress([*rounds, *measured])
         calls = max(calls, calls_for(latest, judge.window_seconds * MARGIN))
         out_of_time = clock.now() + took > ends
-        final = len(measured) >= limits.max_rounds or out_of_time or not is_whole
+        final = judge.counted(measured) >= limits.max_rounds or out_of_time or not is_whole
+        final = final or len(measured) >= MOST_ROUNDS * limits.max_rounds
         if judge.is_done(measured, final=final) or final:
             return (*rounds, *measured), judge
 
@@ -200,22 +212,33 @@ def one_round(
     work: int = 0,
     cycle: int = 1,
     at_most_seconds: float = math.inf,
+    lap_calls: int = 0,
 ) -> Generator[int, Units, Round]:
     """One window of `calls` calls, and more where these took less than `at_least_seconds`.
 
     They are rounded up to whole cycles of the inputs, and looked at after every `calls` of them: no
     more are made once they took `at_most_seconds`, and the window is as long as it must be.
+    A lap ends after every `lap_calls` of them, and with each cycle; 0 for no laps.
     """
     units: dict[str, float] = {}
+    laps: list[Lap] = []
     done, wanted = 0, whole_cycles(calls, cycle)
-    meter.open(names)
+    meter.open(names, laps=lap_calls > 0)
     try:
         while done < wanted:
-            calls = min(calls, wanted - done)
-            for _ in range(calls):
-                for unit, number in (yield work).items():
+            until = min(done + calls, wanted)
+            while done < until:
+                ends = min(_lap_end(done, lap_calls, cycle), wanted) if lap_calls else until
+                made = ends - done
+                lap_units: dict[str, float] = {}
+                for _ in range(made):
+                    for unit, number in (yield work).items():
+                        lap_units[unit] = lap_units.get(unit, 0.0) + number
+                if lap_calls:
+                    laps.append(meter.lap(done % cycle, made, lap_units))
+                done += made
+                for unit, number in lap_units.items():
                     units[unit] = units.get(unit, 0.0) + number
-            done += calls
             seconds = meter.elapsed()
             if seconds >= max(at_most_seconds, at_least_seconds):
                 break
@@ -225,7 +248,23 @@ def one_round(
     except BaseException:
         meter.abandon()
         raise
-    return Round(meter.close(), done, units, warmup)
+    window = meter.close()
+    return Round(replace(window, laps=tuple(laps)) if laps else window, done, units, warmup)
+
+
+def calls_in_lap(latest: Round, seconds: float, cycle: int) -> int:
+    """How many calls a lap has: a part of a cycle, or whole ones; 0 where laps have no length."""
+    if not seconds:
+        return 0
+    calls = calls_for(latest, seconds)
+    return calls if calls < cycle else whole_cycles(calls, cycle)
+
+
+def _lap_end(done: int, lap_calls: int, cycle: int) -> int:
+    """After how many calls the lap ends that begins after `done`."""
+    if lap_calls >= cycle:
+        return done + lap_calls
+    return done + min(lap_calls, cycle - done % cycle)
 
 
 def calls_for(latest: Round, seconds: float) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -15,18 +16,21 @@ from pytest_energy.measure.explanation import Surroundings, explain, has_content
 from pytest_energy.measure.judgement import (
     Job,
     Judgement,
+    cleaned_of,
     is_gpu_busy,
     joules_per_unit,
     problem_of,
     units_of,
     values_of,
 )
+from pytest_energy.measure.laps import Cleaned
 from pytest_energy.measure.protocol import WARMUP_SHARE, Round
 from pytest_energy.record.contention import added_joules, doubt_of_excess
 from pytest_energy.record.schema import (
     CPU_TIME_METHOD,
     ChannelRecord,
     Explanation,
+    LapsRecord,
     RoundRecord,
     TestRecord,
     judged,
@@ -55,6 +59,10 @@ CODES = {
 #: Other processes are reported when they use more than this next to the test.
 NEIGHBOUR_SHARE = 0.10
 NEIGHBOUR_CORES = 0.05
+#: Of laps; a quiet machine disturbs fewer.
+WORTH_SAYING = 0.10
+#: Calls with the same input that differ by more have a spread of their own.
+OWN_SPREAD = 0.20
 
 
 def test_record(
@@ -80,8 +88,9 @@ def test_record(
     verdict = Verdict.UNMEASURED if problem else judgement.verdict or Verdict.UNMEASURED
     other_processes = around.other_processes_on(coverage.gated_names)
     contention = _counts_cpu_time(coverage) and has_contention(measured)
-    doubt, unseen, explanation, joules, compared = "", "", None, None, None
+    doubt, unseen, explanation, joules, compared, clean = "", "", None, None, None, None
     if not problem:
+        clean = cleaned_of(judgement)
         values = values_of(judgement)
         units = units_of(judgement)
         compared = estimate(values, units)
@@ -109,11 +118,21 @@ def test_record(
         joules_per_unit=joules.centre if joules else None,
         interval=joules.interval if joules else None,
         grams_per_unit=intensity.grams(joules.centre) if joules and intensity else None,
-        cpu_seconds_per_unit=_cpu_seconds(judgement),
+        cpu_seconds_per_unit=_cpu_seconds(judgement, clean),
         channels=tuple(
             _channel(judgement, channel, channel in coverage.gated) for channel in coverage.channels
         ),
-        rounds=tuple(_round(each, coverage, unit) for each in (*warmup, *measured)),
+        rounds=(
+            *(_round(each, coverage, unit, None) for each in warmup),
+            *(
+                _round(each, coverage, unit, seconds)
+                for each, seconds in zip(
+                    measured,
+                    (clean and clean.values) or [None] * len(measured),
+                    strict=True,
+                )
+            ),
+        ),
         budget=budget_record(budget, judgement.tolerance if coverage.method else None),
         limit_joules_per_unit=None if budget.counts_cpu_time else limit,
         fraction_of_limit=compared.centre / limit if compared and limit else None,
@@ -127,13 +146,14 @@ def test_record(
         code=finding.code,
         findings=(finding,),
         explanation=explanation,
+        laps=_laps(clean),
         notes=(
             *job.notices,
             *coverage.notes,
             *_neighbours(measured, coverage),
             *(added_joules(each, "this figure") for each in other_processes),
             *around.unknown_on(coverage.gated_names),
-            *(_contention_remedy() if contention else ()),
+            *_contention(contention, clean, measured),
             *_drift(explanation),
             *(() if job.is_compared else _suggested(declaration, judgement, joules)),
         ),
@@ -169,6 +189,50 @@ def _counts_cpu_time(coverage: Coverage) -> bool:
     return coverage.method in (CPU_TIME_METHOD, Provenance.ESTIMATED)
 
 
+def _laps(clean: Cleaned | None) -> LapsRecord | None:
+    if clean is None:
+        return None
+    return LapsRecord(
+        laps=clean.laps,
+        seconds=clean.seconds,
+        affected=clean.affected,
+        rounds_left_out=clean.values.count(None),
+        spread=clean.spread if math.isfinite(clean.spread) else None,
+        problem=clean.problem,
+    )
+
+
+def _contention(
+    contention: bool, clean: Cleaned | None, measured: Sequence[Round]
+) -> tuple[str, ...]:
+    """What others did to the CPU time, what was done about it, and what is the work's own spread.
+
+    contention: whether others kept the test from its cores.
+    """
+    if clean is None or not (clean.values or clean.problem):
+        return _contention_remedy() if contention else ()
+    if clean.problem:
+        disturbed = contention or clean.affected >= WORTH_SAYING
+        why = f"its figure holds what others add: {clean.problem}"
+        return (*_contention_remedy(), why) if disturbed else ()
+    notes = []
+    if contention or clean.affected >= WORTH_SAYING:
+        cores = other_cores(measured)
+        used = (
+            "" if cores is None else f"other processes used {cores:.1f} of {os.cpu_count()} cores; "
+        )
+        notes.append(
+            f"CPU contention: {used}{percent(clean.affected)} of {clean.laps:,} short windows "
+            f"({clean.seconds * 1000:.0f} ms) were disturbed, and the figure leaves them out"
+        )
+    if clean.spread >= OWN_SPREAD:
+        notes.append(
+            f"calls with the same input differ by {percent(clean.spread)} also where nothing "
+            "disturbs them: the work's own spread, which the figure is the mean of"
+        )
+    return tuple(notes)
+
+
 def _contention_remedy() -> tuple[str, ...]:
     """What helps against CPU contention."""
     threads = torch_threads()
@@ -191,7 +255,10 @@ def _drift(explanation: Explanation | None) -> tuple[str, ...]:
     return (f"the figure {way} by {percent(slope)} from round to round: {why}",)
 
 
-def _cpu_seconds(judgement: Judgement) -> float | None:
+def _cpu_seconds(judgement: Judgement, clean: Cleaned | None) -> float | None:
+    if clean is not None and clean.values:
+        undisturbed = [value for value in clean.values if value is not None]
+        return estimate(undisturbed, units_of(judgement)).centre
     units = sum(each.units.get(judgement.unit, 0.0) for each in judgement.measured)
     seconds = sum(each.window.cpu_seconds for each in judgement.measured)
     return seconds / units if units > 0 else None
@@ -230,7 +297,7 @@ def _channel(judgement: Judgement, channel: Channel, gated: bool) -> ChannelReco
     )
 
 
-def _round(each: Round, coverage: Coverage, unit: str) -> RoundRecord:
+def _round(each: Round, coverage: Coverage, unit: str, undisturbed: float | None) -> RoundRecord:
     try:
         joules = each.window.joules(coverage.gated_names)
     except (SensorFault, KeyError):
@@ -243,6 +310,7 @@ def _round(each: Round, coverage: Coverage, unit: str) -> RoundRecord:
         cpu_seconds=each.window.cpu_seconds,
         calls=each.calls,
         other_cpu_seconds=each.window.other_cpu_seconds,
+        undisturbed_cpu_seconds_per_unit=undisturbed,
     )
 
 

@@ -80,6 +80,8 @@ class RoundRecord:
     """One round: gated joules (None where a reading failed), seconds of work, units done.
 
     other_cpu_seconds: of all other processes on the machine, None where that is unknown.
+    undisturbed_cpu_seconds_per_unit: without the laps that other processes disturbed, None where
+    the round is left out or counts as a whole.
     """
 
     joules: float | None
@@ -89,6 +91,25 @@ class RoundRecord:
     cpu_seconds: float
     calls: int
     other_cpu_seconds: float | None = None
+    undisturbed_cpu_seconds_per_unit: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class LapsRecord:
+    """The short pieces that rounds of CPU time were read in.
+
+    laps, seconds: how many, and their mean length. affected: the fraction of them that other
+    processes disturbed. rounds_left_out: in which hardly any was undisturbed. spread: by how much
+    undisturbed laps of the same input differ, as a fraction; it is the work's own. problem: why
+    every round counts as a whole, or "".
+    """
+
+    laps: int
+    seconds: float
+    affected: float
+    rounds_left_out: int
+    spread: float | None
+    problem: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,6 +196,7 @@ class TestRecord:
     baseline: None where it has none and none was asked for. failure: what the test's own body ended
     in ("AssertionError"), "" where it passed or was skipped.
     notes: sentences for the summary.
+    laps: where CPU time decided, and was read in short pieces; else None.
     session: which of the record's sessions it belongs to; 0 in a record of one session.
     location: of the test as file:line, from the root folder of the run.
     """
@@ -214,6 +236,7 @@ class TestRecord:
     session: int = 0
     location: str = ""
     flops_per_unit: float | None = None
+    laps: LapsRecord | None = None
 
     @property
     def quantity(self) -> Quantity:
@@ -411,8 +434,16 @@ def judged(test: TestRecord, *findings: Finding) -> TestRecord:
 def values_per_unit(rounds: Sequence[RoundRecord], method: str) -> tuple[float, ...]:
     """What is judged, for one unit, in each of these rounds: joules, or CPU seconds by that method.
 
-    None of them where a round has no figure above zero.
+    Rounds that others disturbed throughout are left out. None of them where another round has no
+    figure above zero.
     """
+    rounds = counted_rounds(rounds)
+    if rounds and rounds[0].undisturbed_cpu_seconds_per_unit is not None:
+        watts = 1.0
+        if method != CPU_TIME_METHOD:
+            joules = sum(each.joules or 0.0 for each in rounds)
+            watts = joules / sum(each.cpu_seconds for each in rounds)
+        return tuple(watts * (each.undisturbed_cpu_seconds_per_unit or 0.0) for each in rounds)
     amounts = [each.cpu_seconds if method == CPU_TIME_METHOD else each.joules for each in rounds]
     values = [
         amount / each.units
@@ -420,6 +451,12 @@ def values_per_unit(rounds: Sequence[RoundRecord], method: str) -> tuple[float, 
         if amount is not None and amount > 0 and each.units > 0
     ]
     return tuple(values) if len(values) == len(rounds) else ()
+
+
+def counted_rounds(rounds: Sequence[RoundRecord]) -> Sequence[RoundRecord]:
+    """Those of these rounds that the figure rests on."""
+    kept = [each for each in rounds if each.undisturbed_cpu_seconds_per_unit is not None]
+    return kept or rounds
 
 
 def carbon_record(intensity: Intensity) -> CarbonRecord:

@@ -1,0 +1,179 @@
+"""Laps: rounds of CPU time in short pieces, so that those beside busy neighbours are left out.
+
+What neighbours add to CPU time comes in bursts of 0.1 to 1 s, and a round inherits it. A lap of
+about 5 ms lies inside a burst or outside, and a fixed piece of work, timed before and after each
+lap, tells which. It knows nothing of the measured work, so work that costs now more, now less is
+not made to look cheaper: the figure is a mean of laps that were chosen by something else. Pure.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from statistics import fmean
+
+from pytest_energy.errors import Reason, code_of
+from pytest_energy.measure.meter import Lap, Window
+from pytest_energy.rules.estimate import MIN_ROUNDS
+from pytest_energy.units import percent
+
+#: Long enough that timing the fixed work costs less than 1 % of it.
+LAP_SECONDS = 0.005
+#: Longer calls are longer than many bursts.
+LONGEST_SECONDS = 0.3
+#: The fixed work is at its quickest at this quantile, and slowed beyond so many times that.
+QUICK = 0.05
+SLOWED = 1.12
+#: Laps miss work where they hold less than this share of the process tree's CPU time.
+WHOLE = 0.98
+#: A round counts when this share of its laps was undisturbed, and an input with so many laps.
+ROUND_SHARE = 0.10
+INPUT_LAPS = 3
+#: The end of a lap may choose too where it can't prefer the cheaper ones: the laps that are left
+#: hardly differ, and are a third or more. Of calls twice as long a ninth would be left then, and
+#: those would show in the spread if they were more than 1 % of all calls.
+STEADY = 0.05
+MOST = 1 / 3
+
+
+_CROWDED = "contention"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cleaned:
+    """The CPU seconds of each round for one unit, without its disturbed laps.
+
+    values, units: of each round; None and 0 for one that is left out. laps, seconds: how many there
+    were, and their mean length. affected: the share of them that was disturbed. spread: by how much
+    undisturbed laps of the same input differ, as a fraction. problem: why no lap is left out and
+    every round counts as a whole, or "".
+    """
+
+    values: tuple[float | None, ...] = ()
+    units: tuple[float, ...] = ()
+    laps: int = 0
+    seconds: float = 0.0
+    affected: float = 0.0
+    spread: float = 0.0
+    problem: str = ""
+
+    @property
+    def counted(self) -> int:
+        """How many rounds the figure rests on."""
+        return len(self.values) - self.values.count(None)
+
+    @property
+    def may_improve(self) -> bool:
+        """Whether more rounds could solve the problem."""
+        return code_of(self.problem) == _CROWDED
+
+
+def cleaned(windows: Sequence[Window], unit: str) -> Cleaned | None:
+    """The rounds without their disturbed laps; None where they have no laps."""
+    laps = [lap for window in windows for lap in window.laps]
+    if not windows or not all(window.laps for window in windows):
+        return None
+    quick = _quantile([each.before for each in laps] + [each.after for each in laps], QUICK)
+    begun = [each for each in laps if each.before <= SLOWED * quick]
+    both = [each for each in begun if each.after <= SLOWED * quick]
+    steady = len(both) >= MOST * len(begun) and _spread(both, unit) <= STEADY
+    chosen = both if steady else begun
+    found = Cleaned(
+        laps=len(laps),
+        seconds=fmean(each.seconds for each in laps),
+        affected=1 - len(both) / len(laps),
+        spread=_spread(chosen, unit),
+    )
+    if problem := _problem(windows, laps, chosen):
+        return replace(found, problem=problem)
+    rates = {position: _Rate.of(mine, unit) for position, mine in _by_position(chosen).items()}
+    figure = sum(each.seconds for each in rates.values())
+    figure /= sum(each.units for each in rates.values())
+    kept = {id(each) for each in chosen}
+    values: list[float | None] = []
+    units: list[float] = []
+    for window in windows:
+        mine = [each for each in window.laps if id(each) in kept]
+        expected = sum(rates[each.position].expected(each, unit) for each in mine)
+        used = sum(each.cpu_seconds for each in mine)
+        counts = len(mine) >= ROUND_SHARE * len(window.laps) and min(expected, used) > 0
+        values.append(figure * used / expected if counts else None)
+        units.append(expected / figure if counts else 0.0)
+    whole = replace(found, values=tuple(values), units=tuple(units))
+    if None in values and whole.counted < MIN_ROUNDS:
+        return replace(
+            found, problem=Reason(_CROWDED, f"{percent(found.affected)} of the laps were disturbed")
+        )
+    return whole
+
+
+def _problem(windows: Sequence[Window], laps: Sequence[Lap], chosen: Sequence[Lap]) -> str:
+    seen = sum(each.cpu_seconds for each in laps)
+    used = sum(each.cpu_seconds for each in windows)
+    if not WHOLE * used <= seen <= used / WHOLE:
+        return (
+            f"{percent(1 - seen / used if used else 0.0)} of the CPU time was used by processes "
+            "that the work starts, and can't be read in short pieces"
+        )
+    length = fmean(each.seconds for each in laps)
+    if length > LONGEST_SECONDS:
+        return (
+            f"a call takes {length:.2g} s, longer than many bursts of other processes; "
+            "energy.compare, which alternates two candidates, is less affected"
+        )
+    left = _by_position(chosen)
+    for position, mine in _by_position(laps).items():
+        if len(left.get(position, ())) >= min(INPUT_LAPS, len(mine)):
+            continue
+        return Reason(_CROWDED, "some inputs were hardly called while the core was undisturbed")
+    return ""
+
+
+@dataclass(frozen=True)
+class _Rate:
+    """What a lap at one place in the cycle of inputs costs and does on average."""
+
+    seconds: float
+    units: float
+    calls: float
+
+    @classmethod
+    def of(cls, laps: Sequence[Lap], unit: str) -> _Rate:
+        return cls(
+            fmean(each.cpu_seconds for each in laps),
+            fmean(each.units.get(unit, 0.0) for each in laps),
+            fmean(each.calls for each in laps),
+        )
+
+    def expected(self, lap: Lap, unit: str) -> float:
+        """The CPU seconds of a lap that did so many units."""
+        if self.units > 0:
+            return self.seconds * lap.units.get(unit, 0.0) / self.units
+        return self.seconds * lap.calls / self.calls
+
+
+def _by_position(laps: Iterable[Lap]) -> Mapping[int, Sequence[Lap]]:
+    found: dict[int, list[Lap]] = {}
+    for each in laps:
+        found.setdefault(each.position, []).append(each)
+    return found
+
+
+def _spread(laps: Sequence[Lap], unit: str) -> float:
+    """The coefficient of variation within each place of the cycle; infinite for too few laps."""
+    groups = _by_position(laps).values()
+    freedom = len(laps) - len(groups)
+    if freedom < 1:
+        return math.inf
+    squares = 0.0
+    for mine in groups:
+        rate = _Rate.of(mine, unit)
+        for each in mine:
+            expected = rate.expected(each, unit)
+            squares += (each.cpu_seconds / expected - 1) ** 2 if expected > 0 else math.inf
+    return math.sqrt(squares / freedom)
+
+
+def _quantile(values: Sequence[float], share: float) -> float:
+    return sorted(values)[int(share * (len(values) - 1))]
