@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pytest_energy.limits.budget import round_flop_limit
@@ -36,6 +36,7 @@ def test_a_change_within_what_is_allowed_is_no_regression(flops: int, allowed: f
 
 
 @given(FLOPS)
+@example(1_000_000_001)
 def test_a_suggested_limit_holds_what_it_was_made_from(flops: int) -> None:
     limit = round_flop_limit(flops, "query").base_per_unit
     assert look(flops, limit) is Verdict.PASS

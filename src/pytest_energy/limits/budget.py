@@ -21,7 +21,7 @@ DEFAULT_UNIT = "query"
 HEADROOM = 0.10
 ESTIMATE_HEADROOM = 0.25
 #: A figure times a factor is exact to this fraction.
-INEXACT = 1e-9
+INEXACT = 1e-13
 
 
 class Scope(StrEnum):
