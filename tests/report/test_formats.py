@@ -67,6 +67,36 @@ print([each for each in {LIBRARIES!r} if each in sys.modules])
     assert answer.stdout.strip() == "[]", answer.stderr
 
 
+@pytest.mark.parametrize(
+    ("reports", "expected"),
+    [
+        ((), []),
+        ([each for each in names() if each != "html"], []),
+        (["html"], ["jinja2", "markupsafe"]),
+    ],
+    ids=["none", "all but html", "html"],
+)
+def test_a_run_loads_the_libraries_of_the_reports_that_were_asked_for(
+    energy_pytester: EnergyPytester, reports: list[str], expected: list[str]
+) -> None:
+    energy_pytester.pytester.makeconftest(
+        f"""
+        import sys
+
+        def pytest_unconfigure():
+            found = [each for each in {LIBRARIES!r} if each in sys.modules]
+            open("loaded", "w").write(" ".join(found))
+        """
+    )
+    energy_pytester.write('@budget("0.001 mJ / query")\ndef test_over():\n    spin(5)\n')
+    result = energy_pytester.run_process(
+        "-p", "no:asyncio", *(f"--energy-report={each}:out/{each}" for each in reports)
+    )
+    result.assert_outcomes(failed=1)
+    loaded = (energy_pytester.pytester.path / "loaded").read_text(encoding="utf-8").split()
+    assert loaded == expected
+
+
 @pytest.mark.parametrize("name", names())
 def test_a_record_of_an_older_version_is_reported(tmp_path: Path, name: str) -> None:
     """Without any key that has a default, as the first version wrote it."""
