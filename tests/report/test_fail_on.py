@@ -103,6 +103,12 @@ def test_a_strict_run_with_an_unused_budget_has_failed() -> None:
     )
 
 
+def test_energy_beside_a_limit_in_flops_lacks_no_comparison() -> None:
+    beside = replace(NEW, attempt=1, code="beside-flops")
+    found = conclude(replace(RECORD, tests=(PASS, beside)))
+    assert found.sentence == "Passed: 1 measurement is within its limit."
+
+
 def test_each_session_of_a_merged_record_keeps_its_own() -> None:
     strict = replace(session(day=1), tests=(CLOSE,), fail_on=("close",))
     usual = replace(session(day=2), tests=(CLOSE,))

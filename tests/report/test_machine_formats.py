@@ -285,3 +285,33 @@ def test_several_machines_are_told_apart() -> None:
         "NVIDIA A100 x1 @ 400 W",
         "NVIDIA H100 x1 @ 700 W",
     }
+
+
+def test_each_limit_has_the_labels_of_its_own_figure() -> None:
+    assert TEST.budget is not None
+    work = replace(
+        TEST,
+        joules_per_unit=None,
+        interval=None,
+        grams_per_unit=None,
+        limit_joules_per_unit=None,
+        flops_per_unit=131072.0,
+        method="flops",
+        scope="torch",
+        budget=replace(TEST.budget, limit="1 MFLOP / query"),
+        verdict="pass",
+        fraction_of_limit=0.131072,
+    )
+    token = replace(TEST, unit="token", budget=replace(TEST.budget, limit="1 J / token"))
+    record = replace(RECORD, tests=(TEST, token, work))
+    found = {
+        labels["limit"]: labels
+        for name, labels, _ in samples(record)
+        if name == "pytest_energy_fraction_of_limit"
+    }
+    assert [each["unit"] for each in found.values()] == ["query", "token", "query"]
+    assert found["1 MFLOP / query"]["method"] == "flops"
+    assert "evidence" not in found["1 MFLOP / query"]  # it is of no joules
+    flops = {name: value for name, _, value in samples(record) if "flops" in name}
+    assert flops == {"pytest_energy_flops_per_unit": 131072.0}
+    assert "131072.0" in gitlab_metrics(record).values()

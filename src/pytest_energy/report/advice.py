@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from pytest_energy.errors import BESIDE_FLOPS
 from pytest_energy.record.schema import UNUSED, RunRecord, TestRecord
 from pytest_energy.rules.verdict import RED, Verdict
 from pytest_energy.units import numbered, several, short_label
@@ -143,7 +144,8 @@ def _of_tests(record: RunRecord) -> Conclusion:
     compared = found[Verdict.PASS] + found[Verdict.CLOSE]
     if not compared:
         return Conclusion(f"Nothing was compared: {number} without a limit.", "none")
-    rest = len(tests) - compared
+    # Energy that stands beside a limit in FLOPs was to be compared with nothing.
+    rest = sum(1 for each in tests if each.code != BESIDE_FLOPS) - compared
     more = f"; {numbered(rest, 'measurement')} had nothing to compare with" if rest else ""
     close = f", {found[Verdict.CLOSE]} of them close to it" if found[Verdict.CLOSE] else ""
     number = numbered(compared, "measurement")

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from pytest_energy.record.schema import RunRecord
-from pytest_energy.report.quantities import Measured, measured
+from pytest_energy.record.schema import RunRecord, TestRecord
+from pytest_energy.report.quantities import Measured, kind_of, measured
 
 #: name -> what it says
 FAMILIES = {
@@ -20,6 +20,7 @@ FAMILIES = {
     "pytest_energy_grams_co2e_per_kwh": "The carbon factor, with the overhead of the data centre.",
 }
 LIMITS = {
+    "pytest_energy_flops_per_unit": "Floating-point operations for one unit of work.",
     "pytest_energy_limit_joules_per_unit": "The limit in energy for one unit of work.",
     "pytest_energy_fraction_of_limit": "The figure divided by its limit.",
     "pytest_energy_red": "1 where the verdict failed the test, else 0.",
@@ -42,10 +43,12 @@ def families(record: RunRecord) -> dict[str, Family]:
         for name, value in _figures(each).items():
             if value is not None:
                 found[name].samples.append((_labels(record, each), value))
-    known = {(each.test.session, each.test.id, each.test.name): each for each in figures}
+    known = {kind_of(each.test): each for each in figures}
     for test in record.last_attempts:
-        of = known.get((test.session, test.id, test.name))
-        labels = _labels(record, of) if of else {"test": test.id, "name": test.name or ""}
+        of = known.get(kind_of(test))
+        labels = _labels(record, of) if of else _names(record, test)
+        if test.flops_per_unit is not None:
+            found["pytest_energy_flops_per_unit"].samples.append((labels, test.flops_per_unit))
         labels = {**labels, "verdict": test.verdict}
         if test.budget is not None:
             labels["limit"] = test.budget.limit
@@ -98,19 +101,26 @@ def _figures(each: Measured) -> dict[str, float | None]:
 
 
 def _labels(record: RunRecord, each: Measured) -> dict[str, str]:
-    test = each.test
+    return {
+        **_names(record, each.test),
+        "scope": each.test.scope,
+        "evidence": each.evidence,
+        "hardware": each.hardware,
+    }
+
+
+def _names(record: RunRecord, test: TestRecord) -> dict[str, str]:
+    """What is known of a test without a figure in joules, too."""
+    run = record.session_of(test).run
     return {
         "test": test.id,
         "name": test.name or "",
         "unit": test.unit,
         "task": test.task or "",
         "model": test.model or "",
-        "scope": test.scope,
         "method": test.method,
-        "evidence": each.evidence,
-        "hardware": each.hardware,
-        "commit": each.session.run.commit or "",
-        "session": each.session.run.uuid if record.sessions else "",
+        "commit": run.commit or "",
+        "session": run.uuid if record.sessions else "",
     }
 
 

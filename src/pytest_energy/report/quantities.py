@@ -70,10 +70,9 @@ def measured(record: RunRecord) -> list[Measured]:
     for test in record.last_attempts:
         if test.joules_per_unit is None:
             continue
-        key = (test.session, test.id, test.name, test.unit, test.scope, test.method)
         session = record.session_of(test)
         found.setdefault(
-            key,
+            kind_of(test),
             Measured(
                 test=test,
                 session=session,
@@ -82,6 +81,11 @@ def measured(record: RunRecord) -> list[Measured]:
             ),
         )
     return list(found.values())
+
+
+def kind_of(test: TestRecord) -> tuple[object, ...]:
+    """The same for each limit of one figure, and different for figures that differ."""
+    return (test.session, test.id, test.name, test.unit, test.scope, test.method)
 
 
 def distinct(names: Iterable[str]) -> Iterator[str]:

@@ -12,6 +12,7 @@ from pytest_energy.report.printable import all_printable
 NAMES = (
     "pytest_energy_joules_per_unit",
     "pytest_energy_cpu_seconds_per_unit",
+    "pytest_energy_flops_per_unit",
     "pytest_energy_grams_co2e_per_unit",
     "pytest_energy_limit_joules_per_unit",
 )
