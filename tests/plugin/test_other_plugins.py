@@ -159,7 +159,7 @@ def other_process(energy_pytester: EnergyPytester) -> Iterator[subprocess.Popen[
 SAYS_WHEN_IT_WAITS = """
 from pathlib import Path
 
-import pytest_energy.plugin.measuring as hooks
+import pytest_energy.plugin.instruments as hooks
 import pytest_energy.record.lock as lock
 
 say, here = hooks.say, Path.cwd()

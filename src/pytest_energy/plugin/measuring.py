@@ -1,102 +1,26 @@
-"""How tests are measured: the session's instruments, and what one run of one test gathers."""
+"""What one run of one test gathers: its measurements, its failure, its notes."""
 
 from __future__ import annotations
 
-import functools
-import os
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pytest_energy.errors import Reason
-from pytest_energy.limits.budget import DEFAULT_UNIT, Budget, Declaration, Scope
+from pytest_energy.limits.budget import DEFAULT_UNIT
 from pytest_energy.limits.resolve import Resolution
-from pytest_energy.plugin import marker
-from pytest_energy.plugin.measured_tests import is_measured, location_of, test_id
+from pytest_energy.plugin.instruments import Instruments
+from pytest_energy.plugin.measured_tests import location_of, test_id
 from pytest_energy.plugin.overheads import overheads_of
-from pytest_energy.plugin.progress import ProgressLine, say
-from pytest_energy.plugin.sensors import added_probes
-from pytest_energy.plugin.settings import Settings
-from pytest_energy.sensors import clock
 
 if TYPE_CHECKING:
     from pytest_energy.measure.calls import Steps
     from pytest_energy.measure.judgement import Job
-    from pytest_energy.measure.measurement import Gate
     from pytest_energy.measure.work import WorkCount
     from pytest_energy.plugin.fixture import Energy
     from pytest_energy.record.schema import TestRecord
-
-
-class Instruments:
-    """The instruments of this session, found when the first test needs them."""
-
-    def __init__(self, config: pytest.Config, settings: Settings) -> None:
-        self._config = config
-        self._settings = settings
-        self._found: Gate | None = None
-
-    def find(self) -> Gate:
-        """Raises InputError for settings that this machine cannot meet."""
-        if self._found is None:
-            from pytest_energy.measure.measurement import Gate, GateSettings
-            from pytest_energy.measure.protocol import Limits
-            from pytest_energy.sensors.base import Clock
-
-            settings = self._settings
-            self._found = Gate(
-                GateSettings(
-                    choice=settings.choice,
-                    limits=Limits(settings.max_rounds, settings.max_seconds),
-                    intensity=settings.intensity,
-                    require_measured=settings.require_measured,
-                    lock_folder=settings.lock_folder,
-                    baselines=settings.baselines,
-                    max_increase=settings.max_increase,
-                    added=added_probes(self._config),
-                ),
-                Clock(clock.now, clock.sleep),
-                functools.partial(say, self._config),
-            )
-        return self._found
-
-    def reserve(self, item: pytest.Item) -> AbstractContextManager[Any]:
-        """The locks of a whole test that pytest-timeout limits, whose timer starts inside.
-
-        What is wrong with the marker or the instruments is reported later.
-        """
-        if self._settings.disable or not is_measured(item) or not _has_timeout(item):
-            return nullcontext()
-        try:
-            declaration = marker.declaration_of(item) or Declaration()
-            scope = declaration.scope or Scope.AUTO
-            return self.find().hold_devices(
-                [Budget(limit=declaration.limit, scope=scope)], test_id(item)
-            )
-        except ValueError:
-            return nullcontext()
-
-    def progress(self, test: str, works: int = 1) -> ProgressLine:
-        """The line on the terminal for a test that takes long.
-
-        works: functions that alternate; each but the reference has the time of a measurement.
-        """
-        manager = self._config.pluginmanager
-        return ProgressLine(
-            manager.get_plugin("terminalreporter"),
-            manager.get_plugin("capturemanager"),
-            test,
-            self._settings.max_rounds,
-            self._settings.max_seconds * max(works - 1, 1),
-        )
-
-    def close(self) -> None:
-        """Let go of the instruments."""
-        if self._found is not None:
-            self._found.close()
 
 
 @dataclass(kw_only=True)
@@ -231,16 +155,3 @@ class TestRun:
             flops = counted.per_unit(record.unit)
             explanation = replace(explanation, flops_per_unit=flops)
         return replace(record, notes=tuple(notes), explanation=explanation)
-
-
-def _has_timeout(item: pytest.Item) -> bool:
-    """Whether pytest-timeout limits the time of this test."""
-    config = item.config
-    if not config.pluginmanager.hasplugin("timeout"):
-        return False
-    return bool(
-        item.get_closest_marker("timeout")
-        or config.getoption("timeout", None)
-        or config.getini("timeout")
-        or os.environ.get("PYTEST_TIMEOUT")
-    )

@@ -14,8 +14,9 @@ from pytest_energy.limits.budget import Budget, Declaration, base_limit
 from pytest_energy.limits.resolve import Resolution, resolve
 from pytest_energy.plugin import marker
 from pytest_energy.plugin.body import EnergyNotRepeated, measured_body
+from pytest_energy.plugin.instruments import Instruments
 from pytest_energy.plugin.measured_tests import asks_for_fixture
-from pytest_energy.plugin.measuring import Instruments, TestRun
+from pytest_energy.plugin.measuring import TestRun
 from pytest_energy.plugin.outcome import (
     EnergyFailure,
     EnergyUnused,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import textwrap
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
@@ -18,7 +17,6 @@ from pytest_energy.plugin.options import is_job
 from pytest_energy.plugin.settings import Settings
 from pytest_energy.plugin.unused_budgets import BudgetUse
 from pytest_energy.record.project_files import writing
-from pytest_energy.report.printable import all_printable, printable
 from pytest_energy.sensors import clock
 
 if TYPE_CHECKING:
@@ -148,82 +146,26 @@ class Reporting:
         )
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        disabled = sum(1 for each in self._reported if each.get("disabled"))
-        record = self.record() if len(self._reported) > disabled else None
-        unused = self._unused()
-        no_update = self._no_update()
-        more = disabled or unused or self._lost or self._unwritten or self._updated or no_update
+        ran_once = sum(1 for each in self._reported if each.get("disabled"))
+        record = self.record() if len(self._reported) > ran_once else None
+        unused, no_update = self._unused(), self._no_update()
+        more = ran_once or unused or self._lost or self._unwritten or self._updated or no_update
         if not (more or (record and record.tests)):
             return
-        if terminalreporter.verbosity < 0:
-            self._write_line(terminalreporter, record, disabled)
-        else:
-            self._write_table(terminalreporter, record, disabled)
-        width = terminalreporter._tw.fullwidth
-        if self._updated:
-            terminalreporter.line(f"baselines, --energy-update {self._settings.update}:")
-        for messages in self._updated:
-            for line in textwrap.wrap(
-                printable(messages),
-                width,
-                initial_indent="  ",
-                subsequent_indent="    ",
-                break_on_hyphens=False,
-            ):
-                terminalreporter.line(line)
-        for line in (*textwrap.wrap(no_update, width, break_on_hyphens=False), *self._unwritten):
-            terminalreporter.line(printable(line), red=True)
-        if terminalreporter.verbosity < 0:
-            return
-        if self._settings.json_path is not None and not self._unwritten:
-            written = "run record" if self.may_write() else "no run record written to"
-            terminalreporter.line(printable(f"{written}: {self._settings.json_path}"))
-        if self.may_write() and not self._unwritten:
-            for report in self._settings.reports:
-                # Terminals make a link of an address.
-                shown = report.path.as_uri() if report.format == "html" else str(report.path)
-                terminalreporter.line(printable(f"{report.format} report: {shown}"))
+        from pytest_energy.plugin.summary import Ended, write_summary
 
-    def _write_table(
-        self, terminalreporter: pytest.TerminalReporter, record: RunRecord | None, disabled: int
-    ) -> None:
-        """The table with its notes, or what there is instead."""
-        terminalreporter.section("energy")
-        if disabled:
-            terminalreporter.line(self._ran_once(disabled))
-        if record and record.tests:
-            from pytest_energy.report.details import details
-            from pytest_energy.report.terminal import render
-
-            writer = terminalreporter._tw
-            in_failures = _in_failures(terminalreporter)
-            colour = writer.hasmarkup
-            writer.write(render(record, writer.fullwidth, colour=colour, in_failures=in_failures))
-            if terminalreporter.verbosity > 0:
-                for line in details(all_printable(record), writer.fullwidth):
-                    terminalreporter.line(line)
-        else:
-            from pytest_energy.report.terminal import lost_test
-
-            for line in (*self._unused(), *map(lost_test, self._lost)):
-                terminalreporter.line(printable(line))
-
-    def _write_line(
-        self, terminalreporter: pytest.TerminalReporter, record: RunRecord | None, disabled: int
-    ) -> None:
-        """All of it in one line, for -q."""
-        from pytest_energy.report.advice import conclude
-
-        parts = [self._ran_once(disabled)] if disabled else []
-        if record or not disabled:
-            parts.append(conclude(self.record()).sentence)
-        terminalreporter.ensure_newline()
-        terminalreporter.line(printable(f"energy: {' '.join(parts)}"))
-
-    def _ran_once(self, tests: int) -> str:
-        from pytest_energy.units import numbered
-
-        return f"{self._settings.disable}: {numbered(tests, 'test')} ran once, unmeasured"
+        ended = Ended(
+            settings=self._settings,
+            record=record or (None if ran_once else self.record()),
+            ran_once=ran_once,
+            unused=unused,
+            lost=tuple(self._lost),
+            updated=self._updated,
+            no_update=no_update,
+            unwritten=tuple(self._unwritten),
+            may_write=self.may_write(),
+        )
+        write_summary(terminalreporter, ended)
 
     def record(self) -> RunRecord:
         """Built once, when all tests have ended."""
@@ -289,21 +231,6 @@ class Reporting:
                 *((UNUSED,) if self._settings.strict else ()),
             ),
         )
-
-
-def _in_failures(terminalreporter: pytest.TerminalReporter) -> set[tuple[str, str]]:
-    """The id and the reason of each measurement whose reason pytest has printed as a failure."""
-    if terminalreporter.config.option.tbstyle == "no":
-        return set()
-    found = set()
-    for category in ("failed", "error"):
-        for report in terminalreporter.stats.get(category, ()):
-            shown = str(report.longrepr)
-            for test in (getattr(report, "energy", None) or {}).get("tests", ()):
-                reason = printable(test["reason"], lines=True)
-                if reason in shown:
-                    found.add((printable(test["id"]), reason))
-    return found
 
 
 def _best_known(machines: list[dict[str, Any]]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,17 +13,16 @@ import pytest
 from pytest_energy.baselines import BASELINES_FOLDER
 from pytest_energy.baselines.baseline import Baselines
 from pytest_energy.baselines.update import Mode
-from pytest_energy.carbon.intensity import Intensity, parse_intensity
+from pytest_energy.carbon.intensity import Intensity
 from pytest_energy.limits.budget import MaxIncrease
 from pytest_energy.limits.file import BudgetsFile
+from pytest_energy.plugin.carbon import find_intensity
 from pytest_energy.plugin.files import find_baselines, find_budgets, path_of
 from pytest_energy.plugin.options import (
     OPTIONS,
     SWITCHES,
-    Given,
     Option,
     given,
-    levels,
     option,
     unknown_variables,
 )
@@ -117,7 +116,7 @@ def read_settings(config: pytest.Config, environment: Mapping[str, str] = os.env
             values[name] = path_of(config, named)
     if why := _outside(config, environment, values.get("lock_folder")):
         mistakes.append(why)
-    intensity = _intensity(config, environment, budgets, mistakes)
+    intensity = find_intensity(config, environment, budgets, mistakes)
     json_path = _json_path(config, mistakes)
     reports = read_reports(config, mistakes)
     folder, baselines = find_baselines(config, environment, mistakes)
@@ -183,63 +182,6 @@ def _not_on_ci(config: pytest.Config) -> str:
         f"{_UPDATE}: on CI (the variable CI is set) baselines are written only where the option "
         "is on the command line itself, not in an ini file or PYTEST_ADDOPTS"
     )
-
-
-def _intensity(
-    config: pytest.Config,
-    environment: Mapping[str, str],
-    budgets: BudgetsFile,
-    mistakes: list[str],
-) -> Intensity | None:
-    """Grams for one kWh: the command line, the environment, the ini file, the budgets file."""
-    region: Given | None = None
-    found: Intensity | None = None
-    at_each_level = zip(
-        *(
-            levels(option(name), config, environment)
-            for name in ("carbon_intensity", "country", "region")
-        ),
-        strict=True,
-    )
-    for pinned, country, region_here in at_each_level:
-        region = region or region_here
-        here = pinned or country
-        if here is None:
-            continue
-        if pinned and (other := country or region):
-            mistakes.append(
-                f"{pinned.origin} and {other.origin} both set the carbon intensity; "
-                "keep one of them"
-            )
-        try:
-            found = _pinned(pinned) if pinned else _of_place(here.value, region)
-        except ValueError as error:
-            place = region if region and not pinned else here
-            mistakes.append(f"{place.origin}: {error}")
-        break
-    else:
-        found = budgets.intensity
-        if region:
-            mistakes.append(
-                f"{region.origin}: {region.value!r} needs a country; name it "
-                "too, for example --energy-country USA --energy-region california"
-            )
-    if found is not None and budgets.pue is not None:
-        found = replace(found, pue=budgets.pue)
-    if found is not None:
-        found = replace(found, embodied=budgets.embodied)
-    return found
-
-
-def _pinned(given: Given) -> Intensity:
-    return Intensity(grams_per_kwh=parse_intensity(given.value), source=given.origin)
-
-
-def _of_place(country: str, region: Given | None) -> Intensity:
-    # Read only where it is asked for: CodeCarbon's data are a package apart.
-    from pytest_energy.carbon.regions import intensity_of
-
-    return intensity_of(country, region.value if region else None)
 
 
 def _outside(config: pytest.Config, environment: Mapping[str, str], folder: Path | None) -> str:
