@@ -24,6 +24,10 @@ def test_a_limit_of_the_file_stands_and_its_place_is_printed(budgets: BudgetsPyt
         "message": "see docs/energy.md",
         "tolerance": 0.15,
         "method": "",
+        "amount": 1.0,
+        "symbol": "mJ",
+        "per": 1.0,
+        "unit": "query",
     }
 
 

@@ -105,6 +105,7 @@ def test_carbon_limits_are_judged_in_joules_at_the_printed_intensity(
         "year": None,
         "basis": "location",
         "pue": 1.0,
+        "embodied": [],
     }
 
 
