@@ -64,7 +64,7 @@ def main() -> None:
             page.open((place / "energy.html").as_uri())
             page.picture(picture, HEIGHT)
     with Image.open(picture) as image:
-        image.quantize(64).save(picture, optimize=True)
+        image.quantize(128).save(picture, optimize=True)
 
 
 if __name__ == "__main__":
