@@ -10,9 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_energy.measure.laps import Cleaned, cleaned
+from pytest_energy.measure.laps import Cleaned, cleaned, paired_ratios
 from pytest_energy.measure.meter import Lap, Window
 from pytest_energy.rules.estimate import estimate
+from pytest_energy.rules.paired import Comparison, compare
+from pytest_energy.rules.verdict import Verdict
 
 QUICK = 20e-6
 SLOW = 1.7
@@ -227,6 +229,78 @@ def test_rounds_that_were_disturbed_throughout_do_not_count() -> None:
 def test_rounds_without_laps_are_left_alone() -> None:
     assert cleaned([], "query") is None
     assert cleaned([Window(seconds=1.0, readings={}, cpu_seconds=1.0)], "query") is None
+
+
+def turns(machine: Machine, costs: Sequence[Cost]) -> list[Window]:
+    """A round in which works take turns call by call, A B B A."""
+    laps: list[list[Lap]] = [[] for _ in costs]
+    order = list(range(len(costs)))
+    before = machine.reference()
+    while sum(lap.seconds for mine in laps for lap in mine) < 0.2 * len(costs):
+        for work in order:
+            used = machine.work(costs[work](len(laps[work])))
+            after = machine.reference()
+            laps[work].append(
+                Lap(
+                    position=0,
+                    calls=1,
+                    units={"query": 1.0},
+                    seconds=used,
+                    cpu_seconds=used,
+                    before=before,
+                    after=after,
+                )
+            )
+            before = after
+        order.reverse()
+    return [window(mine) for mine in laps]
+
+
+def verdict_of_pairs(seed: int, busy: float, reference: Cost, candidate: Cost) -> Comparison:
+    machine = Machine(seed, busy)
+    rounds: list[list[Window]] = []
+    while True:
+        rounds.append(turns(machine, [reference, candidate]))
+        old, new = zip(*rounds, strict=True)
+        ratios = paired_ratios(new, old, "query")
+        found = compare(ratios, 0.03, final=len(rounds) == 20)
+        if found is not None:
+            return found
+
+
+def test_turns_beside_bursts_tell_equals() -> None:
+    found = verdict_of_pairs(1, 0.4, steady, steady)
+    assert found.verdict is Verdict.PASS
+    assert found.ratio.centre == pytest.approx(1.0, abs=0.01)
+
+
+def test_a_candidate_that_is_heavy_now_and_then_is_not_made_cheaper() -> None:
+    """One call in 20 costs three times the others: 10 % more."""
+
+    def heavy(call: int) -> float:
+        return 0.03 if call % 20 == 7 else 0.01
+
+    ratios = [verdict_of_pairs(seed, 0.4, steady, heavy).ratio.centre for seed in range(30)]
+    assert 1.07 < fmean(ratios) < 1.13
+
+
+@pytest.mark.simulation
+@pytest.mark.parametrize(
+    ("seconds", "busy"),
+    [(0.005, 0.0), (0.005, 0.3), (0.005, 0.5), (0.02, 0.3), (0.02, 0.5), (0.1, 0.0), (0.1, 0.3)],
+)
+def test_pairs_beside_bursts_hold(seconds: float, busy: float) -> None:
+    """Of 200 comparisons: equals are red in at most 1 %, and 5 % more is found in 95 %."""
+    equals = [
+        verdict_of_pairs(seed, busy, lambda call: seconds, lambda call: seconds).verdict
+        for seed in range(200)
+    ]
+    assert sum(each is not Verdict.PASS for each in equals) <= 2
+    dearer = [
+        verdict_of_pairs(seed, busy, lambda call: seconds, lambda call: 1.05 * seconds).verdict
+        for seed in range(200)
+    ]
+    assert sum(each is Verdict.FAIL for each in dearer) >= 190
 
 
 @pytest.mark.simulation

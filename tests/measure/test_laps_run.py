@@ -76,3 +76,53 @@ def test_work_in_processes_that_it_starts_counts_as_a_whole(
     assert test["laps"]["rounds_left_out"] == 0
     assert all(each["undisturbed_cpu_seconds_per_unit"] is None for each in test["rounds"])
     assert test["cpu_seconds_per_unit"] > 0.01
+
+
+TURNS = """
+    made = []
+
+    def work(name):
+        made.append(name)
+        spin(2)
+
+    def test_it(energy):
+        energy.compare(lambda: work("A"), lambda: work("B"), max_increase="10 %")
+        rows = [name for at, name in enumerate(made) if at == 0 or made[at - 1] != name]
+        assert len(rows) > 45  # 20 pairs of windows would make 42
+"""
+
+
+def test_works_that_are_compared_take_turns_every_few_milliseconds(
+    energy_pytester: EnergyPytester,
+) -> None:
+    test = laps_of(energy_pytester, TURNS)
+    reference, measured = (
+        [each for each in rounds if not each["warmup"]]
+        for rounds in (test["reference"]["rounds"], test["rounds"])
+    )
+    assert len(reference) == len(measured) >= test["reference"]["pairs"]
+    assert [each["calls"] for each in reference] == [each["calls"] for each in measured]
+    for each in (*reference, *measured):
+        assert each["cpu_seconds"] / each["calls"] == pytest.approx(0.002, rel=0.15)
+        assert each["joules"] == pytest.approx(4 * each["cpu_seconds"])
+    assert test["reference"]["ratio"] == pytest.approx(1, abs=0.05)
+
+
+def test_works_in_other_processes_are_compared_window_by_window(
+    energy_pytester: EnergyPytester,
+) -> None:
+    test = laps_of(
+        energy_pytester,
+        """
+        import subprocess, sys
+
+        def work():
+            subprocess.run([sys.executable, "-Sc", "sum(range(1_000_000))"], check=True)
+
+        def test_it(energy):
+            energy.compare(work, work, max_increase="60 %")
+        """,
+    )
+    assert test["laps"] is None
+    assert test["reference"]["pairs"] >= 5
+    assert test["cpu_seconds_per_unit"] > 0.01

@@ -32,6 +32,7 @@ class PairsJudge:
     done_at: int | None = None
     channels: tuple[Channel, ...] = (CHANNEL,)
     window_seconds: float = 1.0
+    lap_seconds: float = 0.0
     asked: list[list[int]] = field(default_factory=list)
 
     def is_done(self, measured: InterleavedRounds, *, final: bool) -> bool:

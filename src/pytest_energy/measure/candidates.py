@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from pytest_energy.errors import INPUTS_NOT_COVERED, Reason, code_of
-from pytest_energy.measure.judgement import BudgetJudge, Judgement, problem_of, values_of
+from pytest_energy.measure.judgement import BudgetJudge, Judgement, problem_of, whole_values_of
+from pytest_energy.measure.laps import paired_ratios
 from pytest_energy.measure.pairs import InterleavedRounds
 from pytest_energy.record.contention import added_joules
 from pytest_energy.record.schema import ReferenceRecord, TestRecord, judged
@@ -45,6 +46,10 @@ class CandidatesJudge:
         return self.judges[0].window_seconds
 
     @property
+    def lap_seconds(self) -> float:
+        return self.judges[0].lap_seconds
+
+    @property
     def reference(self) -> Judgement:
         return self.judges[0].judgements[0]
 
@@ -65,8 +70,7 @@ class CandidatesJudge:
         if any(problem_of(each, final) for each in (self.reference, candidate)):
             self.comparisons[label] = None
             return
-        pairs = zip(values_of(candidate), values_of(self.reference), strict=True)
-        ratios = [mine / reference for mine, reference in pairs]
+        ratios = _ratios(candidate, self.reference)
         found = compare(ratios, self.max_increase, final=final) if ratios else None
         if found is not None:
             self.comparisons[label] = found
@@ -80,6 +84,17 @@ class CandidatesJudge:
         ranked = sorted(ratios.items(), key=lambda each: each[1])
         sentence = ", ".join(f"{label} {figure(ratio)}" for label, ratio in ranked)
         return (f"from the least energy, as multiples of {self.labels[0]}: {sentence}",)
+
+
+def _ratios(candidate: Judgement, reference: Judgement) -> list[float]:
+    """Candidate over reference in each round; those that share a window by their laps."""
+    mine, its = (
+        [each.window for each in judgement.measured] for judgement in (candidate, reference)
+    )
+    if mine and all(window.laps for window in (*mine, *its)):
+        return paired_ratios(mine, its, candidate.unit)
+    pairs = zip(whole_values_of(candidate), whole_values_of(reference), strict=True)
+    return [mine / other for mine, other in pairs]
 
 
 def compared_record(

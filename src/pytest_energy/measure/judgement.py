@@ -217,11 +217,23 @@ def cleaned_of(judgement: Judgement) -> Cleaned | None:
 
 def values_of(judgement: Judgement) -> list[float]:
     """What is compared, for one unit, in each round that counts."""
-    coverage, unit = judgement.coverage, judgement.unit
+    coverage = judgement.coverage
     if coverage.method != CPU_TIME_METHOD:
         return joules_per_unit(judgement, coverage.gated)
-    return _undisturbed(judgement) or [
-        each.window.cpu_seconds / each.units[unit] for each in judgement.measured
+    return _undisturbed(judgement) or whole_values_of(judgement)
+
+
+def whole_values_of(judgement: Judgement) -> list[float]:
+    """The same of each round as a whole."""
+    coverage, unit = judgement.coverage, judgement.unit
+    amounts = [
+        each.window.cpu_seconds
+        if coverage.method == CPU_TIME_METHOD
+        else each.window.joules(coverage.gated_names)
+        for each in judgement.measured
+    ]
+    return [
+        amount / each.units[unit] for amount, each in zip(amounts, judgement.measured, strict=True)
     ]
 
 

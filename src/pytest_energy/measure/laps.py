@@ -108,10 +108,44 @@ def cleaned(windows: Sequence[Window], unit: str) -> Cleaned | None:
     return whole
 
 
+def paired_ratios(
+    candidate: Sequence[Window], reference: Sequence[Window], unit: str
+) -> list[float]:
+    """Candidate over reference, for one unit, in each round in which they took turns lap by lap.
+
+    Turns in which either was disturbed are left out where this can't prefer cheap calls of one of
+    them: where what is left hardly differs, and is a third or more. So are rounds without a turn
+    that is left, if there are enough others.
+    """
+    rounds = [
+        list(zip(c.laps, r.laps, strict=True)) for c, r in zip(candidate, reference, strict=True)
+    ]
+    turns = [turn for each in rounds for turn in each]
+    ends = [end for turn in turns for lap in turn for end in (lap.before, lap.after)]
+    slow = SLOWED * _quantile(ends, QUICK)
+    kept = {id(turn) for turn in turns if all(max(lap.before, lap.after) <= slow for lap in turn)}
+    left = [turn for turn in turns if id(turn) in kept]
+    steady = len(left) >= MOST * len(turns) and all(
+        _spread(mine, unit) <= STEADY for mine in zip(*left, strict=True)
+    )
+    if steady:
+        undisturbed = [[turn for turn in each if id(turn) in kept] for each in rounds]
+        counted = [each for each in undisturbed if each]
+        rounds = counted if len(counted) >= MIN_ROUNDS else rounds
+    return [_ratio(each, unit) for each in rounds]
+
+
+def _ratio(turns: Sequence[tuple[Lap, Lap]], unit: str) -> float:
+    """Of the CPU seconds for one unit."""
+    seconds = [sum(turn[side].cpu_seconds for turn in turns) for side in (0, 1)]
+    units = [sum(turn[side].units[unit] for turn in turns) for side in (0, 1)]
+    return seconds[0] / units[0] / (seconds[1] / units[1])
+
+
 def _problem(windows: Sequence[Window], laps: Sequence[Lap], chosen: Sequence[Lap]) -> str:
-    seen = sum(each.cpu_seconds for each in laps)
-    used = sum(each.cpu_seconds for each in windows)
-    if not WHOLE * used <= seen <= used / WHOLE:
+    if not laps_hold_all(windows, laps):
+        seen = sum(each.cpu_seconds for each in laps)
+        used = sum(each.cpu_seconds for each in windows)
         return (
             f"{percent(1 - seen / used if used else 0.0)} of the CPU time was used by processes "
             "that the work starts, and can't be read in short pieces"
@@ -128,6 +162,13 @@ def _problem(windows: Sequence[Window], laps: Sequence[Lap], chosen: Sequence[La
             continue
         return Reason(_CROWDED, "some inputs were hardly called while the core was undisturbed")
     return ""
+
+
+def laps_hold_all(windows: Sequence[Window], laps: Sequence[Lap]) -> bool:
+    """Whether these laps hold the CPU time of the whole process tree in the windows."""
+    seen = sum(each.cpu_seconds for each in laps)
+    used = sum(each.cpu_seconds for each in windows)
+    return WHOLE * used <= seen <= used / WHOLE
 
 
 @dataclass(frozen=True)

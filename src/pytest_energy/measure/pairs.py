@@ -1,22 +1,30 @@
-"""Several works, measured alternately, so that what the machine does affects all of them."""
+"""Several works, measured alternately, so that what the machine does affects all of them.
+
+Counters are read window by window. CPU time is read in laps of about 5 ms, so works whose CPU time
+decides take turns lap by lap inside one window: a burst of a neighbour then hits all of them.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
 from typing import Protocol, TypeVar
 
-from pytest_energy.measure.meter import Meter
+from pytest_energy.measure.laps import laps_hold_all
+from pytest_energy.measure.meter import Lap, Meter, Window
 from pytest_energy.measure.protocol import (
     MARGIN,
     Limits,
     Round,
     Units,
     calls_for,
+    calls_in_lap,
     feasible_cycle,
+    lap_end,
     one_round,
     warm_up,
 )
-from pytest_energy.sensors.base import Channel, Clock
+from pytest_energy.sensors.base import Channel, Clock, Reading, SensorFault
+from pytest_energy.sensors.cpu_time import CHANNEL
 
 __tracebackhide__ = True  # a failing test's traceback ends in the user's lines
 
@@ -32,6 +40,10 @@ class PairsJudge(Protocol):
 
     @property
     def window_seconds(self) -> float: ...
+
+    @property
+    def lap_seconds(self) -> float:
+        """How long each work's turn is; 0 for a whole window."""
 
     def is_done(self, measured: InterleavedRounds, *, final: bool) -> bool:
         """Whether nothing is left to decide; asked first without any round."""
@@ -53,7 +65,8 @@ def run_interleaved(
 ) -> Generator[int, Units, tuple[list[list[Round]], SomeJudge]]:
     """Warm every work up, then measure one round of each, alternately forwards and backwards.
 
-    Of two works that is A B B A A B ..., so what drifts evenly favours neither. Gives all rounds of
+    Of two works that is A B B A A B ..., so what drifts evenly favours neither. A round of each
+    shares one window where they take turns lap by lap. Gives all rounds of
     each work, warm-up first, and the judge. The arguments are those of `run_rounds`; each work
     but the first has the time that one measurement has.
     """
@@ -72,10 +85,21 @@ def run_interleaved(
     calls = [calls_for(each[-1], aim) for each in rounds]
     share = (started + max_seconds - clock.now()) / works
     cycle = min(feasible_cycle(each, cycle, share) for each in rounds)
+    lap_calls = max(calls_in_lap(each[-1], judge.lap_seconds, cycle) for each in rounds)
     while True:
         before = clock.now()
-        order = range(works) if len(measured[0]) % 2 == 0 else reversed(range(works))
-        for work in order:
+        order = list(range(works) if len(measured[0]) % 2 == 0 else reversed(range(works)))
+        if lap_calls:
+            shared = yield from _shared_round(
+                meter, names, judge.window_seconds * works, order, cycle, lap_calls
+            )
+            if shared is None:
+                lap_calls = 0
+                continue
+            for work, latest in enumerate(shared):
+                measured[work].append(latest)
+                rounds[work].append(latest)
+        for work in () if lap_calls else order:
             latest = yield from one_round(
                 meter,
                 names,
@@ -93,3 +117,67 @@ def run_interleaved(
         final = len(measured[0]) >= limits.max_rounds or clock.now() - started + took > max_seconds
         if judge.is_done(measured, final=final) or final:
             return rounds, judge
+
+
+def _shared_round(
+    meter: Meter,
+    names: Sequence[str],
+    at_least_seconds: float,
+    order: Sequence[int],
+    cycle: int,
+    lap_calls: int,
+) -> Generator[int, Units, list[Round] | None]:
+    """One window in which the works take turns lap by lap, as a round of each.
+
+    None where laps don't hold the CPU time that was used, so that nothing tells whose it was.
+    """
+    laps: list[list[Lap]] = [[] for _ in order]
+    done = 0
+    meter.open(names, laps=True)
+    try:
+        while done % cycle or meter.elapsed() < at_least_seconds:
+            made = lap_end(done, lap_calls, cycle) - done
+            for work in order:
+                units: dict[str, float] = {}
+                for _ in range(made):
+                    for unit, number in (yield work).items():
+                        units[unit] = units.get(unit, 0.0) + number
+                laps[work].append(meter.lap(done % cycle, made, units))
+            done += made
+            order = order[::-1]
+    except BaseException:
+        meter.abandon()
+        raise
+    window = meter.close()
+    if not laps_hold_all([window], [lap for mine in laps for lap in mine]):
+        return None
+    return [Round(_part(window, mine), done, _units(mine), warmup=False) for mine in laps]
+
+
+def _part(window: Window, laps: Sequence[Lap]) -> Window:
+    """What one work took of a window: CPU time as in its laps, all else by its time."""
+    seconds = sum(each.seconds for each in laps)
+    cpu_seconds = sum(each.cpu_seconds for each in laps)
+    of_time = seconds / window.seconds
+    of_cpu = cpu_seconds / window.cpu_seconds if window.cpu_seconds else of_time
+    readings: dict[str, Reading] = {}
+    for name, reading in window.readings.items():
+        share = of_cpu if name == CHANNEL else of_time
+        readings[name] = reading if isinstance(reading, SensorFault) else reading * share
+    others, switches = window.other_cpu_seconds, window.involuntary_switches
+    return Window(
+        seconds=seconds,
+        readings=readings,
+        cpu_seconds=cpu_seconds,
+        other_cpu_seconds=None if others is None else others * of_time,
+        involuntary_switches=None if switches is None else round(switches * of_time),
+        laps=tuple(laps),
+    )
+
+
+def _units(laps: Sequence[Lap]) -> Units:
+    units: dict[str, float] = {}
+    for lap in laps:
+        for unit, number in lap.units.items():
+            units[unit] = units.get(unit, 0.0) + number
+    return units

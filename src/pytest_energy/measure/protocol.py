@@ -228,7 +228,7 @@ def one_round(
         while done < wanted:
             until = min(done + calls, wanted)
             while done < until:
-                ends = min(_lap_end(done, lap_calls, cycle), wanted) if lap_calls else until
+                ends = min(lap_end(done, lap_calls, cycle), wanted) if lap_calls else until
                 made = ends - done
                 lap_units: dict[str, float] = {}
                 for _ in range(made):
@@ -260,7 +260,7 @@ def calls_in_lap(latest: Round, seconds: float, cycle: int) -> int:
     return calls if calls < cycle else whole_cycles(calls, cycle)
 
 
-def _lap_end(done: int, lap_calls: int, cycle: int) -> int:
+def lap_end(done: int, lap_calls: int, cycle: int) -> int:
     """After how many calls the lap ends that begins after `done`."""
     if lap_calls >= cycle:
         return done + lap_calls
