@@ -87,6 +87,15 @@ def test_a_reason_that_pytest_shows_as_a_failure_is_not_repeated_as_a_note(
     assert "unmeasured (3 tests): Run pytest-energy doctor" in summary
 
 
+def test_a_tests_own_error_is_a_note_only_where_no_traceback_is_shown(
+    energy_pytester: EnergyPytester,
+) -> None:
+    energy_pytester.write(f"{UNDER}\ndef test_it():\n    raise RuntimeError\n")
+    note = "test_it: the test ended in RuntimeError"
+    energy_pytester.run().stdout.no_fnmatch_line(note)
+    energy_pytester.run("--tb=no").stdout.fnmatch_lines([note])
+
+
 def test_each_reason_has_a_code_for_machines(energy_pytester: EnergyPytester) -> None:
     energy_pytester.write(
         f"""

@@ -123,6 +123,7 @@ def _in_failures(terminalreporter: pytest.TerminalReporter) -> set[tuple[str, st
             shown = str(report.longrepr)
             for test in (getattr(report, "energy", None) or {}).get("tests", ()):
                 reason = printable(test["reason"], lines=True)
-                if reason in shown:
+                # Of a test's own error, the traceback says more than the reason.
+                if reason in shown or test["code"] == "test-failed":
                     found.add((printable(test["id"]), reason))
     return found
