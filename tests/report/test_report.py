@@ -152,6 +152,30 @@ def test_a_note_that_holds_for_several_tests_is_printed_once_with_their_number()
     assert notes == ["3 tests: the same", "test_a: a", "test_b: b", "test_c: c"]
 
 
+def test_notes_that_differ_in_figures_alone_are_one_line_with_an_example() -> None:
+    def shown(*figures: str) -> list[str]:
+        tests = [
+            replace(
+                TEST, id=f"t.py::test_{n}", notes=(f"others used {each} cores", f"{each}\n    x")
+            )
+            for n, each in enumerate(figures)
+        ]
+        lines = render(replace(RECORD, tests=tuple(tests)), 200, colour=False).splitlines()
+        return [line for line in lines if "others used" in line]
+
+    assert shown("1.8", "0.25", "1,000") == ["3 tests, such as test_0: others used 1.8 cores"]
+    reasons = [
+        replace(UNMEASURED, id=f"t.py::test_{n}", reason=f"no counter within {n} s")
+        for n in range(5)
+    ]
+    text = render(replace(RECORD, tests=tuple(reasons)), 200, colour=False)
+    assert text.count(": no counter within") == 5
+    assert shown("1.8", "0.25") == [
+        "test_0: others used 1.8 cores",
+        "test_1: others used 0.25 cores",
+    ]
+
+
 def test_a_reason_that_stands_in_failures_is_no_note_but_for_other_tests() -> None:
     again = replace(UNMEASURED, id="tests/test_models.py::test_again")
     record = replace(RECORD, tests=(UNMEASURED, again))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 
 from rich.text import Text
@@ -25,6 +26,9 @@ from pytest_energy.report.regressions import regression_notes, vs_baseline
 from pytest_energy.report.table import Column, Row, console_of, print_table, printed
 from pytest_energy.units import Quantity, Scale, several, short_label
 
+#: So many notes that differ in figures alone are one line.
+ALIKE = 3
+_FIGURE = re.compile(r"\d[\d.,]*")
 #: Columns of words; all others are figures.
 _WORDS = ("method", "verdict")
 
@@ -157,18 +161,36 @@ def _factors(record: RunRecord) -> list[str]:
     ]
 
 
+def _by_tests(by_note: Mapping[str, Sequence[str]]) -> list[str]:
+    """A line for each note; notes of several tests that differ in figures alone are one line."""
+    alike: dict[str, list[str]] = {}
+    for note in by_note:
+        alike.setdefault(note if "\n" in note else _FIGURE.sub("#", note), []).append(note)
+    lines = []
+    for notes in alike.values():
+        labels = dict.fromkeys(label for note in notes for label in by_note[note])
+        first = next(iter(labels))
+        if len(notes) < ALIKE or len(labels) < ALIKE:
+            lines += [f"{several(by_note[note])}: {note}" for note in notes]
+        else:
+            lines.append(f"{len(labels)} tests, such as {first}: {notes[0]}")
+    return lines
+
+
 def _notes(record: RunRecord, in_failures: Collection[tuple[str, str]]) -> list[str]:
     lines = []
     lines += _factors(record)
+    by_reason: dict[str, list[str]] = {}
     by_note: dict[str, list[str]] = {}
     for test in record.tests:
         label = short_label(test.id, test.name)
         needs_reason = test.verdict in ("unmeasured", "inconclusive", "no-baseline")
-        needs_reason = needs_reason and (test.id, test.reason) not in in_failures
-        for note in ([test.reason] if needs_reason else []) + list(test.notes):
+        if needs_reason and (test.id, test.reason) not in in_failures:
+            by_reason.setdefault(test.reason, []).append(label)
+        for note in test.notes:
             by_note.setdefault(note, []).append(label)
-    for note, labels in by_note.items():
-        lines.append(f"{several(labels)}: {note}")
+    lines += [f"{several(labels)}: {reason}" for reason, labels in by_reason.items()]
+    lines += _by_tests(by_note)
     lines += regression_notes(record)
     lines += [*record.machine.notes, *record.unused_budgets, *record.unused_baselines]
     lines += [lost_test(each) for each in record.lost_tests]
