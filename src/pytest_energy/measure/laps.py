@@ -16,6 +16,7 @@ from statistics import fmean
 from pytest_energy.errors import Reason, code_of
 from pytest_energy.measure.meter import Lap, Window
 from pytest_energy.rules.estimate import MIN_ROUNDS
+from pytest_energy.rules.statistics import robust_centre
 from pytest_energy.units import percent
 
 #: Long enough that timing the fixed work costs less than 1 % of it.
@@ -35,6 +36,10 @@ INPUT_LAPS = 3
 #: those would show in the spread if they were more than 1 % of all calls.
 STEADY = 0.05
 MOST = 1 / 3
+#: How far (a logarithm) the typical ratio of two works may lie from that of their sums.
+TYPICAL = math.log(1.03)
+#: So many turns have a robust centre.
+ROBUST_TURNS = 5
 
 
 _CROWDED = "contention"
@@ -113,26 +118,35 @@ def paired_ratios(
 ) -> list[float]:
     """Candidate over reference, for one unit, in each round in which they took turns lap by lap.
 
-    Turns in which either was disturbed are left out where this can't prefer cheap calls of one of
-    them: where what is left hardly differs, and is a third or more. So are rounds without a turn
-    that is left, if there are enough others.
+    A round's ratio is the robust centre of its turns, because what neighbours do to single laps is
+    far from normal. What one of the works costs in a few calls must count, though: where these
+    ratios differ from those of the sums by more than 3 % on average, the sums are taken. Turns in
+    which either was disturbed are left out where what is left hardly differs, and is a third or
+    more; so are rounds without such a turn, if there are enough others.
     """
-    rounds = [
-        list(zip(c.laps, r.laps, strict=True)) for c, r in zip(candidate, reference, strict=True)
-    ]
+    pairs = zip(candidate, reference, strict=True)
+    rounds = [list(zip(mine.laps, its.laps, strict=True)) for mine, its in pairs]
     turns = [turn for each in rounds for turn in each]
     ends = [end for turn in turns for lap in turn for end in (lap.before, lap.after)]
     slow = SLOWED * _quantile(ends, QUICK)
     kept = {id(turn) for turn in turns if all(max(lap.before, lap.after) <= slow for lap in turn)}
     left = [turn for turn in turns if id(turn) in kept]
-    steady = len(left) >= MOST * len(turns) and all(
+    if len(left) >= MOST * len(turns) and all(
         _spread(mine, unit) <= STEADY for mine in zip(*left, strict=True)
-    )
-    if steady:
+    ):
         undisturbed = [[turn for turn in each if id(turn) in kept] for each in rounds]
         counted = [each for each in undisturbed if each]
         rounds = counted if len(counted) >= MIN_ROUNDS else rounds
-    return [_ratio(each, unit) for each in rounds]
+    sums = [_ratio(each, unit) for each in rounds]
+    typical = [_typical_ratio(each, unit) for each in rounds]
+    apart = fmean(map(math.log, sums)) - fmean(map(math.log, typical))
+    return typical if abs(apart) <= TYPICAL else sums
+
+
+def _typical_ratio(turns: Sequence[tuple[Lap, Lap]], unit: str) -> float:
+    if len(turns) < ROBUST_TURNS:
+        return _ratio(turns, unit)
+    return math.exp(robust_centre([math.log(_ratio([turn], unit)) for turn in turns]).value)
 
 
 def _ratio(turns: Sequence[tuple[Lap, Lap]], unit: str) -> float:
