@@ -93,8 +93,10 @@ def cleaned(windows: Sequence[Window], unit: str) -> Cleaned | None:
     if problem := _problem(windows, laps, chosen):
         return replace(found, problem=problem)
     rates = {position: _Rate.of(mine, unit) for position, mine in _by_position(chosen).items()}
-    figure = sum(each.seconds for each in rates.values())
-    figure /= sum(each.units for each in rates.values())
+    counted = sum(each.units for each in rates.values())
+    if not counted:  # what the rounds say of themselves is the reason then
+        return None
+    figure = sum(each.seconds for each in rates.values()) / counted
     kept = {id(each) for each in chosen}
     values: list[float | None] = []
     units: list[float] = []
