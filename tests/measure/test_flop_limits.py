@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import pytest
@@ -184,6 +185,34 @@ def test_a_test_with_an_energy_limit_alone_ignores_the_flops_of_its_baseline(
     it(flop_bench, "1 kJ / query", 4000).assert_outcomes(passed=1)
     (energy,) = flop_bench.record()["tests"]
     assert "flops" not in energy["baseline"]["missing"]
+
+
+def test_metrics_never_call_a_count_an_estimate(flop_bench: EnergyPytester) -> None:
+    it(flop_bench, "2 kFLOP / query", 4000, "--energy-report=openmetrics:metrics.txt")
+    text = (flop_bench.pytester.path / "metrics.txt").read_text()
+    lines = [each for each in text.splitlines() if 'method="flops"' in each]
+    names = {each.partition("{")[0].removeprefix("pytest_energy_"): each for each in lines}
+    assert set(names) == {"flops_per_unit", "fraction_of_limit", "red"}
+    assert names["flops_per_unit"].endswith(" 1000.0")
+    assert not any("evidence=" in each or "hardware=" in each for each in lines)
+
+
+@pytest.mark.parametrize("source", [("record.json",), ()])
+def test_tighten_lowers_a_limit_to_the_count(
+    flop_bench: EnergyPytester, source: tuple[str, ...]
+) -> None:
+    path = flop_bench.pytester.path / "energy-budgets.toml"
+    path.write_text(
+        'schema = 1\n[[budget]]\ntests = "test_it.py::test_it"\nmax = "9 kFLOP / query"\n'
+    )
+    flop_bench.write(f"{WORK}\n@budget(count=4)\ndef test_it():\n    work(20961)\n")
+    flop_bench.run_process("--energy-update=new")
+    command = (sys.executable, "-m", "pytest_energy.cli", "budgets")
+    kept = flop_bench.pytester.run(*command, "suggest", "record.json")
+    kept.stdout.fnmatch_lines(['test_it.py::test_it: kept "9 kFLOP / query" *'])
+    assert flop_bench.pytester.run(*command, "tighten", *source).ret == 0
+    assert 'max = "5.25 kFLOP / query"' in path.read_text()
+    flop_bench.run_process().assert_outcomes(passed=1)
 
 
 @pytest.mark.parametrize(
