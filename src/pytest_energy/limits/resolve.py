@@ -264,7 +264,7 @@ def _budget(
         limit=limit,
         origin=origin,
         scope=chosen,
-        tolerance=None if counts_flops else file.defaults.tolerance,
+        tolerance=file.defaults.tolerance,
         message=message,
         max_increase=increases[counts_flops],
         method=None if counts_flops else method,
