@@ -221,7 +221,8 @@ def test_on_one_real_day_pairs_raise_no_false_alarm(data: Any, results: Any) -> 
 
 def test_the_docs_show_what_the_command_printed() -> None:
     docs = (ROOT / "docs" / "verdicts.md").read_text(encoding="utf-8")
-    printed = (RESULTS / "verdicts.txt").read_text(encoding="utf-8")
+    files = ("verdicts.txt", "laps.txt")
+    printed = "".join((RESULTS / each).read_text(encoding="utf-8") for each in files)
     blocks = docs.split("```")[1::2]
     assert len(blocks) >= 5
     for block in blocks:
