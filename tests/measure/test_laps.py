@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from itertools import cycle as endless
 from statistics import fmean, stdev
 
@@ -285,6 +286,20 @@ def test_turns_beside_bursts_tell_equals() -> None:
     found = verdict_of_pairs(1, 0.4, steady, steady)
     assert found.verdict is Verdict.PASS
     assert found.ratio.centre == pytest.approx(1.0, abs=0.01)
+
+
+def test_turns_that_did_nothing_leave_the_ratio_to_the_sums() -> None:
+    """Every other call of both gives no token."""
+    machine = Machine(1, 0.0)
+    rounds = [
+        [
+            window([replace(lap, units={"token": float(i % 2)}) for i, lap in enumerate(each.laps)])
+            for each in turns(machine, [steady, lambda call: 0.011])
+        ]
+        for _ in range(5)
+    ]
+    old, new = zip(*rounds, strict=True)
+    assert paired_ratios(new, old, "token") == pytest.approx([1.1] * 5, rel=0.02)
 
 
 @pytest.mark.parametrize(("period", "factor"), [(20, 3), (10, 1.8), (30, 20)])

@@ -137,7 +137,7 @@ def paired_ratios(
         _spread(mine, unit) <= STEADY for mine in zip(*left, strict=True)
     ):
         undisturbed = [[turn for turn in each if id(turn) in kept] for each in rounds]
-        counted = [each for each in undisturbed if each]
+        counted = [each for each in undisturbed if _has_ratio(each, unit)]
         rounds = counted if len(counted) >= MIN_ROUNDS else rounds
     sums = [_ratio(each, unit) for each in rounds]
     typical = [_typical_ratio(each, unit) for each in rounds]
@@ -146,15 +146,24 @@ def paired_ratios(
 
 
 def _typical_ratio(turns: Sequence[tuple[Lap, Lap]], unit: str) -> float:
-    if len(turns) < ROBUST_TURNS:
+    if len(turns) < ROBUST_TURNS or not all(_has_ratio([turn], unit) for turn in turns):
         return _ratio(turns, unit)
     return math.exp(robust_centre([math.log(_ratio([turn], unit)) for turn in turns]).value)
+
+
+def _has_ratio(turns: Sequence[tuple[Lap, Lap]], unit: str) -> bool:
+    """Whether both works did something in these turns."""
+    return all(
+        any(turn[side].units.get(unit, 0.0) > 0 for turn in turns)
+        and any(turn[side].cpu_seconds > 0 for turn in turns)
+        for side in (0, 1)
+    )
 
 
 def _ratio(turns: Sequence[tuple[Lap, Lap]], unit: str) -> float:
     """Of the CPU seconds for one unit."""
     seconds = [sum(turn[side].cpu_seconds for turn in turns) for side in (0, 1)]
-    units = [sum(turn[side].units[unit] for turn in turns) for side in (0, 1)]
+    units = [sum(turn[side].units.get(unit, 0.0) for turn in turns) for side in (0, 1)]
     return seconds[0] / units[0] / (seconds[1] / units[1])
 
 
