@@ -18,6 +18,7 @@ import hypothesis
 import pytest
 
 import pytest_energy
+from pytest_energy.sensors import cpu_time
 
 pytest_plugins = [
     "pytester",
@@ -38,6 +39,8 @@ hypothesis.settings.load_profile("suite")
 # Its plugin imports all of it at the end of every run, which takes two seconds.
 importlib.import_module("hypothesis.internal.observability")
 
+#: Of a window of CPU time, and of a measurement, in runs that are about neither.
+QUICK_SECONDS = 0.02
 FAKES = Path(__file__).parent / "fakes"
 # Runs inside of tests leave no summary and no annotations in the job that runs them.
 for variable in ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY"):
@@ -125,14 +128,17 @@ class EnergyPytester:
         self.pytester.makepyfile(test_it=head + textwrap.dedent(source))
 
     def run(self, *options: str, quick: bool = True) -> pytest.RunResult:
-        """Run in this process; quick runs take a quarter of a second a test and one round.
+        """Run in this process; quick runs measure a test in a few short rounds.
 
         With workers in a process of its own: pytest-rerunfailures leaves a thread for each worker,
         and these spin once the workers have ended.
         """
         if any(option.startswith("-n") for option in options):
             return self.run_process(*options, quick=quick)
-        return self.pytester.runpytest_inprocess(*self._options(options, quick))
+        with pytest.MonkeyPatch.context() as patch:
+            if quick:
+                patch.setattr(cpu_time, "WINDOW_SECONDS", QUICK_SECONDS)
+            return self.pytester.runpytest_inprocess(*self._options(options, quick))
 
     def run_process(self, *options: str, quick: bool = True) -> pytest.RunResult:
         """Run in a process of its own."""
@@ -147,7 +153,7 @@ class EnergyPytester:
         return {each["id"].partition("::")[2]: each for each in self.record()["tests"]}
 
     def _options(self, options: tuple[str, ...], quick: bool) -> list[str]:
-        limits = ["--energy-max-seconds=0.2"] if quick else []
+        limits = [f"--energy-max-seconds={QUICK_SECONDS}"] if quick else []
         # Tests of this suite needn't wait for each other, and least of all for other runs.
         locks = f"--energy-lock-folder={self.pytester.path / 'locks'}"
         return [*limits, locks, f"--energy-json={self.record_path}", *options]
