@@ -69,7 +69,7 @@ def test_the_body_runs_on_one_set_of_fixtures(energy_pytester: EnergyPytester) -
         class TestModel:
             @budget("1 kJ / query")
             def test_it(self, model):
-                model()
+                model(0.5)
                 assert len(SETUPS) == 1
         """
     )

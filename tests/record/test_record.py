@@ -93,7 +93,9 @@ def test_the_record_of_a_run_holds_everything_measured(
         '@budget("2 kJ / query", task="t", model="m", labels={"a": 1}, count=2)\n'
         "def test_it():\n    spin(10)\n"
     )
-    energy_pytester.run("--energy-carbon-intensity=300 gCO2e/kWh", "--energy-max-seconds=20")
+    energy_pytester.run(
+        "--energy-carbon-intensity=300 gCO2e/kWh", "--energy-max-seconds=20", quick=False
+    )
     record = energy_pytester.record()
     assert set(record) == {
         "schema",
