@@ -138,11 +138,14 @@ class EnergyPytester:
         with pytest.MonkeyPatch.context() as patch:
             if quick:
                 patch.setattr(cpu_time, "WINDOW_SECONDS", QUICK_SECONDS)
-            return self.pytester.runpytest_inprocess(*self._options(options, quick))
+            return self.pytester.runpytest_inprocess(
+                *self._options(options, QUICK_SECONDS if quick else None)
+            )
 
     def run_process(self, *options: str, quick: bool = True) -> pytest.RunResult:
-        """Run in a process of its own."""
-        return self.pytester.runpytest_subprocess(*self._options(options, quick), timeout=180)
+        """Run in a process of its own, in one window a test where that is quick."""
+        given = self._options(options, cpu_time.WINDOW_SECONDS if quick else None)
+        return self.pytester.runpytest_subprocess(*given, timeout=180)
 
     def record(self) -> dict[str, Any]:
         """The run record of the latest run."""
@@ -152,8 +155,8 @@ class EnergyPytester:
         """The record's tests by the part of their id behind the file."""
         return {each["id"].partition("::")[2]: each for each in self.record()["tests"]}
 
-    def _options(self, options: tuple[str, ...], quick: bool) -> list[str]:
-        limits = [f"--energy-max-seconds={QUICK_SECONDS}"] if quick else []
+    def _options(self, options: tuple[str, ...], max_seconds: float | None) -> list[str]:
+        limits = [] if max_seconds is None else [f"--energy-max-seconds={max_seconds}"]
         # Tests of this suite needn't wait for each other, and least of all for other runs.
         locks = f"--energy-lock-folder={self.pytester.path / 'locks'}"
         return [*limits, locks, f"--energy-json={self.record_path}", *options]

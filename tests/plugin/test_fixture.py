@@ -15,7 +15,7 @@ def test_measure_returns_the_last_result_and_cycles_inputs(
         SEEN = []
 
         def route(x):
-            spin()
+            spin(0.5)
             SEEN.append(x)
             return x * 10
 
