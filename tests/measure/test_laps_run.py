@@ -28,10 +28,10 @@ def test_cpu_time_is_read_in_laps(energy_pytester: EnergyPytester) -> None:
     counted = [each for each in test["rounds"] if each["undisturbed_cpu_seconds_per_unit"]]
     assert len(counted) >= 5
     assert not any(each["warmup"] for each in counted)
-    # The work spins for its CPU time, so that nobody can disturb it.
-    for each in counted:
-        assert each["undisturbed_cpu_seconds_per_unit"] == pytest.approx(0.002, rel=0.1)
-    assert test["cpu_seconds_per_unit"] == pytest.approx(0.002, rel=0.1)
+    # The work spins for its CPU time; a busy machine adds to each call, and to some rounds less.
+    seconds = [each["undisturbed_cpu_seconds_per_unit"] for each in counted]
+    assert min(seconds) == pytest.approx(0.002, rel=0.1)
+    assert min(seconds) <= test["cpu_seconds_per_unit"] <= max(seconds)
     assert test["joules_per_unit"] == pytest.approx(4 * test["cpu_seconds_per_unit"], rel=1e-6)
     assert test["channels"][0]["joules_per_unit"] == test["joules_per_unit"]
 
@@ -102,8 +102,10 @@ def test_works_that_are_compared_take_turns_every_few_milliseconds(
     )
     assert len(reference) == len(measured) >= test["reference"]["pairs"]
     assert [each["calls"] for each in reference] == [each["calls"] for each in measured]
+    for rounds in (reference, measured):
+        least = min(each["cpu_seconds"] / each["calls"] for each in rounds)
+        assert least == pytest.approx(0.002, rel=0.15)
     for each in (*reference, *measured):
-        assert each["cpu_seconds"] / each["calls"] == pytest.approx(0.002, rel=0.15)
         assert each["joules"] == pytest.approx(4 * each["cpu_seconds"])
     assert test["reference"]["ratio"] == pytest.approx(1, abs=0.05)
 

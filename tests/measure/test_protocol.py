@@ -101,6 +101,15 @@ def test_warm_up_takes_two_rounds_and_three_seconds() -> None:
     assert 3.0 <= sum(each.window.seconds for each in warm) < 5.0
 
 
+@pytest.mark.parametrize("from_call", [30, 200, 500])
+def test_calls_that_come_to_take_longer_end_in_time(from_call: int) -> None:
+    # In warm-up, in the first round after it, and in a later one.
+    bench = Bench()
+    began = bench.time.clock.now()
+    bench.run(lambda made: 0.01 if made < from_call else 1.0, max_seconds=10.0)
+    assert bench.time.clock.now() - began < 10.0 + 2 * 1.0
+
+
 def test_warm_up_goes_on_until_two_rounds_agree() -> None:
     found = Bench().run(lambda made: 0.05 if made < 55 else 0.01)
     pace = [each.window.seconds / each.calls for each in found.rounds if each.warmup]

@@ -122,6 +122,10 @@ class Meter:
             after=self._reference,
         )
 
+    def running(self) -> float:
+        """Seconds since the window was opened; what devices were given may still be under way."""
+        return self._clock.now() - self._started
+
     def elapsed(self) -> float:
         """Seconds since the window was opened, all work done that devices were given in them."""
         synchronise()

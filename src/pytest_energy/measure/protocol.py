@@ -172,7 +172,14 @@ def warm_up(
     calls, aim, whole = 1, 0.0, 1
     while not _warm(rounds, clock.now() - started, warmup_seconds, whole, limits):
         latest = yield from one_round(
-            meter, candidates, calls, aim, warmup=True, work=work, cycle=whole
+            meter,
+            candidates,
+            calls,
+            aim,
+            warmup=True,
+            work=work,
+            cycle=whole,
+            at_most_seconds=limits.max_seconds * WARMUP_SHARE,
         )
         rounds.append(latest)
         whole = feasible_cycle(rounds, cycle, limits.max_seconds * WARMUP_SHARE)
@@ -216,33 +223,32 @@ def one_round(
 ) -> Generator[int, Units, Round]:
     """One window of `calls` calls, and more where these took less than `at_least_seconds`.
 
-    They are rounded up to whole cycles of the inputs, and looked at after every `calls` of them: no
-    more are made once they took `at_most_seconds`, and the window is as long as it must be.
+    They are rounded up to whole cycles of the inputs. No more are made once they took
+    `at_most_seconds`, and the window is as long as it must be: calls may come to take longer.
     A lap ends after every `lap_calls` of them, and with each cycle; 0 for no laps.
     """
     units: dict[str, float] = {}
     laps: list[Lap] = []
-    done, wanted = 0, whole_cycles(calls, cycle)
+    most = max(at_most_seconds, at_least_seconds)
+    done, wanted, is_late = 0, whole_cycles(calls, cycle), False
     meter.open(names, laps=lap_calls > 0)
     try:
-        while done < wanted:
+        while done < wanted and not is_late:
             until = min(done + calls, wanted)
-            while done < until:
+            while done < until and not is_late:
                 ends = min(lap_end(done, lap_calls, cycle), wanted) if lap_calls else until
-                made = ends - done
+                began = done
                 lap_units: dict[str, float] = {}
-                for _ in range(made):
+                while done < ends and not is_late:
                     for unit, number in (yield work).items():
                         lap_units[unit] = lap_units.get(unit, 0.0) + number
+                    done += 1
+                    is_late = meter.running() >= most
                 if lap_calls:
-                    laps.append(meter.lap(done % cycle, made, lap_units))
-                done += made
+                    laps.append(meter.lap(began % cycle, done - began, lap_units))
                 for unit, number in lap_units.items():
                     units[unit] = units.get(unit, 0.0) + number
-            seconds = meter.elapsed()
-            if seconds >= max(at_most_seconds, at_least_seconds):
-                break
-            if done == wanted:
+            if done == wanted and (seconds := meter.elapsed()) < most:
                 calls = _calls_in(at_least_seconds - seconds, seconds / done)
                 wanted += whole_cycles(calls, cycle)
     except BaseException:

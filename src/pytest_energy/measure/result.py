@@ -221,10 +221,13 @@ def _contention(
         used = (
             "" if cores is None else f"other processes used {cores:.1f} of {os.cpu_count()} cores; "
         )
-        notes.append(
-            f"CPU contention: {used}{percent(clean.affected)} of {clean.laps:,} short windows "
-            f"({clean.seconds * 1000:.0f} ms) were disturbed, and the figure leaves them out"
+        windows = f"{clean.laps:,} short windows ({clean.seconds * 1000:.0f} ms)"
+        left_out = (
+            f"{percent(clean.affected)} of {windows} were disturbed, and the figure leaves them out"
+            if clean.affected
+            else f"none of {windows} was disturbed"
         )
+        notes.append(f"CPU contention: {used}{left_out}")
     if clean.spread >= OWN_SPREAD:
         notes.append(
             f"calls with the same input differ by {percent(clean.spread)} also where nothing "
