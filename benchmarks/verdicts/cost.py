@@ -54,6 +54,10 @@ class Undecided:
     def __init__(self, channel: Channel, window_seconds: float) -> None:
         self.channels = (channel,)
         self.window_seconds = window_seconds
+        self.lap_seconds = 0.0
+
+    def counted(self, measured: Sequence[Round]) -> int:
+        return len(measured)
 
     def is_done(self, measured: Sequence[Round], *, final: bool) -> bool:  # noqa: ARG002
         return False
