@@ -405,6 +405,17 @@ def _reason(
         case _:
             return (
                 f"{shown} cannot be distinguished from {against}: {side} by {by} {spread}, "
-                f"{evidence}; a quieter machine, more --energy-max-seconds or more room in the "
-                "limit would tell"
+                f"{evidence}; {_would_tell(compared, coverage)}"
             )
+
+
+def _would_tell(compared: Estimate, coverage: Coverage) -> str:
+    """The smallest difference that shows here, and what makes a smaller one show."""
+    smallest = ""
+    if compared.interval:
+        half = max(compared.interval[1] / compared.centre, compared.centre / compared.interval[0])
+        smallest = f"smallest detectable difference here: {percent(half - 1)}; "
+    helps = "a quieter machine, more --energy-max-seconds or more room in the limit would tell"
+    if _counts_cpu_time(coverage):
+        helps = f"energy.compare with the model in use, a limit in FLOPs, {helps}"
+    return smallest + helps
