@@ -3,8 +3,8 @@
 python benchmarks/overhead.py
 
 In each repetition every contestant runs once, in another order, so that whatever else the machine
-does meets all of them. Told are medians of the repetitions' own ratios and differences. All tools
-see the same fake NVML library. The tables, all figures as JSON and a picture go to
+does meets all of them. Printed are medians of the repetitions' own ratios and differences. All
+tools see the same fake NVML library. The tables, all figures as JSON and a picture go to
 benchmarks/results. It takes about ten minutes on two cores, a C compiler, and `pip install .
 pytest-benchmark pytest-memray codecarbon==3.3.2 zeus==0.16.0 matplotlib`; not editable (-e), which
 slows a start.

@@ -35,8 +35,8 @@ def suites_text(found: Mapping[str, Costs]) -> Iterator[str]:
     yield f"Unmarked tests: {_told(found, 1)}; asked for: {UNMARKED_RATIO}"
     yield "A marked test of ours takes as long as its protocol asks for: with a GPU, a"
     yield "warm-up of 3 s and 5 rounds of 1 s or more, so that a 100 ms counter is read within"
-    yield "1 % and five rounds give an interval; 0.5 s and 0.2 s where CPU time is counted. An"
-    yield "empty body is called again and again meanwhile, which is its CPU time."
+    yield "1 % and five rounds give an interval; 0.5 s and 0.2 s where CPU time is counted. A"
+    yield "quick body is called again and again meanwhile, which is its CPU time."
     yield ""
 
 

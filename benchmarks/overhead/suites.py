@@ -87,23 +87,26 @@ UNMARKED = Suite(
         "def test_it(number): pass\n"
     ),
 )
-_MARKED = "import pytest\n@pytest.mark.energy_budget('1 kJ / query')\ndef test_it(): pass\n"
+#: About 10 us; an empty body would be unmeasured.
+_WORK = "sum(range(1000))"
+_TEST = f"def test_it(): {_WORK}\n"
+_MARKED = f"import pytest\n@pytest.mark.energy_budget('1 kJ / query')\n{_TEST}"
 MARKED = Suite(
-    "a marked empty test",
+    "a marked test of 10 us",
     (
-        Contestant(ALONE, "def test_it(): pass\n"),
+        Contestant(ALONE, _TEST),
         Contestant(f"{OURS}, one GPU", _MARKED, ["-ppytest_energy.plugin.entry"]),
         Contestant(
             f"{OURS}, CPU time", _MARKED, ["-ppytest_energy.plugin.entry", "--energy-gpus=none"]
         ),
         Contestant(
             "pytest-benchmark",
-            "def test_it(benchmark): benchmark(lambda: None)\n",
+            f"def test_it(benchmark): benchmark(lambda: {_WORK})\n",
             ["-ppytest_benchmark.plugin"],
         ),
         Contestant(
             "pytest-memray",
-            "import pytest\n@pytest.mark.limit_memory('100 MB')\ndef test_it(): pass\n",
+            f"import pytest\n@pytest.mark.limit_memory('100 MB')\n{_TEST}",
             ["-ppytest_memray.plugin", "--memray"],
         ),
     ),
