@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Sequence
 from dataclasses import replace
 
 from pytest_energy.carbon.intensity import Intensity
 from pytest_energy.errors import BESIDE_FLOPS, INPUTS_NOT_COVERED, Reason, code_of
-from pytest_energy.limits.budget import Declaration, Scope, budget_record, limit_figure, suggestion
+from pytest_energy.limits.budget import Declaration, Scope, budget_record, suggestion
 from pytest_energy.limits.headroom import upper_end_of_one
 from pytest_energy.measure.coverage import Coverage
 from pytest_energy.measure.explanation import Surroundings, explain, has_contention, other_cores
@@ -25,11 +24,16 @@ from pytest_energy.measure.judgement import (
 )
 from pytest_energy.measure.laps import Cleaned
 from pytest_energy.measure.protocol import WARMUP_SHARE, Round
+from pytest_energy.measure.sentences import (
+    contention_notes,
+    counts_cpu_time,
+    drift_notes,
+    neighbour_notes,
+    reason_of,
+)
 from pytest_energy.record.contention import added_joules, doubt_of_excess
 from pytest_energy.record.schema import (
-    CPU_TIME_METHOD,
     ChannelRecord,
-    Explanation,
     LapsRecord,
     RoundRecord,
     TestRecord,
@@ -37,17 +41,9 @@ from pytest_energy.record.schema import (
 )
 from pytest_energy.rules.estimate import MIN_ROUNDS, Estimate, estimate
 from pytest_energy.rules.verdict import Finding, Rule, Verdict
-from pytest_energy.sensors.accelerators import torch_threads
 from pytest_energy.sensors.base import Channel, Kind, Provenance, SensorFault
 from pytest_energy.units import (
-    CPU_TIME,
-    Quantity,
-    Scale,
-    energy_scale,
-    interval,
-    per_unit,
     percent,
-    time_and_power,
 )
 
 #: Reason codes of verdicts that a figure within its interval comes to.
@@ -56,13 +52,6 @@ CODES = {
     Verdict.CLOSE: "close-to-limit",
     Verdict.NO_BUDGET: "no-limit",
 }
-#: Other processes are reported when they use more than this next to the test.
-NEIGHBOUR_SHARE = 0.10
-NEIGHBOUR_CORES = 0.05
-#: Of laps; a quiet machine disturbs fewer.
-WORTH_SAYING = 0.10
-#: Calls with the same input that differ by more have a spread of their own.
-OWN_SPREAD = 0.20
 
 
 def test_record(
@@ -87,7 +76,7 @@ def test_record(
         problem = around.elsewhere or problem
     verdict = Verdict.UNMEASURED if problem else judgement.verdict or Verdict.UNMEASURED
     other_processes = around.other_processes_on(coverage.gated_names)
-    contention = _counts_cpu_time(coverage) and has_contention(measured)
+    contention = counts_cpu_time(coverage) and has_contention(measured)
     doubt, unseen, explanation, joules, compared, clean = "", "", None, None, None, None
     if not problem:
         clean = cleaned_of(judgement)
@@ -104,7 +93,7 @@ def test_record(
     finding = Finding(
         rule=Rule.MEASUREMENT if problem else Rule.LIMIT,
         verdict=verdict,
-        reason=problem or _reason(verdict, judgement, compared, explanation, doubt, intensity),
+        reason=problem or reason_of(verdict, judgement, compared, explanation, doubt, intensity),
         code=code_of(problem, "unmeasured") if problem else _code(verdict, doubt, compared),
     )
     return TestRecord(
@@ -150,11 +139,11 @@ def test_record(
         notes=(
             *job.notices,
             *coverage.notes,
-            *_neighbours(measured, coverage),
+            *neighbour_notes(measured, coverage),
             *(added_joules(each, "this figure") for each in other_processes),
             *around.unknown_on(coverage.gated_names),
-            *_contention(contention, clean, measured),
-            *_drift(explanation),
+            *contention_notes(contention, clean, measured),
+            *drift_notes(explanation),
             *(() if job.is_compared else _suggested(declaration, judgement, joules)),
         ),
     )
@@ -185,10 +174,6 @@ def _unseen_inputs(judgement: Judgement) -> str:
     )
 
 
-def _counts_cpu_time(coverage: Coverage) -> bool:
-    return coverage.method in (CPU_TIME_METHOD, Provenance.ESTIMATED)
-
-
 def _laps(clean: Cleaned | None) -> LapsRecord | None:
     if clean is None:
         return None
@@ -202,62 +187,6 @@ def _laps(clean: Cleaned | None) -> LapsRecord | None:
     )
 
 
-def _contention(
-    contention: bool, clean: Cleaned | None, measured: Sequence[Round]
-) -> tuple[str, ...]:
-    """What others did to the CPU time, what was done about it, and what is the work's own spread.
-
-    contention: whether others kept the test from its cores.
-    """
-    if clean is None or not (clean.values or clean.problem):
-        return _contention_remedy() if contention else ()
-    if clean.problem:
-        disturbed = contention or clean.affected >= WORTH_SAYING
-        why = f"its figure holds what others add: {clean.problem}"
-        return (*_contention_remedy(), why) if disturbed else ()
-    notes = []
-    if contention or clean.affected >= WORTH_SAYING:
-        cores = other_cores(measured)
-        used = (
-            "" if cores is None else f"other processes used {cores:.1f} of {os.cpu_count()} cores; "
-        )
-        windows = f"{clean.laps:,} short windows ({clean.seconds * 1000:.0f} ms)"
-        left_out = (
-            f"{percent(clean.affected)} of {windows} were disturbed, and the figure leaves them out"
-            if clean.affected
-            else f"none of {windows} was disturbed"
-        )
-        notes.append(f"CPU contention: {used}{left_out}")
-    if clean.spread >= OWN_SPREAD:
-        notes.append(
-            f"calls with the same input differ by {percent(clean.spread)} also where nothing "
-            "disturbs them: the work's own spread, which the figure is the mean of"
-        )
-    return tuple(notes)
-
-
-def _contention_remedy() -> tuple[str, ...]:
-    """What helps against CPU contention."""
-    threads = torch_threads()
-    remedy = "measure on a quieter machine"
-    if threads > 1:
-        remedy = (
-            f"torch uses {threads} threads: torch.set_num_threads(1), or OMP_WAIT_POLICY=PASSIVE "
-            "in the environment before torch is imported, keeps its CPU time steady"
-        )
-    return (f"CPU contention increased the CPU time; {remedy}",)
-
-
-def _drift(explanation: Explanation | None) -> tuple[str, ...]:
-    slope = explanation.drift_per_round if explanation is not None else None
-    if slope is None:
-        return ()
-    way, why = "rises", "the machine warms up, or memory grows"
-    if slope < 0:
-        way, why = "falls", "the work isn't warm yet, or other processes ended"
-    return (f"the figure {way} by {percent(slope)} from round to round: {why}",)
-
-
 def _cpu_seconds(judgement: Judgement, clean: Cleaned | None) -> float | None:
     if clean is not None and clean.values:
         undisturbed = [value for value in clean.values if value is not None]
@@ -265,22 +194,6 @@ def _cpu_seconds(judgement: Judgement, clean: Cleaned | None) -> float | None:
     units = sum(each.units.get(judgement.unit, 0.0) for each in judgement.measured)
     seconds = sum(each.window.cpu_seconds for each in judgement.measured)
     return seconds / units if units > 0 else None
-
-
-def _neighbours(measured: Sequence[Round], coverage: Coverage) -> tuple[str, ...]:
-    """Others whose energy the CPU's counters hold too."""
-    cores = other_cores(measured)
-    kinds = {each.kind for each in coverage.gated if each.provenance is Provenance.MEASURED}
-    if cores is None or not kinds & {Kind.CPU, Kind.DRAM}:
-        return ()
-    own = sum(each.window.cpu_seconds for each in measured)
-    own /= sum(each.window.seconds for each in measured)
-    if cores <= max(NEIGHBOUR_CORES, NEIGHBOUR_SHARE * own):
-        return ()
-    return (
-        f"other processes kept {cores:.1f} cores busy, next to the {own:.1f} of this test, and "
-        "the CPU's counters hold their energy too",
-    )
 
 
 def _channel(judgement: Judgement, channel: Channel, gated: bool) -> ChannelRecord:
@@ -342,80 +255,3 @@ def _code(verdict: Verdict, doubt: str, compared: Estimate | None) -> str:
         few = compared is not None and compared.interval is None
         return code_of(doubt) or ("few-rounds" if few else "too-noisy")
     return CODES.get(verdict, "")
-
-
-def _reason(
-    verdict: Verdict,
-    judgement: Judgement,
-    compared: Estimate | None,
-    explanation: Explanation | None,
-    doubt: str,
-    intensity: Intensity | None,
-) -> str:
-    assert compared is not None
-    budget, coverage, limit = judgement.budget, judgement.coverage, judgement.limit
-    evidence = f"{', '.join(coverage.gated_names)}, {coverage.method}"
-    if coverage.guessed:
-        evidence += ", all allotted GPUs counted because it is unknown which are in use"
-    if budget.limit is None or limit is None:
-        return (
-            f"{per_unit(compared.centre, judgement.unit)}, no limit to compare with, {evidence}"
-            + (f"; but {doubt}" if doubt else "")
-        )
-    chosen = budget.limit
-    shown = chosen.describe(limit_figure(chosen, compared.centre, intensity))
-    scale = Scale(chosen.symbol, chosen.size)
-    if chosen.per != 1 or chosen.quantity is Quantity.CARBON:
-        shown = f"{per_unit(compared.centre, judgement.unit)} ({shown})"
-        scale = energy_scale([compared.centre])
-    if chosen.quantity is Quantity.CPU_TIME:
-        shown = per_unit(compared.centre, judgement.unit, Quantity.CPU_TIME)
-        scale = CPU_TIME
-    against = f"the limit of {chosen} ({budget.origin})"
-    if intensity is not None and limit_figure(chosen, 1.0, intensity) != 1.0:
-        evidence += f", at {intensity}"
-    if compared.interval:
-        spread = f"(interval {interval(*compared.interval, scale)} {scale.symbol})"
-    else:
-        spread = f"(fewer than {MIN_ROUNDS} rounds, so no interval)"
-    over = compared.centre / limit - 1
-    by = percent(over)
-    side = "over" if over > 0 else "under"
-    made = (
-        f"; {time_and_power(explanation.units_per_second, explanation.mean_watts, judgement.unit)}"
-        if explanation is not None
-        else ""
-    )
-    match verdict:
-        case Verdict.FAIL:
-            return f"{shown} is over {against} by {by} {spread}, {evidence}{made}"
-        case Verdict.PASS:
-            return f"{shown} is under {against} by {by} {spread}, {evidence}"
-        case Verdict.CLOSE:
-            return f"{shown} is close to {against}: {side} by {by} {spread}, {evidence}"
-        case _ if doubt:
-            return f"{shown} is {side} {against} by {by} {spread}, {evidence}; but {doubt}"
-        case _ if compared.interval and compared.interval[0] > limit:
-            return (
-                f"{shown} is over {against} by {by} {spread}, {evidence}: within the tolerance of "
-                f"{percent(judgement.tolerance)} that another session could explain, and more than "
-                "the 10 % that is close; a counter instead of an estimate, or more room in the "
-                "limit, would tell"
-            )
-        case _:
-            return (
-                f"{shown} cannot be distinguished from {against}: {side} by {by} {spread}, "
-                f"{evidence}; {_would_tell(compared, coverage)}"
-            )
-
-
-def _would_tell(compared: Estimate, coverage: Coverage) -> str:
-    """The smallest difference that shows here, and what makes a smaller one show."""
-    smallest = ""
-    if compared.interval:
-        half = max(compared.interval[1] / compared.centre, compared.centre / compared.interval[0])
-        smallest = f"smallest detectable difference here: {percent(half - 1)}; "
-    helps = "a quieter machine, more --energy-max-seconds or more room in the limit would tell"
-    if _counts_cpu_time(coverage):
-        helps = f"energy.compare with the model in use, a limit in FLOPs, {helps}"
-    return smallest + helps
