@@ -33,7 +33,7 @@ def test_work_that_grew_fails_beside_its_baseline(baseline_project: BaselineProj
     day = stored["start"][:10]
     result.stdout.fnmatch_lines(
         [
-            f"energy: * mJ / query is * % over the mean of 1 session (*; {day}*), and "
+            f"energy: * mJ / query* is * % over the mean of 1 session (*; {day}*), and "
             "fails from +* %, which chance could explain here; asked for: 5 % (the default)",
             "  +* % vs 1 session, fails from +* %",
             "smallest detectable increase here: *.* % (test_it); allowed: 5 %. *",

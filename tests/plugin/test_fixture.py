@@ -412,9 +412,9 @@ def test_notes_belong_to_their_measurement(energy_pytester: EnergyPytester) -> N
     energy_pytester.write(
         """
         def test_it(energy):
-            energy.measure(lambda x: spin(), inputs=[1, 2, 3], name="a")
-            energy.measure(spin, name="b")
-            energy.measure(lambda x: spin(), inputs=[1], name="c")
+            energy.measure(lambda x: spin(0.5), inputs=[1, 2, 3], name="a")
+            energy.measure(lambda: spin(0.5), name="b")
+            energy.measure(lambda x: spin(0.5), inputs=[1], name="c")
         """
     )
     result = energy_pytester.run()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -108,9 +109,12 @@ def test_a_failure_is_annotated_at_its_test(
 ) -> None:
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
     folder = energy_pytester.pytester.path
-    energy_pytester.pytester.run("git", "init", "-q", str(folder.parent))
     energy_pytester.write(RED_TEST)
-    result = energy_pytester.run(*workers)
+    energy_pytester.pytester.run("git", "init", "-q", str(folder.parent))
+    try:
+        result = energy_pytester.run(*workers)
+    finally:
+        shutil.rmtree(folder.parent / ".git")  # other tests have their folders there
     (line,) = errors(result)
     source = (folder / "test_it.py").read_text().splitlines()
     number = source.index('@budget("0.001 mJ / query")') + 1
