@@ -110,6 +110,17 @@ def test_calls_that_come_to_take_longer_end_in_time(from_call: int) -> None:
     assert bench.time.clock.now() - began < 10.0 + 2 * 1.0
 
 
+def test_laps_are_as_long_as_calls_after_a_slow_first_one_need() -> None:
+    """Which is all of warm-up; laps of one such call would be no longer than reading the clocks."""
+    bench = Bench()
+    bench.judge.lap_seconds, bench.judge.window_seconds = 0.005, 0.2
+    found = bench.run(lambda made: 3.0 if made == 0 else 1e-4, max_seconds=10.0, max_rounds=3)
+    laps = [lap for each in found.measured for lap in each.window.laps]
+    assert len(found.measured) == 3
+    assert found.rounds[0].calls == 1
+    assert min(lap.seconds for lap in laps[:-1]) >= 0.0025
+
+
 def test_warm_up_goes_on_until_two_rounds_agree() -> None:
     found = Bench().run(lambda made: 0.05 if made < 55 else 0.01)
     pace = [each.window.seconds / each.calls for each in found.rounds if each.warmup]

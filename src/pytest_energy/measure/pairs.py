@@ -20,6 +20,7 @@ from pytest_energy.measure.protocol import (
     calls_in_lap,
     feasible_cycle,
     lap_end,
+    longer_laps,
     one_round,
     warm_up,
 )
@@ -95,6 +96,11 @@ def run_interleaved(
             )
             if shared is None:
                 lap_calls = 0
+                continue
+            laps = [lap for each in shared for lap in each.window.laps]
+            longer = 0 if measured[0] else longer_laps(laps, judge.lap_seconds, cycle)
+            if lap_calls < longer:
+                lap_calls = longer
                 continue
             for work, latest in enumerate(shared):
                 measured[work].append(latest)

@@ -28,6 +28,8 @@ SPREAD_FLOOR = 0.02
 #: Windows are aimed a little longer than they must be, so that few are found too short.
 MARGIN = 1.1
 MAX_CALLS = 10_000_000
+#: Laps of less than this part of their length are too short.
+SHORT_LAP = 10
 #: So many times the rounds are measured where others disturb most of them.
 MOST_ROUNDS = 3
 
@@ -133,6 +135,13 @@ def run_rounds(
             lap_calls=lap_calls,
         )
         took = clock.now() - before
+        if not measured and (longer := longer_laps(latest.window.laps, judge.lap_seconds, cycle)):
+            latest = replace(latest, window=replace(latest.window, laps=()))
+            if lap_calls < longer and clock.now() + took <= ends:
+                lap_calls = longer
+                calls = max(calls, calls_for(latest, judge.window_seconds * MARGIN))
+                rounds.append(replace(latest, warmup=True))
+                continue
         is_whole = latest.calls % cycle == 0
         if is_whole or not measured:
             measured.append(latest)
@@ -263,6 +272,19 @@ def calls_in_lap(latest: Round, seconds: float, cycle: int) -> int:
     if not seconds:
         return 0
     calls = calls_for(latest, seconds)
+    return calls if calls < cycle else whole_cycles(calls, cycle)
+
+
+def longer_laps(laps: Sequence[Lap], seconds: float, cycle: int) -> int:
+    """The calls of a lap where those were far too short; 0 where they were not.
+
+    Calls may take much less than in warm-up, which ends with the first of them if that is slow.
+    Then reading the clocks is a part of such laps that can be seen in their figures.
+    """
+    took = sum(each.seconds for each in laps)
+    if took >= seconds / SHORT_LAP * len(laps):
+        return 0
+    calls = max(_calls_in(seconds, took / sum(each.calls for each in laps)), 1)
     return calls if calls < cycle else whole_cycles(calls, cycle)
 
 
