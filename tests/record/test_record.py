@@ -144,7 +144,7 @@ def test_the_record_of_a_run_holds_everything_measured(
     )
     assert channel["joules_per_unit"] == test["joules_per_unit"]
     measured = [each for each in test["rounds"] if not each["warmup"]]
-    assert len(measured) == 5
+    assert len(measured) >= 5  # and one for each that other processes disturbed throughout
     assert len(test["rounds"]) >= 7
     for each in measured:
         assert each["seconds"] >= 0.2

@@ -92,15 +92,16 @@ def run_interleaved(
         order = list(range(works) if len(measured[0]) % 2 == 0 else reversed(range(works)))
         if lap_calls:
             shared = yield from _shared_round(
-                meter, names, judge.window_seconds * works, order, cycle, lap_calls
+                meter,
+                names,
+                judge.window_seconds * works,
+                order,
+                cycle,
+                lap_calls,
+                judge.lap_seconds,
             )
             if shared is None:
                 lap_calls = 0
-                continue
-            laps = [lap for each in shared for lap in each.window.laps]
-            longer = 0 if measured[0] else longer_laps(laps, judge.lap_seconds, cycle)
-            if lap_calls < longer:
-                lap_calls = longer
                 continue
             for work, latest in enumerate(shared):
                 measured[work].append(latest)
@@ -132,16 +133,17 @@ def _shared_round(
     order: Sequence[int],
     cycle: int,
     lap_calls: int,
+    lap_seconds: float,
 ) -> Generator[int, Units, list[Round] | None]:
     """One window in which the works take turns lap by lap, as a round of each.
 
     None where laps don't hold the CPU time that was used, so that nothing tells whose it was.
     """
     laps: list[list[Lap]] = [[] for _ in order]
-    done = 0
+    done = whole = 0  # whole: how many laps of each work lie in the cycles before
     meter.open(names, laps=True)
     try:
-        while done % cycle or meter.elapsed() < at_least_seconds:
+        while done % cycle or not laps[0] or meter.elapsed() < at_least_seconds:
             made = lap_end(done, lap_calls, cycle) - done
             for work in order:
                 units: dict[str, float] = {}
@@ -151,18 +153,28 @@ def _shared_round(
                 laps[work].append(meter.lap(done % cycle, made, units))
             done += made
             order = order[::-1]
+            if done % cycle == 0:
+                longest = max((mine[whole:] for mine in laps), key=_seconds)
+                if longer := longer_laps(longest, lap_seconds, cycle):
+                    lap_calls, laps = longer, [[] for _ in order]
+                whole = len(laps[0])
     except BaseException:
         meter.abandon()
         raise
     window = meter.close()
     if not laps_hold_all([window], [lap for mine in laps for lap in mine]):
         return None
-    return [Round(_part(window, mine), done, _units(mine), warmup=False) for mine in laps]
+    calls = sum(each.calls for each in laps[0])
+    return [Round(_part(window, mine), calls, _units(mine), warmup=False) for mine in laps]
+
+
+def _seconds(laps: Sequence[Lap]) -> float:
+    return sum(each.seconds for each in laps)
 
 
 def _part(window: Window, laps: Sequence[Lap]) -> Window:
     """What one work took of a window: CPU time as in its laps, all else by its time."""
-    seconds = sum(each.seconds for each in laps)
+    seconds = _seconds(laps)
     cpu_seconds = sum(each.cpu_seconds for each in laps)
     of_time = seconds / window.seconds
     of_cpu = cpu_seconds / window.cpu_seconds if window.cpu_seconds else of_time

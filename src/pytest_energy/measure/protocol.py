@@ -28,7 +28,7 @@ SPREAD_FLOOR = 0.02
 #: Windows are aimed a little longer than they must be, so that few are found too short.
 MARGIN = 1.1
 MAX_CALLS = 10_000_000
-#: Laps of less than this part of their length are too short.
+#: Laps of less than this part of their length are far too short.
 SHORT_LAP = 10
 #: So many times the rounds are measured where others disturb most of them.
 MOST_ROUNDS = 3
@@ -133,15 +133,9 @@ def run_rounds(
             cycle=cycle,
             at_most_seconds=ends - before,
             lap_calls=lap_calls,
+            lap_seconds=judge.lap_seconds,
         )
         took = clock.now() - before
-        if not measured and (longer := longer_laps(latest.window.laps, judge.lap_seconds, cycle)):
-            latest = replace(latest, window=replace(latest.window, laps=()))
-            if lap_calls < longer and clock.now() + took <= ends:
-                lap_calls = longer
-                calls = max(calls, calls_for(latest, judge.window_seconds * MARGIN))
-                rounds.append(replace(latest, warmup=True))
-                continue
         is_whole = latest.calls % cycle == 0
         if is_whole or not measured:
             measured.append(latest)
@@ -229,15 +223,18 @@ def one_round(
     cycle: int = 1,
     at_most_seconds: float = math.inf,
     lap_calls: int = 0,
+    lap_seconds: float = 0.0,
 ) -> Generator[int, Units, Round]:
     """One window of `calls` calls, and more where these took less than `at_least_seconds`.
 
     They are rounded up to whole cycles of the inputs. No more are made once they took
     `at_most_seconds`, and the window is as long as it must be: calls may come to take longer.
-    A lap ends after every `lap_calls` of them, and with each cycle; 0 for no laps.
+    A lap ends after every `lap_calls` of them, and with each cycle; 0 for no laps. Where that is
+    far less than `lap_seconds`, it has more of them from then on.
     """
     units: dict[str, float] = {}
     laps: list[Lap] = []
+    of_cycle: list[Lap] = []
     most = max(at_most_seconds, at_least_seconds)
     done, wanted, is_late = 0, whole_cycles(calls, cycle), False
     meter.open(names, laps=lap_calls > 0)
@@ -254,7 +251,12 @@ def one_round(
                     done += 1
                     is_late = meter.running() >= most
                 if lap_calls:
-                    laps.append(meter.lap(began % cycle, done - began, lap_units))
+                    of_cycle.append(meter.lap(began % cycle, done - began, lap_units))
+                    laps.append(of_cycle[-1])
+                    if done % cycle == 0:
+                        if longer := longer_laps(of_cycle, lap_seconds, cycle):
+                            lap_calls, laps = longer, []
+                        of_cycle = []
                 for unit, number in lap_units.items():
                     units[unit] = units.get(unit, 0.0) + number
             if done == wanted and (seconds := meter.elapsed()) < most:
@@ -275,17 +277,16 @@ def calls_in_lap(latest: Round, seconds: float, cycle: int) -> int:
     return calls if calls < cycle else whole_cycles(calls, cycle)
 
 
-def longer_laps(laps: Sequence[Lap], seconds: float, cycle: int) -> int:
-    """The calls of a lap where those were far too short; 0 where they were not.
+def longer_laps(of_cycle: Sequence[Lap], seconds: float, cycle: int) -> int:
+    """The calls of a lap where all those of a cycle were far too short; 0 where they were not.
 
     Calls may take much less than in warm-up, which ends with the first of them if that is slow.
     Then reading the clocks is a part of such laps that can be seen in their figures.
     """
-    took = sum(each.seconds for each in laps)
-    if took >= seconds / SHORT_LAP * len(laps):
+    took = sum(each.seconds for each in of_cycle)
+    if took >= seconds / SHORT_LAP:
         return 0
-    calls = max(_calls_in(seconds, took / sum(each.calls for each in laps)), 1)
-    return calls if calls < cycle else whole_cycles(calls, cycle)
+    return whole_cycles(_calls_in(seconds, took / sum(each.calls for each in of_cycle)), cycle)
 
 
 def lap_end(done: int, lap_calls: int, cycle: int) -> int:
