@@ -77,25 +77,26 @@ class Machine:
     def reference(self) -> float:
         return QUICK * (SLOW if self._is_slow else 1.0) * abs(self.random.gauss(1.0, 0.02))
 
+    def lap(self, cost: float, before: float, position: int = 0) -> Lap:
+        """A lap of one call; before: what the fixed work took when the lap before it ended."""
+        used = self.work(cost)
+        return Lap(
+            position=position,
+            calls=1,
+            units={"query": 1.0},
+            seconds=used,
+            cpu_seconds=used,
+            before=before,
+            after=self.reference(),
+        )
+
     def round(self, cost: Cost, cycle: int = 1, seconds: float = 0.2) -> Window:
         """One call a lap."""
         laps: list[Lap] = []
         before = self.reference()
         while not laps or sum(each.seconds for each in laps) < seconds or len(laps) % cycle:
-            used = self.work(cost(len(laps)))
-            after = self.reference()
-            laps.append(
-                Lap(
-                    position=len(laps) % cycle,
-                    calls=1,
-                    units={"query": 1.0},
-                    seconds=used,
-                    cpu_seconds=used,
-                    before=before,
-                    after=after,
-                )
-            )
-            before = after
+            laps.append(self.lap(cost(len(laps)), before, len(laps) % cycle))
+            before = laps[-1].after
         return window(laps)
 
 
@@ -250,20 +251,8 @@ def turns(machine: Machine, costs: Sequence[Cost]) -> list[Window]:
     before = machine.reference()
     while sum(lap.seconds for mine in laps for lap in mine) < 0.2 * len(costs):
         for work in order:
-            used = machine.work(costs[work](len(laps[work])))
-            after = machine.reference()
-            laps[work].append(
-                Lap(
-                    position=0,
-                    calls=1,
-                    units={"query": 1.0},
-                    seconds=used,
-                    cpu_seconds=used,
-                    before=before,
-                    after=after,
-                )
-            )
-            before = after
+            laps[work].append(machine.lap(costs[work](len(laps[work])), before))
+            before = laps[work][-1].after
         order.reverse()
     return [window(mine) for mine in laps]
 
