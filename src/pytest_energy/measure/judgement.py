@@ -225,16 +225,12 @@ def values_of(judgement: Judgement) -> list[float]:
 
 def whole_values_of(judgement: Judgement) -> list[float]:
     """The same of each round as a whole."""
-    coverage, unit = judgement.coverage, judgement.unit
-    amounts = [
-        each.window.cpu_seconds
-        if coverage.method == CPU_TIME_METHOD
-        else each.window.joules(coverage.gated_names)
-        for each in judgement.measured
-    ]
-    return [
-        amount / each.units[unit] for amount, each in zip(amounts, judgement.measured, strict=True)
-    ]
+    coverage = judgement.coverage
+    if coverage.method == CPU_TIME_METHOD:
+        amounts = [each.window.cpu_seconds for each in judgement.measured]
+    else:
+        amounts = [each.window.joules(coverage.gated_names) for each in judgement.measured]
+    return _per_unit(judgement, amounts)
 
 
 def units_of(judgement: Judgement) -> list[float]:
@@ -252,10 +248,13 @@ def joules_per_unit(judgement: Judgement, channels: Sequence[Channel]) -> list[f
     if is_judged and (seconds := _undisturbed(judgement)):
         watts = sum(joules) / sum(each.window.cpu_seconds for each in judgement.measured)
         return [watts * each for each in seconds]
-    return [
-        amount / each.units[judgement.unit]
-        for amount, each in zip(joules, judgement.measured, strict=True)
-    ]
+    return _per_unit(judgement, joules)
+
+
+def _per_unit(judgement: Judgement, amounts: Sequence[float]) -> list[float]:
+    """Amounts of each round, for one unit."""
+    pairs = zip(amounts, judgement.measured, strict=True)
+    return [amount / each.units[judgement.unit] for amount, each in pairs]
 
 
 def _undisturbed(judgement: Judgement) -> list[float]:

@@ -129,7 +129,7 @@ class Meter:
     def elapsed(self) -> float:
         """Seconds since the window was opened, all work done that devices were given in them."""
         synchronise()
-        return self._clock.now() - self._started
+        return self.running()
 
     def close(self) -> Window:
         """End the window at this moment, once devices have finished what they were given."""

@@ -9,15 +9,10 @@ from pytest_energy.carbon.intensity import Intensity
 from pytest_energy.limits.budget import limit_figure
 from pytest_energy.measure.coverage import Coverage
 from pytest_energy.measure.explanation import other_cores
-from pytest_energy.measure.judgement import (
-    Judgement,
-)
+from pytest_energy.measure.judgement import Judgement
 from pytest_energy.measure.laps import Cleaned
 from pytest_energy.measure.protocol import Round
-from pytest_energy.record.schema import (
-    CPU_TIME_METHOD,
-    Explanation,
-)
+from pytest_energy.record.schema import CPU_TIME_METHOD, Explanation
 from pytest_energy.rules.estimate import MIN_ROUNDS, Estimate
 from pytest_energy.rules.verdict import Verdict
 from pytest_energy.sensors.accelerators import torch_threads
