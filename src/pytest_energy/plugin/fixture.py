@@ -90,8 +90,16 @@ class Energy:
     ) -> Any:
         """Run the protocol on `call()`, or on `call(x)` with the next of `inputs` each time.
 
-        count, tokens, images: units that one call does (1), or a function of its result.
-        name: needed for a second measurement in one test. Returns the last call's result.
+        Args:
+            call: The work, which is called as often as the protocol needs.
+            inputs: Are passed to `call` in a cycle, one a call.
+            count: Units that one call does (1), or a function of its result, such as len.
+            tokens: The same for the unit token.
+            images: The same for the unit image.
+            name: Needed for a second measurement in one test.
+
+        Returns:
+            The result of the last call.
         """
         if inspect.iscoroutinefunction(call):
             raise EnergyUsageError(
@@ -146,10 +154,21 @@ class Energy:
         """Measure a candidate and its reference, A B B A, and fail where it costs more.
 
         `energy.compare(old, new)`, or `energy.compare({"eager": f, "compiled": g, ...})`, which
-        ranks all against the first. inputs, count, tokens, images: as in `measure`; each function
-        sees the same inputs. max_increase: how much more a candidate may use for a unit, as "3%"
-        or 0.03; default: that of the marker or the budgets file, else 3 %. Returns the
-        last result of each by its name ("reference" and "candidate").
+        ranks all against the first. It needs no marker.
+
+        Args:
+            reference: The work to compare with, or all functions by their names.
+            candidate: The work that may use `max_increase` more.
+            inputs: As in `measure`; each function sees the same ones.
+            count: As in `measure`.
+            tokens: As in `measure`.
+            images: As in `measure`.
+            max_increase: How much more a candidate may use for a unit, as "3%" or 0.03; default:
+                that of the marker or the budgets file, else 3 %.
+            name: Needed for a second comparison in one test.
+
+        Returns:
+            The last result of each by its name ("reference" and "candidate").
         """
         works = _works(reference, candidate)
         items = inputs_of(inputs)

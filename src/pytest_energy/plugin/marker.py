@@ -50,17 +50,20 @@ def energy_budget(
 ) -> Declaration:
     """Measure the energy of this test and fail it over the limit.
 
-    limit: "2.1 Wh / 1000 queries", "35 mJ / token", "0.5 gCO2e per 1k queries",
-    "120 cpu-ms / query" or "2.5 GFLOP / query". Without one, energy-budgets.toml is asked; where it
-    has none either, the test is measured and the line to paste is printed.
-    id: the budget of energy-budgets.toml that holds. task, model: what is measured; budgets of the
-    file are found by them too. labels: more of it, for tables and records.
-    count: how many of the limit's units one run of the test's body does.
-    scope: "gpu", "cpu", "all" (every counter), "machine" (a plugin's sensor of the whole
-        machine), or "auto": gpu when one is in use, else cpu.
-    max_increase: by how much it may rise over its baseline, as "5 %" or 0.05.
-    method: the evidence that the limit is for, "measured", "integrated" or "estimated"; a figure
-    that comes about in another way is not judged by it.
+    Args:
+        limit: "2.1 Wh / 1000 queries", "35 mJ / token", "0.5 gCO2e per 1k queries",
+            "120 cpu-ms / query" or "2.5 GFLOP / query". Without one, energy-budgets.toml is asked;
+            where it has none either, the test is measured and the line to paste is printed.
+        id: The budget of energy-budgets.toml that holds.
+        task: What is measured, such as "text-classification"; selects budgets of the file.
+        model: The model that is measured; selects budgets of the file.
+        count: How many of the limit's units one run of the test's body does.
+        scope: "gpu", "cpu", "all" (every counter; needs one for the CPU), "machine" (a plugin's
+            sensor of the whole machine), or "auto": gpu when one is in use, else cpu.
+        max_increase: By how much it may rise over its baseline, as "5 %" or 0.05.
+        method: The evidence that the limit is for, "measured", "integrated" or "estimated"; a
+            figure that comes about in another way is unmeasured.
+        labels: Further labels, for tables and records.
     """
     try:
         parsed = None if limit is None else parse_limit(limit)
