@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytest_energy.carbon.codecarbon_data import Place, UnreadableData
+from pytest_energy.carbon.codecarbon_data import NoData, Place, UnreadableData
 from pytest_energy.carbon.intensity import PHONE_CHARGE, Basis, Intensity, parse_intensity
 from pytest_energy.carbon.regions import (
     UnknownPlace,
@@ -421,7 +421,7 @@ def test_a_region_without_a_factor_is_refused_and_not_listed(
 
 def test_a_missing_codecarbon_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "codecarbon", None)
-    with pytest.raises(UnreadableData, match="package codecarbon is not installed"):
+    with pytest.raises(NoData, match=r'pip install "pytest-energy\[carbon\]", or give'):
         intensity_of("FRA")
 
 

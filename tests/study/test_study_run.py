@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import importlib.util
 import io
+import sys
 from dataclasses import replace
+from importlib.machinery import ModuleSpec
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from session_records import measured, session
@@ -20,6 +23,7 @@ from pytest_energy.study.report import render_results
 from pytest_energy.study.running import codecarbon_way, command
 from pytest_energy.study.running.choice import OPTIONS, Choice
 from pytest_energy.study.running.command import RunProgress, duration
+from pytest_energy.study.running.models import why_impossible
 from pytest_energy.study.running.results import labels, read_result, result_of
 from pytest_energy.study.running.twins import (
     Twin,
@@ -359,7 +363,7 @@ def count(query, inputs, seconds, queries):
         cpu_joules_per_unit=1.0, ram_joules_per_unit=0.0, cpu_watts=1.0, ram_watts=0.0,
     )
 
-plugin.why_impossible = lambda: ""
+plugin.why_impossible = lambda method: ""
 plugin.device_for = lambda device: "cpu"
 plugin.measure_queries = lambda energy, inference: None
 codecarbon_way.count = count
@@ -411,6 +415,18 @@ def test_without_torch_the_command_names_the_extra_to_install(
     energy_pytester.write("def test_it(): pass")
     run = energy_pytester.run_process("-p", "pytest_energy.study.running.plugin")
     run.stderr.fnmatch_lines(['*pip install "pytest-energy[[]transformers[]]"*'])
+
+
+def test_without_codecarbon_its_method_names_the_extra_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("torch", "transformers"):
+        module = ModuleType(name)
+        module.__spec__ = ModuleSpec(name, None)
+        monkeypatch.setitem(sys.modules, name, module)
+    monkeypatch.setitem(sys.modules, "codecarbon", None)
+    assert why_impossible("ours") == ""
+    assert 'pip install "pytest-energy[carbon]"' in why_impossible("codecarbon")
 
 
 def test_the_command_ends_with_the_next_commands_for_its_results(tmp_path: Path) -> None:

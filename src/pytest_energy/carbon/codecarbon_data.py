@@ -38,8 +38,18 @@ _NORDIC_ZONES = {
 }
 
 
+class NoData(InputError):
+    """CodeCarbon, whose data these are, is not installed."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the factors of countries and regions are CodeCarbon's, which is not installed: "
+            'pip install "pytest-energy[carbon]", or give the factor itself, such as 300 gCO2e/kWh'
+        )
+
+
 class UnreadableData(InputError):
-    """CodeCarbon's data files are not there, or not of the shape that is read here."""
+    """CodeCarbon's data files are not of the shape that is read here."""
 
     def __init__(self, where: str, why: str) -> None:
         super().__init__(
@@ -256,7 +266,7 @@ def codecarbon_version() -> str:
     try:
         return importlib.metadata.version("codecarbon")
     except importlib.metadata.PackageNotFoundError:
-        return "(not installed)"
+        return "(unknown version)"
 
 
 @dataclass(frozen=True)
@@ -301,11 +311,11 @@ class _Node:
 
 
 def _open(name: str) -> _Node:
-    """One of CodeCarbon's data files. Raises UnreadableData."""
+    """One of CodeCarbon's data files. Raises NoData or UnreadableData."""
     try:
         value = json.loads(data_file("private_infra", name).read_text(encoding="utf-8"))
-    except LookupError as error:
-        raise UnreadableData(name, str(error)) from None
+    except LookupError:
+        raise NoData from None
     except OSError as error:
         raise UnreadableData(name, f"can't be read ({error.strerror})") from None
     except ValueError as error:

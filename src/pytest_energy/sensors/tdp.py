@@ -80,5 +80,5 @@ def data_file(*parts: str) -> Path:
     """The path of one of its data files. Raises LookupError where the package is not installed."""
     spec = importlib.util.find_spec("codecarbon")  # of a top-level package: nothing is imported
     if spec is None or not spec.submodule_search_locations:
-        raise LookupError("the package codecarbon is not installed")
+        raise LookupError("codecarbon is not installed: pip install 'pytest-energy[carbon]'")
     return Path(spec.submodule_search_locations[0], "data", *parts)

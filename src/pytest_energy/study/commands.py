@@ -199,7 +199,7 @@ def study_run(
         again=again,
     )
     choice.check()
-    if why := why_impossible():
+    if why := why_impossible(choice.method):
         raise InputError(why)
     place = device_for(device)
     for line in command.plan(choice, place, seconds):

@@ -46,15 +46,17 @@ class MissingPackage(CannotRun):
     """A model that this installation has no classes for."""
 
 
-def why_impossible() -> str:
-    """Why no model can be run in this installation, or ""."""
+def why_impossible(method: str) -> str:
+    """Why no model can be run by this method in this installation, or ""."""
     missing = [name for name in ("torch", "transformers") if find_spec(name) is None]
-    if not missing:
-        return ""
-    return (
-        f"the study's models need {' and '.join(missing)}: "
-        'pip install "pytest-energy[transformers]"'
-    )
+    if missing:
+        return (
+            f"the study's models need {' and '.join(missing)}: "
+            'pip install "pytest-energy[transformers]"'
+        )
+    if method == "codecarbon" and find_spec("codecarbon") is None:
+        return '--method=codecarbon needs codecarbon: pip install "pytest-energy[carbon]"'
+    return ""
 
 
 def device_for(asked: str | None) -> str:

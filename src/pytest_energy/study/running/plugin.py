@@ -85,9 +85,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def _choice(config: pytest.Config) -> Choice:
     """Raises pytest.UsageError for options that can't be used."""
-    if why := why_impossible():
-        raise pytest.UsageError(why)
     option = config.getoption
+    if why := why_impossible(option("--study-method")):
+        raise pytest.UsageError(why)
     folder = option("--study-results")
     try:
         choice = Choice(
