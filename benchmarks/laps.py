@@ -19,7 +19,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from statistics import fmean, stdev
 
@@ -45,6 +46,20 @@ ROUND_SECONDS = 0.2
 NUMBERS = array.array("q", range(4_000_000))
 PLACES = random.Random(1).choices(range(4_000_000), k=100_000)
 LENGTHS = random.Random(2)
+
+
+@contextmanager
+def neighbour() -> Iterator[None]:
+    """A process that is busy in bursts, inside the block.
+
+    Started by another process, because the work of our own descendants counts as ours.
+    """
+    start = f"{shlex.quote(sys.executable)} -c {shlex.quote(NEIGHBOUR)} >/dev/null & echo $!"
+    process = int(subprocess.check_output(["sh", "-c", start], text=True))
+    try:
+        yield
+    finally:
+        os.kill(process, signal.SIGTERM)
 
 
 def loop(steps: int = 120_000) -> int:
@@ -118,18 +133,13 @@ WAYS: dict[str, Callable[[Sequence[Window]], float]] = {
 
 def main() -> None:
     seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 60.0
-    # Started by another process, because the work of our own descendants counts as ours.
-    start = f"{shlex.quote(sys.executable)} -c {shlex.quote(NEIGHBOUR)} >/dev/null & echo $!"
-    neighbour = int(subprocess.check_output(["sh", "-c", start], text=True))
     meter = Meter([], CpuTime(4.0), busy_seconds, Clock(clock.now, clock.sleep))
     found: dict[str, list[list[Window]]] = {name: [] for name in WORKS}
-    try:
+    with neighbour():
         end = time.perf_counter() + seconds
         while time.perf_counter() < end:
             for name, work in WORKS.items():
                 found[name].append(session(meter, work))
-    finally:
-        os.kill(neighbour, signal.SIGTERM)
     windows = [window for each in found.values() for one in each for window in one]
     others = sum(window.other_cpu_seconds or 0.0 for window in windows)
     cores = others / sum(window.seconds for window in windows)

@@ -26,9 +26,9 @@ class Interleaved:
         self.steps: list[Step] = []
         self._ratio_of = ratio_of
 
-    def run(self, plan: Plan) -> list[Pair]:
+    def run(self, plan: Plan, in_turns: Callable[[int], Pair | None] | None = None) -> list[Pair]:
         runs = (lambda: self._run("A", 1.0), lambda: self._run("B", self._ratio))
-        return run_pairs(runs, plan, self.time.clock.now, self.steps.append)
+        return run_pairs(runs, plan, self.time.clock.now, self.steps.append, in_turns)
 
     @property
     def _ratio(self) -> float:
@@ -48,6 +48,26 @@ def test_processes_are_interleaved_a_b_b_a() -> None:
     processes = Interleaved(noisy)
     assert len(processes.run(plan_of(max_pairs=5, rule=Rule(0.03, ())))) == 5
     assert processes.order == "ABBAABBAAB"
+
+
+def test_pairs_in_turns_as_long_as_they_can_be_had() -> None:
+    processes = Interleaved(noisy)
+    firsts: list[int] = []
+
+    def in_turns(first: int) -> Pair | None:
+        firsts.append(first)
+        return Pair(run_of(measured(2.0)), run_of(measured(2.0)), True) if first == 0 else None
+
+    plan = plan_of(max_pairs=4, rule=Rule(0.03, ()))
+    pairs = processes.run(plan, in_turns)
+    assert firsts == [0, 1, 0, 1]
+    assert [each.in_turns for each in pairs] == [True, False, True, False]
+    assert processes.order == "BABA"
+    assert processes.steps[:3] == [
+        Step("pair 1 of 4, in turns", 0, 8),
+        Step("pair 2 of 4, in turns", 2, 8),
+        Step("pair 2 of 4, candidate", 2, 8),
+    ]
 
 
 def test_five_pairs_are_enough_where_they_decide() -> None:

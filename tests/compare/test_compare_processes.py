@@ -320,10 +320,29 @@ def test_two_variants_of_one_tree(project: Project, tmp_path: Path) -> None:
     ended = project.compare(*variants, "--pairs=3", "--max-increase=60%", "--", *QUICK)
     assert ended.status == 0, ended
     assert "reference: old\ncandidate: new\n" in ended.output
+    assert "not in turns" not in ended.words
     assert project.snapshot() == before
     plain: dict[str, Any] = json.loads(path.read_bytes())
     assert plain["tests"][0]["reference"] == pytest.approx(0.002, rel=0.3)
     assert "WORK" not in path.read_text(encoding="utf-8")
+
+
+def test_what_can_not_run_beside_the_other_is_measured_one_after_the_other(
+    project: Project,
+) -> None:
+    project.write(
+        "conftest.py",
+        "import pathlib\nPORT = pathlib.Path('port')\n"
+        "def pytest_sessionstart(): PORT.touch(exist_ok=False)\n"
+        "def pytest_sessionfinish(): PORT.unlink()\n",
+    )
+    variants = ["--variant", "old:WORK=2", "--variant", "new:WORK=8", "--pairs=3"]
+    ended = project.compare(*variants, "--", *QUICK)
+    assert ended.status == 1, ended
+    assert "one after the other, not in turns: the run of new failed beside" in ended.words
+    ended = project.compare(*variants, "--sequential", "--", *QUICK)
+    assert ended.status == 1, ended
+    assert "not in turns" not in ended.words
 
 
 def test_a_terminal_shows_the_pair_and_the_time_left(project: Project) -> None:
@@ -337,9 +356,9 @@ def test_a_terminal_shows_the_pair_and_the_time_left(project: Project) -> None:
         dimensions=(24, 80),
         encoding="utf-8",
     )
-    terminal.expect("pair 1 of 3, reference")
-    terminal.expect("pair 1 of 3, candidate .*0:0")
-    terminal.expect("pair 3 of 3, candidate")
+    terminal.expect("pair 1 of 3, in turns")
+    terminal.expect("pair 2 of 3, in turns .*0:0")
+    terminal.expect("pair 3 of 3, in turns")
     terminal.expect("regressed: 1 of 1 figure")
     terminal.expect(pexpect.EOF)
     terminal.close()

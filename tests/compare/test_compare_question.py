@@ -49,6 +49,7 @@ def test_variants_that_are_not_two_are_refused_with_an_example(
         (Options(arguments=("a", "b"), setup="make"), "--setup prepares the two trees of --base"),
         (Options(arguments=("a", "b"), pairs=5), "two records are already measured"),
         (Options(arguments=("a", "b"), max_seconds=5), "two records are already measured"),
+        (Options(arguments=("a", "b"), sequential=True), "two records are already measured"),
         (Options(arguments=("a", "b"), max_increase="3"), "'3': expected a percentage"),
         (Options(arguments=("a", "b"), max_increase="300%"), "'300%': expected a percentage"),
         (Options(base="main", variants=("a:B=1",)), "use one of them"),

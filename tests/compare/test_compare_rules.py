@@ -44,7 +44,7 @@ def two(reference: RunRecord, candidate: RunRecord) -> ComparisonRecord:
 
 
 def paired(ratios: Sequence[float]) -> list[Pair]:
-    return [(run_of(measured(2.0)), run_of(measured(2.0 * ratio))) for ratio in ratios]
+    return [Pair(run_of(measured(2.0)), run_of(measured(2.0 * ratio))) for ratio in ratios]
 
 
 def only(found: ComparisonRecord) -> Compared:
@@ -132,7 +132,7 @@ def test_other_hardware_is_never_compared(changes: dict[str, Any], words: list[s
     for word in words:
         assert word in str(caught.value)
     with pytest.raises(CouldNotCompare):
-        compare_pairs([(first, other)] * 3, SIDES, RULE)
+        compare_pairs([Pair(first, other)] * 3, SIDES, RULE)
 
 
 CPU = ChannelRecord(
@@ -337,7 +337,7 @@ def test_the_rates_of_false_alarms_and_of_detection(
 
 def test_a_figure_that_some_process_lacks_is_not_compared() -> None:
     pairs = paired([1.0] * 5)
-    pairs[2] = (pairs[2][0], run_of())
+    pairs[2] = Pair(pairs[2].reference, run_of())
     test = only(compare_pairs(pairs, SIDES, RULE))
     assert test.outcome is Outcome.INCOMPARABLE
     assert "only 4 of 5 runs of the candidate have it" in test.reason
@@ -345,7 +345,7 @@ def test_a_figure_that_some_process_lacks_is_not_compared() -> None:
 
 def test_two_boards_of_one_machine_are_two_instruments() -> None:
     other = replace(TEST.channels[0], name="gpu:1")
-    pairs = [(run_of(measured(2.0)), run_of(measured(2.0, channels=(other,))))] * 5
+    pairs = [Pair(run_of(measured(2.0)), run_of(measured(2.0, channels=(other,))))] * 5
     test = only(compare_pairs(pairs, SIDES, RULE))
     assert test.outcome is Outcome.INCOMPARABLE
     assert "measured on gpu:0, per query, scope gpu against measured on gpu:1" in test.reason
@@ -366,12 +366,12 @@ def test_another_process_only_adds_joules_to_its_side(
     side: int, ratio: float, outcome: Outcome
 ) -> None:
     pairs = paired(jittered(ratio, 5))
-    disturbed = list(pairs[1])
+    disturbed = [pairs[1].reference, pairs[1].candidate]
     disturbed[side] = replace(
         disturbed[side],
         tests=(replace(disturbed[side].tests[0], other_processes=("python (4711)",)),),
     )
-    pairs[1] = (disturbed[0], disturbed[1])
+    pairs[1] = Pair(disturbed[0], disturbed[1])
     test = only(compare_pairs(pairs, SIDES, RULE))
     assert test.outcome is outcome
     assert ("python (4711) added joules" in test.reason) == (outcome is Outcome.INCONCLUSIVE)
@@ -380,7 +380,7 @@ def test_another_process_only_adds_joules_to_its_side(
 @pytest.mark.parametrize("contention", ["reference", "candidate"])
 @pytest.mark.parametrize("ratio", [0.5, 1.0, 1.8])
 def test_cpu_contention_in_a_session_makes_its_side_doubtful(contention: str, ratio: float) -> None:
-    old, new = paired([ratio])[0]
+    old, new, _ = paired([ratio])[0]
     noisy = old if contention == "reference" else new
     noisy = replace(noisy, tests=tuple(replace(each, contention=True) for each in noisy.tests))
     sides = (noisy, new) if contention == "reference" else (old, noisy)
@@ -392,8 +392,8 @@ def test_cpu_contention_in_a_session_makes_its_side_doubtful(contention: str, ra
     else:
         quiet = only(compare_records(old, new, SIDES, 0.05))
         assert (test.outcome, test.reason) == (quiet.outcome, quiet.reason)
-    (pair,) = compare_pairs([sides], SIDES, RULE).tests  # interleaved, both are disturbed
-    assert pair.outcome is only(compare_pairs([(old, new)], SIDES, RULE)).outcome
+    (pair,) = compare_pairs([Pair(*sides)], SIDES, RULE).tests  # interleaved, both are disturbed
+    assert pair.outcome is only(compare_pairs([Pair(old, new)], SIDES, RULE)).outcome
 
 
 @given(st.lists(st.sampled_from(Outcome)), st.sampled_from(["", "it broke"]))
@@ -408,3 +408,21 @@ def test_exit_statuses(outcomes: list[Outcome], problem: str) -> None:
     assert (status == 1) == (Outcome.REGRESSED in outcomes)
     assert (status == 0) == (bool(outcomes) and set(outcomes) <= green and not problem)
     assert status in (0, 1, 2)
+
+
+def with_rounds(joules: Sequence[float]) -> RunRecord:
+    """A run whose test has rounds of these figures."""
+    test = measured(2.0)
+    rounds = (replace(test.rounds[-1], joules=each * 10) for each in joules)
+    return run_of(replace(test, rounds=(test.rounds[0], *rounds)))
+
+
+def test_a_pair_in_turns_is_compared_round_by_round() -> None:
+    """What others did to a round they did to both; one of them needed more rounds."""
+    bursts = [2.0, 3.1, 2.2, 2.0, 4.0, 2.1]
+    old, new = with_rounds(bursts), with_rounds([*(1.08 * each for each in bursts), 9.0, 9.0])
+    in_turns = only(compare_pairs([Pair(old, new, in_turns=True)] * 5, SIDES, RULE))
+    assert in_turns.ratio == pytest.approx(1.08)
+    assert in_turns.candidate == pytest.approx(1.08 * (in_turns.reference or 0.0))
+    apart = only(compare_pairs([Pair(old, new)] * 5, SIDES, RULE))
+    assert apart.ratio != pytest.approx(1.08, rel=0.05)

@@ -55,6 +55,12 @@ def compare(
             metavar="PERCENT", help="Allow this increase (default: 3 %; of two records: 5 %)"
         ),
     ] = None,
+    sequential: Annotated[
+        bool,
+        typer.Option(
+            "--sequential", help="Run the processes of a pair one after the other, not in turns"
+        ),
+    ] = False,
     to_json: Annotated[
         Path | None,
         typer.Option("--json", metavar="PATH", help="Write JSON (-: standard output)"),
@@ -92,6 +98,7 @@ def compare(
         pairs=pairs,
         max_seconds=max_seconds,
         max_increase=max_increase,
+        sequential=sequential,
     )
     outputs = [(to_json, json_of), (to_markdown, markdown_of)]
     if to_html is not None:

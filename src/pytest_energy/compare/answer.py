@@ -7,24 +7,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
-from pytest_energy.compare.judgement import compare_pairs, compare_records
+from pytest_energy.compare.judgement import Pair, compare_pairs, compare_records
 from pytest_energy.compare.outcome import ComparisonRecord, CouldNotCompare, Side
 from pytest_energy.compare.processes import (
     Interrupted,
     Interrupts,
     OnStep,
     PytestProcess,
+    Ran,
     run,
     run_pairs,
 )
 from pytest_energy.compare.question import (
     YOURS,
     BaseCommit,
+    Plan,
     Question,
     TwoRecords,
     TwoVariants,
-    Variant,
 )
+from pytest_energy.compare.turns import NoTurns, run_in_turns
 from pytest_energy.compare.worktree import (
     Tree,
     check_origin,
@@ -95,14 +97,51 @@ def _answer_variants(
     question: TwoVariants, interrupts: Interrupts, on_step: OnStep
 ) -> ComparisonRecord:
     plan = question.plan
+    first, second = (
+        _Runs(
+            process=PytestProcess(each.name, plan.arguments, plan.folder, each.variables),
+            interrupts=interrupts,
+        )
+        for each in question.variants
+    )
+    pairs, notes = _run(first, second, plan, on_step)
+    return compare_pairs(pairs, question.sides, plan.rule, notes)
 
-    def process(variant: Variant) -> Callable[[], RunRecord]:
-        process = PytestProcess(variant.name, plan.arguments, plan.folder, variant.variables)
-        return lambda: process.run(interrupts).record
 
-    first, second = map(process, question.variants)
-    pairs = run_pairs((first, second), plan, clock.now, on_step)
-    return compare_pairs(pairs, question.sides, plan.rule)
+def _run(
+    first: _Runs, second: _Runs, plan: Plan, on_step: OnStep, apart: str = ""
+) -> tuple[list[Pair], list[str]]:
+    """All pairs, and a note where they took no turns. apart: why they can't, or ""."""
+    both = _InTurns((first, second), lambda sentence: on_step(Step(sentence)), apart)
+    in_turns = None if plan.sequential else both.run
+    pairs = run_pairs((first.run, second.run), plan, clock.now, on_step, in_turns)
+    return pairs, [
+        f"measured one after the other, not in turns: {each}" for each in (both.why_not,) if each
+    ]
+
+
+@dataclass
+class _InTurns:
+    """Runs pairs in turns until one can't; then it tries no more. why_not: why, or ""."""
+
+    sides: tuple[_Runs, _Runs]
+    report: Callable[[str], None]
+    why_not: str
+
+    def run(self, number: int) -> Pair | None:
+        """One pair, in which the process of this side starts first."""
+        if self.why_not:
+            return None
+        order = (self.sides[number], self.sides[1 - number])
+        processes = (order[0].process, order[1].process)
+        try:
+            found = run_in_turns(processes, order[0].interrupts, self.report)
+        except NoTurns as error:
+            self.why_not = str(error)
+            return None
+        self.why_not = found.why_not
+        records = [side.checked(ran) for side, ran in zip(order, found.ran, strict=True)]
+        return Pair(records[number], records[1 - number], in_turns=not self.why_not)
 
 
 def _answer_base(question: BaseCommit, interrupts: Interrupts, on_step: OnStep) -> ComparisonRecord:
@@ -143,36 +182,52 @@ def _answer_base(question: BaseCommit, interrupts: Interrupts, on_step: OnStep) 
                 )
                 for own, other in ((base, yours), (yours, base))
             )
-            pairs = run_pairs((first.run, second.run), plan, clock.now, on_step)
+            # What is installed for one tree is not there for the other.
+            apart = "--setup runs before each of them" if question.setup is not None else ""
+            pairs, notes = _run(first, second, plan, on_step, apart)
     finally:
         setup.restore(yours)
     sides = (
         Side(question.ref, commit),
         Side(YOURS, head, "with uncommitted changes" if has_changes else ""),
     )
-    notes = []
     if changed and not (first.loaded_changed or second.loaded_changed):
         notes.append("no Python file that differs between the trees was loaded by these tests")
     return compare_pairs(pairs, sides, plan.rule, notes)
 
 
 @dataclass(kw_only=True)
-class _TreeRuns:
-    """The processes of one tree. changed: sources that differ between the two."""
+class _Runs:
+    """The processes of one side."""
+
+    process: PytestProcess
+    interrupts: Interrupts
+
+    def run(self) -> RunRecord:
+        """Raises CouldNotCompare."""
+        return self.checked(self.process.run(self.interrupts))
+
+    def checked(self, ran: Ran) -> RunRecord:
+        """What one of them left. Raises CouldNotCompare."""
+        return ran.record
+
+
+@dataclass(kw_only=True)
+class _TreeRuns(_Runs):
+    """Those of one tree. changed: sources that differ between the two."""
 
     own: Tree
     other: Tree
     changed: Sequence[str]
-    process: PytestProcess
     setup: _Setup
-    interrupts: Interrupts
     loaded_changed: bool = False
     """Whether a process loaded one of them."""
 
     def run(self) -> RunRecord:
-        """Raises CouldNotCompare."""
         self.setup.prepare(self.own)
-        ran = self.process.run(self.interrupts)
+        return super().run()
+
+    def checked(self, ran: Ran) -> RunRecord:
         check_origin(ran.modules, self.own, self.other, self.changed)
         self.loaded_changed |= loads_any(ran.modules, self.own, self.changed)
         return ran.record

@@ -15,6 +15,7 @@ from pytest_energy.record.schema import (
     TestRecord,
     quantity_of,
     values_per_unit,
+    whole_values_per_unit,
 )
 from pytest_energy.units import label, per_unit, percent
 
@@ -42,10 +43,10 @@ class Key:
 
 @dataclass(frozen=True, kw_only=True)
 class Figure:
-    """What one run measured of one test: `values` per unit, one for each round.
+    """What one run measured of one test: `values` per unit, one for each round that counts.
 
-    channels: names of those gated. problem: why there are no values, or "". contention: what
-    other processes may have added, or "".
+    rounds: the same of every round as a whole. channels: names of those gated. problem: why there
+    are no values, or "". contention: what other processes may have added, or "".
     """
 
     key: Key
@@ -56,6 +57,7 @@ class Figure:
     problem: str = ""
     labels: str = ""
     """As text; they may be what is compared."""
+    rounds: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,8 @@ def _figure(test: TestRecord) -> Figure:
     if test.failure:
         ended = f"the test ended in {test.failure}, so its work may not have been done"
         return Figure(key=key, values=(), channels=channels, problem=ended)
-    values = values_per_unit([each for each in test.rounds if not each.warmup], test.method)
+    measured = [each for each in test.rounds if not each.warmup]
+    values = values_per_unit(measured, test.method)
     if not values:
         return Figure(
             key=key, values=(), channels=channels, problem="one of its rounds has no figure"
@@ -111,6 +114,7 @@ def _figure(test: TestRecord) -> Figure:
         other_processes=test.other_processes,
         contention=contention(test),
         labels=labels or "none",
+        rounds=whole_values_per_unit(measured, test.method),
     )
 
 

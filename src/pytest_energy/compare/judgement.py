@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from pytest_energy.compare.figures import (
     Figure,
@@ -21,13 +22,18 @@ from pytest_energy.compare.outcome import Compared, ComparisonRecord, Outcome, S
 from pytest_energy.record.hardware import board_of
 from pytest_energy.record.schema import MachineRecord, RunRecord
 from pytest_energy.rules.baseline import change, session_of
-from pytest_energy.rules.estimate import LOOKS, MIN_ROUNDS, estimate
+from pytest_energy.rules.estimate import LOOKS, MIN_ROUNDS, estimate, estimate_ratio
 from pytest_energy.rules.paired import Comparison, compare
 from pytest_energy.rules.verdict import Verdict
 from pytest_energy.units import percent, signed_percent
 
-#: (of the reference, of the candidate)
-Pair = tuple[RunRecord, RunRecord]
+
+class Pair(NamedTuple):
+    """What two processes measured. in_turns: round by round, so equal rounds belong together."""
+
+    reference: RunRecord
+    candidate: RunRecord
+    in_turns: bool = False
 
 
 @dataclass(frozen=True)
@@ -79,17 +85,17 @@ def _compared(
 def is_undecided(pairs: Sequence[Pair], rule: Rule) -> bool:
     """Whether some test needs more pairs."""
     both = _match(pairs).both.values()
-    return any(decided(_ratios(*figures), rule) is None for figures in both)
+    return any(decided(_ratios(pairs, *figures), rule) is None for figures in both)
 
 
 def compare_pairs(
     pairs: Sequence[Pair], sides: tuple[Side, Side], rule: Rule, notes: Sequence[str] = ()
 ) -> ComparisonRecord:
     """Judge each figure by all pairs. Raises CouldNotCompare for different hardware."""
-    reference, candidate = pairs[0]
+    reference, candidate, _ = pairs[0]
     check_hardware(reference, candidate)
     matched = _match(pairs)
-    tests = [_by_pairs(key, *figures, rule) for key, figures in matched.both.items()]
+    tests = [_by_pairs(key, pairs, *figures, rule) for key, figures in matched.both.items()]
     return ComparisonRecord(
         reference=sides[0],
         candidate=sides[1],
@@ -101,7 +107,7 @@ def compare_pairs(
 
 def _match(pairs: Sequence[Pair]) -> Matched:
     """As `match`, but on one machine: another board is another instrument."""
-    found = match(*zip(*pairs, strict=True))
+    found = match([each.reference for each in pairs], [each.candidate for each in pairs])
     both, incomparable = {}, list(found.incomparable)
     for key, (old, new) in found.both.items():
         other = next((each for each in (*old, *new) if each.channels != old[0].channels), None)
@@ -130,17 +136,21 @@ def decided(ratios: Sequence[float], rule: Rule) -> tuple[int, Comparison] | Non
 
 
 def _by_pairs(
-    key: Key, reference: Sequence[Figure], candidate: Sequence[Figure], rule: Rule
+    key: Key,
+    pairs: Sequence[Pair],
+    reference: Sequence[Figure],
+    candidate: Sequence[Figure],
+    rule: Rule,
 ) -> Compared:
-    ratios = _ratios(reference, candidate)
+    ratios = _ratios(pairs, reference, candidate)
     number, found = decided(ratios, rule) or (
         len(ratios),
         compare(ratios, rule.max_increase, final=True),
     )
     assert found is not None
-    olds, news = (
-        [_centre(each) for each in figures[:number]] for figures in (reference, candidate)
-    )
+    # The candidate's as the ratio says: what others did to both alike is in neither then.
+    olds = [_centre(each) for each in reference[:number]]
+    news = [old * ratio for old, ratio in zip(olds, ratios, strict=False)]
     old, new = estimate(olds).centre, estimate(news).centre
     outcome = _outcome(found, ratios[:number], rule.max_increase)
     reason = (
@@ -166,8 +176,19 @@ def _by_pairs(
     )
 
 
-def _ratios(reference: Sequence[Figure], candidate: Sequence[Figure]) -> list[float]:
-    return [_centre(new) / _centre(old) for old, new in zip(reference, candidate, strict=True)]
+def _ratios(
+    pairs: Sequence[Pair], reference: Sequence[Figure], candidate: Sequence[Figure]
+) -> list[float]:
+    return [
+        _ratio_in_turns(old, new) if pair.in_turns else _centre(new) / _centre(old)
+        for pair, old, new in zip(pairs, reference, candidate, strict=True)
+    ]
+
+
+def _ratio_in_turns(reference: Figure, candidate: Figure) -> float:
+    """The centre of the ratios of rounds: what others did to a round, they did to both alike."""
+    rounds = zip(reference.rounds, candidate.rounds, strict=False)  # one may have needed more
+    return estimate_ratio([new / old for old, new in rounds]).centre
 
 
 def _centre(figure: Figure) -> float:

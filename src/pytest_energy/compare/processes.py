@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
+from typing import IO
 
 from pytest_energy.compare import inside
 from pytest_energy.compare.figures import CANDIDATE, REFERENCE
@@ -24,6 +25,8 @@ from pytest_energy.record.plain import RecordError
 from pytest_energy.record.schema import RunRecord
 from pytest_energy.report.progress import Step
 
+#: The file of the run record.
+RECORD = "record.json"
 #: Lines of output that are shown when something failed.
 TAIL_LINES = 40
 #: Seconds for an interrupted process to end by itself.
@@ -45,10 +48,12 @@ def run_pairs(
     plan: Plan,
     now: Callable[[], float],
     on_step: OnStep,
+    in_turns: Callable[[int], Pair | None] | None = None,
 ) -> list[Pair]:
     """Run pairs A B B A A B ... until enough is known or time is up, at least three if undecided.
 
-    runs: one process of the reference, one of the candidate. now: seconds of a clock.
+    runs: one process of the reference, one of the candidate. now: seconds of a clock. in_turns:
+    both at once, where they can; which is the first is its argument.
     """
     started = now()
     pairs: list[Pair] = []
@@ -56,13 +61,23 @@ def run_pairs(
     while True:
         pair_started = now()
         number = len(pairs) + 1
+        first = (number + 1) % 2
         next_look = min([look for look in plan.rule.looks if look >= number] or [plan.max_pairs])
-        records: dict[int, RunRecord] = {}
-        for side in (0, 1) if number % 2 else (1, 0):
-            text = f"pair {number} of {next_look}, {(REFERENCE, CANDIDATE)[side]}"
-            on_step(Step(text, 2 * len(pairs) + len(records), 2 * next_look))
-            records[side] = runs[side]()
-        pairs.append((records[0], records[1]))
+
+        def show(what: str, done: int, number: int = number, look: int = next_look) -> None:
+            on_step(Step(f"pair {number} of {look}, {what}", 2 * number - 2 + done, 2 * look))
+
+        pair = None
+        if in_turns is not None:
+            show("in turns", 0)
+            pair = in_turns(first)
+        if pair is None:
+            records: dict[int, RunRecord] = {}
+            for side in (first, 1 - first):
+                show((REFERENCE, CANDIDATE)[side], len(records))
+                records[side] = runs[side]()
+            pair = Pair(records[0], records[1])
+        pairs.append(pair)
         longest = max(longest, now() - pair_started)
         if number >= plan.max_pairs or not is_undecided(pairs, plan.rule):
             return pairs
@@ -89,36 +104,61 @@ class PytestProcess:
 
     def run(self, interrupts: Interrupts) -> Ran:
         """Raises CouldNotCompare where tests fail or nothing is recorded."""
+        with self.started(interrupts) as running:
+            running.child.wait()
+            return running.ran()
+
+    @contextmanager
+    def started(
+        self, interrupts: Interrupts, pipes: tuple[int, ...] = ()
+    ) -> Iterator[RunningPytest]:
+        """It runs until the end of this. pipes: those of its turns, which it inherits."""
         # Resolved: macOS's temporary folder is behind a link.
         with tempfile.TemporaryDirectory(prefix="pytest-energy-") as name:
             scratch = Path(name).resolve()
-            path = scratch / "record.json"
             # Last, so that they win over what the user gave. What pytest keeps between runs would
             # be left in the user's tree, and would let the first process choose the tests of the
             # second (--lf).
-            ours = ["-p", inside.__name__, f"--energy-json={path}", f"-ocache_dir={scratch}/cache"]
+            ours = ["-p", inside.__name__, f"--energy-json={scratch / RECORD}"]
+            ours.append(f"-ocache_dir={scratch}/cache")
             command = [sys.executable, "-m", "pytest", *self.arguments, *ours]
             more = {**self.variables, inside.FOLDER: str(scratch), "PYTHONDONTWRITEBYTECODE": "1"}
-            status, output = run(command, self.folder, more, interrupts)
-            if status != 0:
-                raise CouldNotCompare(f"{_why(status)} in the run of {self.side}", output)
-            if not path.exists():
-                raise CouldNotCompare(f"nothing was measured in the run of {self.side}", output)
-            try:
-                found = record.read(path)
-            except RecordError as error:
-                raise CouldNotCompare(
-                    f"the run record of {self.side} can't be read", str(error)
-                ) from None
-            # Of the process and of its pytest-xdist workers.
-            lists = [json.loads(each.read_bytes()) for each in scratch.glob("*.modules")]
-            modules = frozenset((name, Path(file)) for each in lists for name, file in each.items())
-            if not modules:
-                raise CouldNotCompare(
-                    f"the run of {self.side} ended before it listed the modules that it loaded",
-                    output,
-                )
-            return Ran(found, modules)
+            if pipes:
+                more[inside.PIPES] = ",".join(map(str, pipes))
+            with started(command, self.folder, more, interrupts, pipes) as child:
+                yield RunningPytest(self.side, child, scratch)
+
+
+@dataclass(frozen=True)
+class RunningPytest:
+    """A process of one side. scratch: the folder for what it leaves."""
+
+    side: str
+    child: Child
+    scratch: Path
+
+    def ran(self) -> Ran:
+        """What it left, once it has ended. Raises CouldNotCompare."""
+        status, output, path = self.child.status, self.child.output(), self.scratch / RECORD
+        if status != 0:
+            raise CouldNotCompare(f"{_why(status)} in the run of {self.side}", output)
+        if not path.exists():
+            raise CouldNotCompare(f"nothing was measured in the run of {self.side}", output)
+        try:
+            found = record.read(path)
+        except RecordError as error:
+            raise CouldNotCompare(
+                f"the run record of {self.side} can't be read", str(error)
+            ) from None
+        # Of the process and of its pytest-xdist workers.
+        lists = [json.loads(each.read_bytes()) for each in self.scratch.glob("*.modules")]
+        modules = frozenset((name, Path(file)) for each in lists for name, file in each.items())
+        if not modules:
+            raise CouldNotCompare(
+                f"the run of {self.side} ended before it listed the modules that it loaded",
+                output,
+            )
+        return Ran(found, modules)
 
 
 def _why(status: int) -> str:
@@ -139,38 +179,82 @@ def run(
     variables: Mapping[str, str],
     interrupts: Interrupts,
 ) -> tuple[int, str]:
-    """Exit status and the end of what it wrote; a text is run by the shell.
+    """Exit status and the end of what it wrote; a text is run by the shell."""
+    with started(command, folder, variables, interrupts) as child:
+        return child.wait(), child.output()
 
-    It and all that it started are ended where this is interrupted.
-    """
+
+class Child:
+    """A process that was started, and what it writes."""
+
+    def __init__(self, process: subprocess.Popen[bytes], written: IO[bytes]) -> None:
+        self._process = process
+        self._written = written
+
+    def wait(self) -> int:
+        return self._process.wait()
+
+    @property
+    def status(self) -> int:
+        """Its exit status; it must have ended."""
+        assert self._process.returncode is not None
+        return self._process.returncode
+
+    @property
+    def has_ended(self) -> bool:
+        return self._process.poll() is not None
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether a signal stopped it, and none has let it go on."""
+        if self.has_ended or not hasattr(os, "waitid"):
+            return False
+        flags = os.WSTOPPED | os.WNOHANG | os.WNOWAIT
+        return os.waitid(os.P_PID, self._process.pid, flags) is not None
+
+    def output(self) -> str:
+        """The end of what it wrote."""
+        self._written.seek(0)
+        lines = self._written.read().decode("utf-8", "replace").splitlines()
+        return "\n".join(lines[-TAIL_LINES:])
+
+
+@contextmanager
+def started(
+    command: Sequence[str] | str,
+    folder: Path,
+    variables: Mapping[str, str],
+    interrupts: Interrupts,
+    pipes: tuple[int, ...] = (),
+) -> Iterator[Child]:
+    """A process; it and all that it started are ended with this. pipes: what it inherits."""
     kept = {name: value for name, value in os.environ.items() if name not in GIT_VARIABLES}
-    child = None
-    with tempfile.TemporaryFile() as output:
+    process = None
+    with tempfile.TemporaryFile() as written:
         try:
             with interrupts.deferred():  # else it could be started, and be known to nobody
-                child = subprocess.Popen(
+                process = subprocess.Popen(
                     command,
                     shell=isinstance(command, str),
                     cwd=folder,
                     env={**kept, "PWD": str(folder), **variables},
                     stdin=subprocess.DEVNULL,
-                    stdout=output,
+                    stdout=written,
                     stderr=subprocess.STDOUT,
                     start_new_session=True,
+                    pass_fds=pipes,
                 )
-            status = child.wait()
+            yield Child(process, written)
         finally:
-            if child is not None and child.returncode is None:
-                _end(child)
-        output.seek(0)
-        lines = output.read().decode("utf-8", "replace").splitlines()
-    return status, "\n".join(lines[-TAIL_LINES:])
+            if process is not None and process.poll() is None:
+                _end(process)
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:
     """Let pytest tear down its fixtures, and end what is left of its group."""
-    with suppress(OSError):
-        os.killpg(child.pid, signal.SIGINT)
+    for each in (signal.SIGINT, signal.SIGCONT):  # it may be stopped
+        with suppress(OSError):
+            os.killpg(child.pid, each)
     with suppress(subprocess.TimeoutExpired):
         child.wait(GRACE_SECONDS)
     with suppress(OSError):

@@ -34,6 +34,7 @@ class Options:
     pairs: int | None = None
     max_seconds: float | None = None
     max_increase: str | None = None
+    sequential: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +42,7 @@ class Plan:
     """How pairs of pytest processes are run.
 
     arguments: pytest's, in `folder`. max_pairs: pairs at most. max_seconds: seconds at most, except
-    for the first three pairs.
+    for the first three pairs. sequential: one process after the other, not in turns.
     """
 
     arguments: tuple[str, ...]
@@ -49,6 +50,7 @@ class Plan:
     rule: Rule
     max_pairs: int
     max_seconds: float
+    sequential: bool = False
 
 
 @dataclass(frozen=True)
@@ -119,9 +121,10 @@ def read_question(options: Options, folder: Path) -> Question:
         return TwoVariants(read_variants(options.variants), _plan(options, folder))
     if options.base is not None:
         return BaseCommit(options.base, options.setup, _plan(options, folder))
-    if options.pairs is not None or options.max_seconds is not None:
+    if options.pairs is not None or options.max_seconds is not None or options.sequential:
         raise InputError(
-            "--pairs and --max-seconds need --variant or --base; two records are already measured"
+            "--pairs, --max-seconds and --sequential need --variant or --base; two records are "
+            "already measured"
         )
     if len(options.arguments) != 2:
         raise InputError(
@@ -148,6 +151,7 @@ def _plan(options: Options, folder: Path) -> Plan:
         rule=rule,
         max_pairs=pairs,
         max_seconds=seconds,
+        sequential=options.sequential,
     )
 
 

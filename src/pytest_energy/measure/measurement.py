@@ -36,6 +36,7 @@ from pytest_energy.measure.protocol import (
 )
 from pytest_energy.measure.result import not_judged, test_record
 from pytest_energy.measure.self_check import SelfCheck, disagreement, warning
+from pytest_energy.measure.turns import Turns
 from pytest_energy.measure.watcher import Watcher
 from pytest_energy.measure.work import WorkCount, work_record
 from pytest_energy.record import machine
@@ -80,16 +81,24 @@ class Gate:
     Making one probes the instruments, which takes about half a second with a GPU. `clock` and the
     CUDA_VISIBLE_DEVICES of this process are its surroundings. Raises ValueError for a GPU that
     --energy-gpus names and isn't there, or where the lock can't be taken. `say` takes a sentence
-    about a long wait for the lock.
+    about a long wait for the lock. turns: with another process, which then has the locks for both;
+    `clock` is theirs.
     """
 
-    def __init__(self, settings: GateSettings, clock: Clock, say: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        settings: GateSettings,
+        clock: Clock,
+        say: Callable[[str], None],
+        turns: Turns | None = None,
+    ) -> None:
         self._settings = settings
         self._clock = clock
+        self._turns = turns
         self._busy = False
-        folder = settings.lock_folder or DEFAULT_FOLDER
+        self._lock_folder = settings.lock_folder or DEFAULT_FOLDER
         try:
-            self._locks = Locks(folder, say)
+            self._locks = Locks(self._lock_folder, say)
             with self._locks.hold([CPU]):
                 pass  # whether a lock can be taken
         except OSError as error:
@@ -108,7 +117,9 @@ class Gate:
                 settings.added,
             )
         found = self.instruments
-        self._meter = Meter(found.counters, found.cpu_time, busy_seconds, clock, Watcher())
+        self._meter = Meter(
+            found.counters, found.cpu_time, busy_seconds, clock, Watcher(), self._turns
+        )
         self._self_check = SelfCheck(found, clock)
         self._connects = Connects()
         self._held_before = DeviceUse()
@@ -161,7 +172,7 @@ class Gate:
                 self._warmup_seconds(job),
                 job.cycle,
                 lambda: self._make_judges([job])[0],
-                _watched(watch, progress),
+                self._after_each(watch, progress),
             )
             self._look_for_late_use([judge])
         warmup = [each for each in rounds if each.warmup]
@@ -192,7 +203,7 @@ class Gate:
                 first.cycle,
                 len(jobs),
                 lambda: CandidatesJudge(tuple(labels), self._make_judges(jobs), max_increase),
-                _watched(watch, progress),
+                self._after_each(watch, progress),
             )
             self._look_for_late_use(comparing.judges)
         warmup = [[each for each in mine if each.warmup] for mine in rounds]
@@ -263,6 +274,8 @@ class Gate:
         """What is judged of each, once warm-up is over; they have their budgets in common."""
         self._self_check.end()
         coverages = self._coverages(jobs[0].budgets)
+        if self._turns is not None:
+            self._turns.next_round()
         return tuple(
             BudgetJudge(
                 tuple(
@@ -312,12 +325,21 @@ class Gate:
 
         Where this process holds them already, it waits for nothing.
         """
+        return self._locks.hold(self._devices(budgets), what)
+
+    def _devices(self, budgets: Sequence[Budget]) -> list[str]:
         found = self.instruments
         if self._is_pinned and all(_on_gpu(each).scope is Scope.GPU for each in budgets):
-            devices = [each.board.uuid for each in found.candidates]
-        else:
-            devices = [CPU, *(each.id for each in found.devices if each.id)]
-        return self._locks.hold(devices, what)
+            return [each.board.uuid for each in found.candidates]
+        return [CPU, *(each.id for each in found.devices if each.id)]
+
+    @contextmanager
+    def _turn(self, job: Job) -> Iterator[str]:
+        """The other process is as far, and has measured as much at the end of this."""
+        assert self._turns is not None
+        name = f"{job.test_id} {job.name or ''}".strip()
+        with self._turns.measurement(name, tuple(self._devices(job.budgets)), self._lock_folder):
+            yield ""
 
     @contextmanager
     def _exclusively(self, job: Job) -> Iterator[str]:
@@ -326,7 +348,8 @@ class Gate:
         self._busy = True
         try:
             # The protocol's clock starts inside, so that waiting counts in no limit.
-            with self.hold_devices(job.budgets, job.test_id) as around_us, self._connects:
+            held = self.hold_devices(job.budgets, job.test_id)
+            with held if self._turns is None else self._turn(job) as around_us, self._connects:
                 self._held_before = devices_in_use()
                 if self.instruments.activity is not None:
                     self.instruments.activity.begin()
@@ -342,6 +365,19 @@ class Gate:
             yield
         finally:
             self._self_check.end()
+
+    def _after_each(
+        self, watch: Watch, progress: Callable[[Sequence[Round]], None]
+    ) -> Callable[[Sequence[Round]], None]:
+        """After each round: look who else is on the GPUs, show progress, let the other run."""
+
+        def after(rounds: Sequence[Round]) -> None:
+            watch.look()
+            progress(rounds)
+            if self._turns is not None and not rounds[-1].warmup:
+                self._turns.next_round()
+
+        return after
 
     def _look_for_late_use(self, judges: Sequence[BudgetJudge]) -> None:
         """A GPU that was first used after warm-up isn't in the figure, which then is none."""
@@ -372,18 +408,6 @@ class Gate:
 
 def _noted(job: Job, note: str) -> Job:
     return replace(job, notices=(*job.notices, note)) if note else job
-
-
-def _watched(
-    watch: Watch, progress: Callable[[Sequence[Round]], None]
-) -> Callable[[Sequence[Round]], None]:
-    """Tells of progress, and looks who else is on the GPUs, after each round."""
-
-    def after(rounds: Sequence[Round]) -> None:
-        watch.look()
-        progress(rounds)
-
-    return after
 
 
 def _surroundings(

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from pytest_energy.measure.turns import Turns
 from pytest_energy.measure.watcher import Poll, Watcher
 from pytest_energy.sensors.accelerators import synchronise
 from pytest_energy.sensors.base import Clock, Reading, Sensor, SensorFault
@@ -65,7 +66,7 @@ class Meter:
 
     counters: opened in this order and closed in the reverse, so those that wait for a tick come
     first. machine_busy: CPU seconds of all processes, or None where nothing tells. watcher: polls
-    at all of them in a window; None where time is virtual.
+    at all of them in a window; None where time is virtual. turns: with another process, lap by lap.
     """
 
     def __init__(
@@ -75,7 +76,9 @@ class Meter:
         machine_busy: Callable[[], float | None],
         clock: Clock,
         watcher: Watcher | None = None,
+        turns: Turns | None = None,
     ) -> None:
+        self._turns = turns
         self._watcher = watcher
         self._counters = tuple(counters)
         self._cpu_time = cpu_time
@@ -111,6 +114,7 @@ class Meter:
         cpu -= self._watching()
         cpu_seconds = max(cpu - self._lap_cpu, 0.0)
         before = self._reference
+        after = self._let_other_run() if self._turns is not None else None
         self._begin_lap(cpu)
         return Lap(
             position=position,
@@ -119,7 +123,7 @@ class Meter:
             seconds=seconds,
             cpu_seconds=cpu_seconds,
             before=before,
-            after=self._reference,
+            after=self._reference if after is None else after,
         )
 
     def running(self) -> float:
@@ -169,6 +173,16 @@ class Meter:
         self._lap_started = self._clock.now()
         self._lap_cpu = real.process_time() - self._watching()
         self._aside += self._lap_cpu - ended
+
+    def _let_other_run(self) -> float:
+        """Time the fixed work, then wait for the next turn, without what others use meanwhile."""
+        assert self._turns is not None
+        reference, before = reference_seconds(), self._machine_busy()
+        self._turns.lap()
+        after = self._machine_busy()
+        if self._busy is not None and before is not None and after is not None:
+            self._busy += after - before
+        return reference
 
     def _watching(self) -> float:
         """CPU seconds of the watcher in this window so far."""

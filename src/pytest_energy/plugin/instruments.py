@@ -19,6 +19,7 @@ from pytest_energy.sensors import clock
 
 if TYPE_CHECKING:
     from pytest_energy.measure.measurement import Gate
+    from pytest_energy.measure.turns import Turns
 
 
 class Instruments:
@@ -36,7 +37,7 @@ class Instruments:
             from pytest_energy.measure.protocol import Limits
             from pytest_energy.sensors.base import Clock
 
-            settings = self._settings
+            settings, turns = self._settings, self._turns
             self._found = Gate(
                 GateSettings(
                     choice=settings.choice,
@@ -48,10 +49,21 @@ class Instruments:
                     max_increase=settings.max_increase,
                     added=added_probes(self._config),
                 ),
-                Clock(clock.now, clock.sleep),
+                Clock(clock.now, clock.sleep) if turns is None else turns.clock,
                 functools.partial(say, self._config),
+                turns,
             )
         return self._found
+
+    @functools.cached_property
+    def _turns(self) -> Turns | None:
+        """With the other process of a comparison, whose plugin left the pipes here."""
+        pipes = getattr(self._config, "energy_turns", None)
+        if pipes is None:
+            return None
+        from pytest_energy.measure.turns import Turns
+
+        return Turns(*pipes)
 
     def reserve(self, item: pytest.Item) -> AbstractContextManager[Any]:
         """The locks of a whole test that pytest-timeout limits, whose timer starts inside.
@@ -59,6 +71,9 @@ class Instruments:
         What is wrong with the marker or the instruments is reported later.
         """
         if self._settings.disable or not is_measured(item) or not _has_timeout(item):
+            return nullcontext()
+        if self._turns is not None:
+            self._turns.unable = "pytest-timeout would count the time of both"
             return nullcontext()
         try:
             declaration = marker.declaration_of(item) or Declaration()

@@ -444,6 +444,11 @@ def values_per_unit(rounds: Sequence[RoundRecord], method: str) -> tuple[float, 
             joules = sum(each.joules or 0.0 for each in rounds)
             watts = joules / sum(each.cpu_seconds for each in rounds)
         return tuple(watts * (each.undisturbed_cpu_seconds_per_unit or 0.0) for each in rounds)
+    return whole_values_per_unit(rounds, method)
+
+
+def whole_values_per_unit(rounds: Sequence[RoundRecord], method: str) -> tuple[float, ...]:
+    """The same of each round as a whole, with what others added."""
     amounts = [each.cpu_seconds if method == CPU_TIME_METHOD else each.joules for each in rounds]
     values = [
         amount / each.units

@@ -53,6 +53,7 @@ class real:  # noqa: N801  (read as a module: real.listdir)
     readlink = staticmethod(os.readlink)
     sleep = staticmethod(own_time.sleep)
     thread_time = staticmethod(own_time.thread_time)
+    write = staticmethod(os.write)
     if sys.platform != "win32":
         clock_gettime = staticmethod(own_time.clock_gettime)
         pread = staticmethod(os.pread)
