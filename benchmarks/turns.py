@@ -2,10 +2,10 @@
 
 python benchmarks/turns.py [comparisons]
 
-One process is busy for 0.05 to 1 s and pauses as long. Each comparison has five pairs of processes;
-printed are, for each way, how far the ratios of single pairs lie apart (their coefficient of
-variation), half of the interval of each comparison, and how long one took. The ways alternate, so
-that both meet the same machine.
+One process is busy for 0.05 to 1 s and pauses as long. Each comparison has five pairs of processes.
+Printed are the ratios of its pairs and half of its interval; at the end, for each way, how far the
+ratios of one comparison lie apart (their coefficient of variation), the half intervals, and how
+long one took. The ways alternate, so that both meet the same machine.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def compare(folder: Path, options: Sequence[str]) -> dict[str, list[float]]:
             *(sys.executable, "-m", "pytest_energy.cli", "compare", "--pairs=5"),
             *("--variant", "a:SIDE=1", "--variant", "b:SIDE=2", f"--json={output}"),
             *options,
-            *("--", "-q", "-p", "no:cacheprovider", f"--energy-lock-folder={folder / 'locks'}"),
+            *("--", "-q", "-p", "no:hypothesispytest", f"--energy-lock-folder={folder / 'locks'}"),
         ],
         cwd=folder,
         capture_output=True,
@@ -78,6 +78,7 @@ def main() -> None:
                 began = time.perf_counter()
                 for test, ratios in compare(folder, options).items():
                     found.setdefault((test, way), []).append(ratios)
+                    print(test, way, *(f"{each:.4f}" for each in ratios), flush=True)
                 seconds[way].append(time.perf_counter() - began)
     print(f"{times} comparisons of equals, five pairs each, on {os.cpu_count()} cores")
     print(f"{'':34}{'pairs':>8}{'interval':>20}{'seconds':>9}")

@@ -18,7 +18,7 @@ from pytest_energy.baselines.update import Mode, update
 from pytest_energy.limits.file import BudgetsFile, parse_budgets
 from pytest_energy.limits.room import SuggestionError
 from pytest_energy.record import file as record
-from pytest_energy.record.schema import RunRecord, TestRecord
+from pytest_energy.record.schema import LapsRecord, RunRecord, TestRecord
 
 FILE = "energy-budgets.toml"
 OLD = "4 Wh / 1000 queries"
@@ -279,6 +279,10 @@ def test_figures_that_others_may_have_raised_lower_no_limit() -> None:
     assert found.messages[0].startswith(
         f'{FILE}:{LINE}: max: kept "{OLD}": {ID}: CPU contention increased'
     )
+    laps = LapsRecord(laps=400, seconds=0.005, affected=0.5, rounds_left_out=1, spread=0.04)
+    cleaned = by_records(TEXT, session(limited(contention=True, laps=laps)))
+    assert cleaned.text == by_records(TEXT, session(limited())).text
+    assert cleaned.lowered == 1
     with_a_quiet_one = by_records(
         TEXT, session(limited()), session(limited(contention=True), day=2)
     )

@@ -23,7 +23,7 @@ from session_records import (
 
 from pytest_energy.baselines.baseline import Line
 from pytest_energy.baselines.update import Mode, Update, drop, update
-from pytest_energy.record.schema import GpuRecord, RoundRecord, TestRecord
+from pytest_energy.record.schema import GpuRecord, LapsRecord, RoundRecord, TestRecord
 
 
 def only_message(found: Update) -> str:
@@ -161,6 +161,28 @@ def test_a_figure_under_cpu_contention_is_no_baseline() -> None:
     assert only_message(found) == (
         f"{ID}: not stored: CPU contention increased the CPU time; measure on a quieter machine"
     )
+
+
+LAPS = LapsRecord(laps=400, seconds=0.005, affected=0.5, rounds_left_out=1, spread=0.04)
+
+
+@pytest.mark.parametrize(
+    ("laps", "why"),
+    [
+        (LAPS, ""),
+        (replace(LAPS, problem="a call takes 2 s"), "the figure holds that: a call takes 2 s"),
+        (replace(LAPS, affected=0.7), "70 % of 400 short windows were disturbed"),
+        (replace(LAPS, spread=0.06), "undisturbed calls with the same input still differ by 6 %"),
+        (replace(LAPS, spread=None), "too few short windows were undisturbed"),
+    ],
+)
+def test_under_cpu_contention_a_figure_of_undisturbed_laps_alone_is_a_baseline(
+    laps: LapsRecord, why: str
+) -> None:
+    found = update((), [session(measured(**ON_CPU, contention=True, laps=laps))], Mode.NEW)
+    assert found.changed == (0 if why else 1)
+    assert why in only_message(found)
+    assert ("not stored" in only_message(found)) == bool(why)
 
 
 def test_cpu_figures_beside_a_simulated_gpu_are_real() -> None:

@@ -19,7 +19,13 @@ from pytest_energy.limits.resolve import MachineClass, Subject, resolve
 from pytest_energy.limits.room import SuggestionError
 from pytest_energy.limits.suggest import suggest
 from pytest_energy.record import file as record
-from pytest_energy.record.schema import BudgetRecord, ChannelRecord, GpuRecord, TestRecord
+from pytest_energy.record.schema import (
+    BudgetRecord,
+    ChannelRecord,
+    GpuRecord,
+    LapsRecord,
+    TestRecord,
+)
 
 SMALL = 'schema = 1\n\n[[budget]] # a\ntask = "other" # b\nmax = "1 J / query" # c\n'
 
@@ -410,6 +416,9 @@ def test_figures_under_cpu_contention_suggest_nothing() -> None:
     assert found.messages == (
         f"{ID}: skipped, CPU contention increased the CPU time; measure on a quieter machine",
     )
+    laps = LapsRecord(laps=400, seconds=0.005, affected=0.5, rounds_left_out=1, spread=0.04)
+    cleaned = suggest([session(replace(crowd, laps=laps))], "", FILE)
+    assert cleaned.text == suggest([session(replace(crowd, contention=False))], "", FILE).text
     alone = suggest([session(quiet, day=1)], "", FILE)
     for noisy_day in (2, 3):  # the newest or not, it is left out
         records = [session(quiet, day=1), session(crowd, day=noisy_day)]

@@ -15,6 +15,7 @@ from statistics import fmean
 
 from pytest_energy.errors import Reason, code_of
 from pytest_energy.measure.meter import Lap, Window
+from pytest_energy.record.contention import MOST, STEADY
 from pytest_energy.rules.estimate import MIN_ROUNDS
 from pytest_energy.rules.statistics import robust_centre
 from pytest_energy.units import percent
@@ -31,11 +32,6 @@ WHOLE = 0.98
 #: A round counts when this share of its laps was undisturbed, and an input with so many laps.
 ROUND_SHARE = 0.10
 INPUT_LAPS = 3
-#: The end of a lap may choose too where it can't prefer the cheaper ones: the laps that are left
-#: hardly differ, and are a third or more. Of calls twice as long a ninth would be left then, and
-#: those would show in the spread if they were more than 1 % of all calls.
-STEADY = 0.05
-MOST = 1 / 3
 #: How far (a logarithm) the typical ratio of two works may lie from that of their sums.
 TYPICAL = math.log(1.03)
 #: So many turns have a robust centre.
@@ -82,6 +78,9 @@ def cleaned(windows: Sequence[Window], unit: str) -> Cleaned | None:
     quick = _quantile([each.before for each in laps] + [each.after for each in laps], QUICK)
     begun = [each for each in laps if each.before <= SLOWED * quick]
     both = [each for each in begun if each.after <= SLOWED * quick]
+    # The end of a lap may choose too where it can't prefer the cheaper ones: the laps that are left
+    # hardly differ, and are a third or more. Of calls twice as long a ninth would be left then, and
+    # those would show in the spread if they were more than 1 % of all calls.
     steady = len(both) >= MOST * len(begun) and _spread(both, unit) <= STEADY
     chosen = both if steady else begun
     found = Cleaned(

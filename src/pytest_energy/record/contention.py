@@ -5,16 +5,43 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pytest_energy.errors import Reason
-from pytest_energy.record.schema import TestRecord
+from pytest_energy.record.schema import LapsRecord, TestRecord
 from pytest_energy.units import percent
+
+#: Laps that nothing disturbed hardly differ within this coefficient of variation, and a figure
+#: rests on them alone where they are at least this share of all.
+STEADY = 0.05
+MOST = 1 / 3
 
 
 def contention(test: TestRecord) -> str:
     """Why a figure may be larger than the work's own, or ""."""
     if test.other_processes:
         return f"{added_joules(test.other_processes[0])}; measure without it"
-    if test.contention:
-        return "CPU contention increased the CPU time; measure on a quieter machine"
+    if not test.contention:
+        return ""
+    grew, remedy = "CPU contention increased the CPU time", "measure on a quieter machine"
+    if test.laps is None:
+        return f"{grew}; {remedy}"
+    why = _still_in(test.laps)
+    return f"{grew}, and {why}; {remedy}" if why else ""
+
+
+def _still_in(laps: LapsRecord) -> str:
+    """Why what others added is still in the figure, or "".
+
+    It is not where enough laps were undisturbed and these hardly differ. Laps that differ have a
+    spread of their own, or were disturbed by what the fixed work beside them can't see, such as
+    contention for memory; nothing tells which.
+    """
+    if laps.problem:
+        return f"the figure holds that: {laps.problem}"
+    if laps.affected > 1 - MOST:
+        return f"{percent(laps.affected)} of {laps.laps:,} short windows were disturbed"
+    if laps.spread is None:
+        return "too few short windows were undisturbed"
+    if laps.spread > STEADY:
+        return f"undisturbed calls with the same input still differ by {percent(laps.spread)}"
     return ""
 
 
