@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
+import sys
 from importlib.metadata import version as version_of
 from pathlib import Path
 
 from sphinx.application import Sphinx
 
 DOCS = Path(__file__).parent
+sys.path.insert(0, str(DOCS))
+
+from from_code import completed  # noqa: E402  (a script beside this one)
 
 project = "pytest-energy"
 author = "The pytest-energy authors"
@@ -16,12 +20,18 @@ copyright = author
 version = release = version_of("pytest-energy")
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+add_module_names = False
+autodoc_member_order = "bysource"
+autodoc_typehints = "description"
+default_role = "code"  # for what docstrings write in `backquotes`
 myst_heading_anchors = 4  # so that links to headings are checked
 autodoc_preserve_defaults = True
 # Types of pytest and of Python cannot be looked up offline, and internal ones have no page.
 nitpick_ignore_regex = [("py:.*", r"(?!pytest_energy\.(testing|sensors\.base|plugin)\.).*")]
 
 html_theme = "furo"
+html_static_path = ["_static"]
+html_css_files = ["phone.css"]
 html_title = f"pytest-energy {release}"
 html_copy_source = html_show_sourcelink = html_show_sphinx = False
 # Summaries of search results are fetched, which browsers refuse to pages opened from a folder.
@@ -50,7 +60,7 @@ def without_links_to_the_repository(text: str, folder: Path) -> str:
 
 def complete(_: Sphinx, page: str, source: list[str]) -> None:
     """Put into a page that Sphinx has read what stands elsewhere."""
-    text = source[0].replace("<!-- README -->", readme())
+    text = completed(source[0].replace("<!-- README -->", readme()))
     source[0] = without_links_to_the_repository(text, (DOCS / page).parent)
 
 

@@ -1,4 +1,4 @@
-"""Links between the pages that people read, and to the files of the repository, lead somewhere."""
+"""Links in the pages that people read lead somewhere, and what they list is all that there is."""
 
 from __future__ import annotations
 
@@ -6,6 +6,10 @@ import re
 from pathlib import Path
 
 import pytest
+from reason_codes import reason_codes
+
+from pytest_energy.report.formats import names
+from pytest_energy.rules.verdict import Verdict
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted(
@@ -71,3 +75,36 @@ def test_each_page_of_the_site_has_a_place_in_its_navigation() -> None:
         if each.is_relative_to(ROOT / "docs")
     }
     assert {page for page in pages - {"index"} if f"\n{page}\n" not in index} == set()
+
+
+def test_each_reason_code_has_its_entry() -> None:
+    page = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
+    headings = re.findall(r"^### (.*)$", page, re.MULTILINE)
+    assert sorted(headings) == list(reason_codes())
+    assert re.findall(r"^<!-- messages: (.*) -->$", page, re.MULTILINE) == headings
+
+
+def test_reason_codes_are_found_with_their_messages() -> None:
+    found = reason_codes()
+    assert found["not-ended"] == ["its measurement did not run to the end"]
+    assert len(found["children-unseen"]) == 3
+    assert {"over-limit", "over-reference", "pynvml-shadowed", "no-torch"} <= set(found)
+
+
+def first_cells(page: str, head: str) -> set[str]:
+    """The words in the first column of a table."""
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8").partition(f"| {head} |")[2]
+    table = text.partition("\n\n")[0]
+    return {word for cell in re.findall(r"^\| ([^|]*) \|", table, re.M) for word in words(cell)}
+
+
+def words(cell: str) -> list[str]:
+    return re.findall(r"[a-z][a-z-]+", cell)
+
+
+def test_each_verdict_is_explained() -> None:
+    assert first_cells("verdicts.md", "verdict") == set(Verdict)
+
+
+def test_each_report_format_is_listed() -> None:
+    assert first_cells("reports.md", "format") == set(names())

@@ -39,7 +39,7 @@ _BASES = {
     Quantity.FLOPS: "FLOP",
 }
 #: symbol -> (quantity, size in its base)
-_SYMBOLS: dict[str, tuple[Quantity, float]] = {
+SYMBOLS: dict[str, tuple[Quantity, float]] = {
     "mJ": (Quantity.ENERGY, 1e-3),
     "J": (Quantity.ENERGY, 1.0),
     "kJ": (Quantity.ENERGY, 1e3),
@@ -109,12 +109,12 @@ class Limit:
 
     @property
     def quantity(self) -> Quantity:
-        return _SYMBOLS[self.symbol][0]
+        return SYMBOLS[self.symbol][0]
 
     @property
     def size(self) -> float:
         """One of the limit's symbol, in joules, grams of CO2e, CPU seconds or FLOPs."""
-        return _SYMBOLS[self.symbol][1]
+        return SYMBOLS[self.symbol][1]
 
     @property
     def base_per_unit(self) -> float:
@@ -167,7 +167,7 @@ def parse_limit(text: object) -> Limit:
 
 def is_symbol(text: str) -> bool:
     """Whether a limit may be counted in this: "Wh", "cpu-ms"."""
-    return text in _SYMBOLS
+    return text in SYMBOLS
 
 
 def _why_unreadable(text: str) -> str:
@@ -193,14 +193,14 @@ def _amount(text: str, amount: str) -> float:
 
 
 def _symbol(text: str, symbol: str) -> str:
-    if symbol in _SYMBOLS:
+    if symbol in SYMBOLS:
         return symbol
     if symbol.startswith("M") and (question := _AMBIGUOUS.get(symbol.lower())):
         raise LimitError(text, f"{symbol!r} is not supported ({question})")
-    folded = {known.lower(): known for known in _SYMBOLS} | _NAMES
+    folded = {known.lower(): known for known in SYMBOLS} | _NAMES
     near = difflib.get_close_matches(symbol.lower(), folded, n=1, cutoff=0.85)
     hint = f", did you mean {folded[near[0]]!r}?" if near else ""
-    raise LimitError(text, f"unknown unit {symbol!r}{hint} (known: {', '.join(_SYMBOLS)})")
+    raise LimitError(text, f"unknown unit {symbol!r}{hint} (known: {', '.join(SYMBOLS)})")
 
 
 def _per(text: str, per: str) -> tuple[float, str]:

@@ -38,7 +38,7 @@ MARKER = (
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("energy", HEADING)
     for option in OPTIONS:
-        plain = option.help.replace("%", "%%")
+        plain = option.description.replace("%", "%%")
         group.addoption(option.flag, dest=option.ini, metavar=option.metavar, help=plain)
         parser.addini(option.ini, help=f"{option.flag}", default=None)
     for option in SWITCHES:

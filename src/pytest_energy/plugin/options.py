@@ -22,6 +22,12 @@ class Option(NamedTuple):
     name: str
     metavar: str
     help: str
+    default: str = ""
+
+    @property
+    def description(self) -> str:
+        """The help, with the default."""
+        return f"{self.help} ({self.default})" if self.default else self.help
 
     @property
     def flag(self) -> str:
@@ -38,20 +44,20 @@ class Option(NamedTuple):
 
 #: Each takes a value.
 OPTIONS = (
-    Option("gpus", "GPUS", "Measure these GPUs: auto, all, none, per-worker or INDEX,UUID (auto)"),
+    Option("gpus", "GPUS", "Measure these GPUs: auto, all, none, per-worker or INDEX,UUID", "auto"),
     Option("pids", "PID,PID", "Count the CPU time of these processes too (a server under test)"),
-    Option("max_rounds", "N", "Measure at most N rounds a test (20)"),
+    Option("max_rounds", "N", "Measure at most N rounds a test", "20"),
     Option(
-        "max_seconds", "SECONDS", "Measure each test for SECONDS at most, one round at least (60)"
+        "max_seconds", "SECONDS", "Measure each test for SECONDS at most, one round at least", "60"
     ),
-    Option("fail_on", "VERDICTS", "Fail on VERDICTS, or on none (fail,unmeasured,inconclusive)"),
+    Option("fail_on", "VERDICTS", "Fail on VERDICTS, or on none", "fail,unmeasured,inconclusive"),
     Option(
-        "require", "measured|any", "Reject figures without an energy counter, or accept any (any)"
+        "require", "measured|any", "Reject figures without an energy counter, or accept any", "any"
     ),
-    Option("budgets", "PATH", f"Read limits from PATH ({BUDGETS_FILE} in the root folder)"),
-    Option("baselines", "PATH", f"Keep baselines in PATH ({BASELINES_FOLDER} in the root folder)"),
+    Option("budgets", "PATH", "Read limits from PATH", f"{BUDGETS_FILE} in the root folder"),
+    Option("baselines", "PATH", "Keep baselines in PATH", f"{BASELINES_FOLDER} in the root folder"),
     Option(
-        "max_increase", "PERCENT", "Fail a test that exceeds its baseline by more than this (5 %)"
+        "max_increase", "PERCENT", "Fail a test that exceeds its baseline by more than this", "5 %"
     ),
     Option(
         "carbon_intensity",
@@ -63,10 +69,11 @@ OPTIONS = (
     Option(
         "cpu_watts_per_core",
         "WATTS",
-        "Estimate with WATTS per busy core (4), or 'tdp' for the CPU's TDP",
+        "Estimate with WATTS per busy core, or 'tdp' for the CPU's TDP",
+        "4",
     ),
     Option("cpu_counter_folder", "FOLDER", "Read the energy counters of the CPU in FOLDER"),
-    Option("junit_property", "TEMPLATE", 'Name JUnit properties by TEMPLATE ("{name}")'),
+    Option("junit_property", "TEMPLATE", "Name JUnit properties by TEMPLATE", '"{name}"'),
     Option("lock_folder", "FOLDER", "Lock devices against other runs with files in FOLDER"),
 )
 DISABLE = Option("disable", "", "Run marked tests once, unmeasured")
