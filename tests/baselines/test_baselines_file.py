@@ -125,9 +125,14 @@ def changed(**values: Any) -> Callable[[dict[str, Any]], object]:
     ("change", "why"),
     [
         (changed(centre="7"), "the session.centre is '7', not float"),
-        (changed(centre=0.0), "centre is 0.0, not a number above zero"),
-        (changed(window=-1.0), "window is -1.0, not a number above zero"),
-        (changed(variance=-1.0), "variance is -1.0, not a number from zero up"),
+        (changed(centre=0.0), "centre is 0.0, not a number from 1e-15 to 1e+15"),
+        (changed(centre=5e-324, rounds=[5e-324] * 5), "centre is 5e-324, not a number from 1e-15"),
+        (changed(centre=10**99, rounds=[10**99] * 5), f"centre is 1{'0' * 39}..., not a number"),
+        (changed(window=-1.0), "window is -1.0, not a number from 1e-09 to 1e+09"),
+        (changed(variance=-1.0), "variance is -1.0, not a number from 0 to 100"),
+        (changed(variance=1e99), "variance is 1e+99, not a number from 0 to 100"),
+        (changed(variance=10**400), "the session.variance is 1000000000"),
+        (changed(n=10**99), f"n is 1{'0' * 39}..., not a number from 1 to 1e+12"),
         (changed(rounds=[1.0]), "it has 1 rounds, not 5"),
         (changed(centre=99.0), "centre is 99.0, which its rounds don't have around it"),
         (
@@ -149,10 +154,12 @@ def test_an_invalid_line_is_reported_with_its_place_and_what_to_do(
     data = json.loads(second)
     change(data)
     path.write_text(f"{first}\n\n{json.dumps(data)}\n", encoding="utf-8")
-    assert mistakes(tmp_path) == [
-        f"{SHOWN}/{A100_FILE}:3: {why}; take the line from git (git checkout -- "
-        f"{SHOWN}/{A100_FILE}), or remove it: it is one session"
-    ]
+    (mistake,) = mistakes(tmp_path)
+    assert mistake.startswith(f"{SHOWN}/{A100_FILE}:3: {why}")
+    assert mistake.endswith(
+        f"; take the line from git (git checkout -- {SHOWN}/{A100_FILE}), or remove it: it is one "
+        "session"
+    )
 
 
 @pytest.mark.parametrize(
@@ -217,3 +224,10 @@ def test_a_file_in_the_place_of_the_folder_is_reported(tmp_path: Path) -> None:
     path.write_text("", encoding="utf-8")
     with pytest.raises(BaselineError, match=r"energy-baselines: .*; a folder is expected here"):
         read_folder(path, SHOWN)
+
+
+def test_a_hundred_mistakes_are_reported_and_the_others_counted(tmp_path: Path) -> None:
+    (tmp_path / "x.jsonl").write_text("{}\n" * 250, encoding="utf-8")
+    found = mistakes(tmp_path)
+    assert len(found) == 101
+    assert found[-1] == f"{SHOWN}: 150 more mistakes"

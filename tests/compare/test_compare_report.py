@@ -132,11 +132,11 @@ def test_markdown_is_a_table_that_github_reads() -> None:
     cells = [line.replace(r"\|", "").count("|") for line in table]
     assert len(set(cells)) == 1
     assert (
-        r"| `` tests/test_models.py::test_sentiment[distilbert\|it's `quoted`] decode `` |"
+        r"| ``tests/test_models.py::test_sentiment[distilbert\|it's `quoted`] decode`` |"
         in (table[2])
     )
     assert table[2].endswith("| **regressed** |")
-    assert "- `tests/test_models.py::test_lost`: it was \\*lost\\*" in lines
+    assert "- `tests/test_models.py::test_lost`: it was &#42;lost&#42;" in lines
 
 
 @given(st.text(), st.text())

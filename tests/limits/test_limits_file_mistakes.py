@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -387,3 +388,29 @@ def test_long_values_leave_room_for_the_example(tmp_path: Path) -> None:
     )
     assert len(message) < 500
     assert "...; for example [hardware.xxx" in message
+
+
+NEAR = "".join(f'[hardware.{"a" * 30}{i:04d}]\ngpu = "x"\n' for i in range(2000))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        NEAR
+        + "".join(
+            f"[[budget]]\nid = 'i{i}'\nmax = '1 J / query'\nhardware = '{'a' * 29}b{i:04d}'\n"
+            for i in range(200)
+        ),
+        "x = " + '"' + '\\"' * 60_000,
+        "x = " + '"""' + '\\"' * 60_000,
+        "x = '" * 20_000,
+        "".join(f"toleranc{i} = 1\n" for i in range(8000)),
+    ],
+    ids=["near names", "open text", "open long text", "quotes", "near keys"],
+)
+def test_a_hostile_text_is_read_in_no_time(content: str, tmp_path: Path) -> None:
+    """Minutes, where the time grows with the square of the length."""
+    started = time.process_time()
+    found = mistakes(f"schema = 1\n{content}", tmp_path)
+    assert time.process_time() - started < 5
+    assert 1 <= len(found) <= 101

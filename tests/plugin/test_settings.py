@@ -211,7 +211,7 @@ def test_a_projects_ini_file_names_no_lock_folder_outside(
     result = pytester.runpytest_subprocess()
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(
-        [f"*energy_lock_folder in tox.ini: '{named}' is not a folder inside the project*"]
+        [f"*energy_lock_folder in tox.ini: '{named}' is not inside the project*"]
     )
     assert outside.stat().st_mode & 0o777 == 0o700
 

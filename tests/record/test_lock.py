@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -149,3 +151,59 @@ def test_a_file_beside_a_lock_that_others_put_there_is_left_as_it_is(
     with Locks(tmp_path, print).hold([CPU], "test_a"):
         assert read_holder(tmp_path / "cpu.lock") is None
     assert found.read_text() == notes.read_text() == "mine"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_fork_that_leaves_the_measurement_frees_nothing(tmp_path: Path) -> None:
+    locks, owner = Locks(tmp_path, print), os.getpid()
+    with locks.hold([CPU], "test_forks"):
+        child = os.fork()
+        if child:
+            os.waitpid(child, 0)
+            assert read_holder(tmp_path / "cpu.lock") == Holder(owner, "test_forks")
+            assert held_by_others(tmp_path)
+    if not child:
+        os._exit(0)
+    assert not held_by_others(tmp_path)
+
+
+FORK = """
+import os, sys, time
+from pathlib import Path
+from pytest_energy.record.lock import Locks
+
+with Locks(Path(sys.argv[1]), print).hold(["cpu"]):
+    if os.fork() == 0:
+        time.sleep(60)
+    print("forked", os.getpid(), flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_fork_that_outlives_the_measurement_holds_nothing(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", FORK, str(tmp_path)]
+    parent = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    try:
+        assert parent.stdout is not None
+        parent.stdout.readline()
+        assert held_by_others(tmp_path)
+        parent.kill()
+        parent.wait()
+        assert not held_by_others(tmp_path)
+    finally:
+        os.killpg(parent.pid, signal.SIGKILL)
+        parent.communicate()
+
+
+def held_by_others(folder: Path) -> bool:
+    """Whether another open file holds the lock of the CPU."""
+    file = os.open(folder / "cpu.lock", os.O_RDONLY)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    else:
+        return False
+    finally:
+        os.close(file)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from records import RECORD, TEST
 from conftest import EnergyPytester, assert_estimated
 from pytest_energy.record.file import read, write
 from pytest_energy.record.plain import RecordError, to_plain
+from pytest_energy.record.project_files import write_text
 from pytest_energy.record.schema import RunRecord, TestRecord
 
 
@@ -169,3 +171,23 @@ def test_a_record_holds_no_host_name_user_or_address(
 def test_the_reader_builds_what_the_writer_took() -> None:
     assert isinstance(RECORD, RunRecord)
     assert isinstance(RECORD.tests[0], TestRecord)
+
+
+def test_what_a_killed_writer_left_is_removed_by_the_next_one(tmp_path: Path) -> None:
+    path = tmp_path / "energy.json"
+    left, young, writing = (tmp_path / f".{path.name}.{digit * 16}" for digit in "abc")
+    others = tmp_path / ".energy.json.mine"
+    for each in (left, writing, others):
+        each.write_text("half")
+    young.touch()
+    with writing.open("r+b") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        write_text(path, "{}")
+    assert {each.name for each in tmp_path.iterdir()} == {
+        each.name for each in (path, young, writing, others)
+    }
+
+
+def test_what_no_file_can_hold_is_written_as_an_escape(tmp_path: Path) -> None:
+    write_text(tmp_path / "a", "t\ud800\n")
+    assert (tmp_path / "a").read_bytes() == b"t\\ud800\n"

@@ -31,7 +31,7 @@ def change_folder(
     with writing(shown), _locked(folder):
         before = read_folder(folder, shown, project)
         found = change(before.lines)
-        return found, write_folder(folder, before, found.lines) if found.changed else ()
+        return found, write_folder(folder, before, found.lines, project) if found.changed else ()
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
@@ -16,12 +15,19 @@ from pytest_energy.baselines.baseline import (
     needed_rounds,
 )
 from pytest_energy.errors import InputError
+from pytest_energy.limits.keys import MOST_MISTAKES
+from pytest_energy.limits.limit import LARGEST_COUNT, LARGEST_FLOPS, LARGEST_LIMIT, LEAST_LIMIT
 from pytest_energy.record.file import LARGEST_BYTES
 from pytest_energy.record.hardware import file_name
 from pytest_energy.record.plain import RecordError, from_plain, no_number, short, to_plain
-from pytest_energy.record.project_files import read_file, target, write_text
-from pytest_energy.units import label
+from pytest_energy.record.project_files import home_of, read_file, target, write_text
+from pytest_energy.record.schema import FLOPS_METHOD
+from pytest_energy.units import label, numbered
 
+#: Of the window of a session.
+LEAST_SECONDS, LARGEST_SECONDS = 1e-9, 1e9
+#: Of a figure's logarithm: one that lies between a tenth and ten times itself has 2.
+LARGEST_VARIANCE = 100.0
 SUFFIX = ".jsonl"
 _CONFLICT = (b"<<<<<<<", b"=======", b">>>>>>>", b"|||||||")
 _MERGE = "a merge conflict: remove git's own lines, and keep the sessions of both sides"
@@ -45,13 +51,18 @@ def read_folder(folder: Path, shown: str, project: Path | None = None) -> Baseli
     except OSError as error:
         raise BaselineError(f"{shown}: {error.strerror}; a folder is expected here") from None
     mistakes: list[str] = []
-    files = {path.name: _read(path, f"{shown}/{path.name}", mistakes, project) for path in paths}
+    home = home_of(folder, project)
+    files = {path.name: _read(path, f"{shown}/{path.name}", mistakes, home) for path in paths}
     if mistakes:
-        raise BaselineError("\n".join(mistakes))
+        more = len(mistakes) - MOST_MISTAKES
+        left_out = [f"{shown}: {numbered(more, 'more mistake')}"] if more > 0 else []
+        raise BaselineError("\n".join([*mistakes[:MOST_MISTAKES], *left_out]))
     return Baselines(shown, files)
 
 
-def write_folder(folder: Path, before: Baselines, lines: Iterable[Line]) -> tuple[str, ...]:
+def write_folder(
+    folder: Path, before: Baselines, lines: Iterable[Line], project: Path | None = None
+) -> tuple[str, ...]:
     """Write the files whose lines differ from those before; gives their names. Raises OSError.
 
     Lines of one kind of hardware go where its others are, else into a file that is called after it.
@@ -70,11 +81,12 @@ def write_folder(folder: Path, before: Baselines, lines: Iterable[Line]) -> tupl
         text = text_of(found)
         if text == text_of(before.files.get(name, ())) and name in before.files:
             continue
-        folder.mkdir(parents=True, exist_ok=True)
+        where = target(folder, project)
+        where.mkdir(parents=True, exist_ok=True)
         if found:
-            write_text(folder / name, text)
+            write_text(where / name, text, home_of(where, project))
         else:
-            (folder / name).unlink(missing_ok=True)
+            (where / name).unlink(missing_ok=True)
         written.append(name)
     return tuple(sorted(written))
 
@@ -108,10 +120,10 @@ def text_of(lines: Iterable[Line]) -> str:
     return "".join(_text(each) + "\n" for each in ordered)
 
 
-def _read(path: Path, shown: str, mistakes: list[str], project: Path | None) -> tuple[Line, ...]:
+def _read(path: Path, shown: str, mistakes: list[str], home: Path) -> tuple[Line, ...]:
     """The lines of one file; what is wrong with them is added to the mistakes."""
     try:
-        data = read_file(path, LARGEST_BYTES, project)
+        data = read_file(path, LARGEST_BYTES, home)
     except OSError as error:
         mistakes.append(f"{shown}: can't be read: {error.strerror}")
         return ()
@@ -156,11 +168,18 @@ def parse_line(written: bytes) -> Line:
 
 def _check(line: Line) -> None:
     """Whether the figures can be compared with."""
-    for name, value in (("centre", line.centre), ("window", line.window)):
-        if not 0 < value < math.inf:
-            raise BaselineError(f"{name} is {value!r}, not a number above zero")
-    if not 0 <= line.variance < math.inf:
-        raise BaselineError(f"variance is {line.variance!r}, not a number from zero up")
+    largest = LARGEST_FLOPS if line.method == FLOPS_METHOD else LARGEST_LIMIT
+    ranges = (
+        ("centre", line.centre, LEAST_LIMIT, largest),
+        ("window", line.window, LEAST_SECONDS, LARGEST_SECONDS),
+        ("variance", line.variance, 0.0, LARGEST_VARIANCE),
+        ("n", line.n, 1, LARGEST_COUNT),
+    )
+    for name, value, least, most in ranges:
+        if not least <= value <= most:
+            raise BaselineError(
+                f"{name} is {short(value)}, not a number from {least:g} to {most:g}"
+            )
     needed = needed_rounds(line.method)
     if len(line.rounds) != needed:
         raise BaselineError(f"it has {len(line.rounds)} rounds, not {needed}")

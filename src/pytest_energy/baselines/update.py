@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from pytest_energy.baselines.baseline import (
 )
 from pytest_energy.errors import INPUTS_NOT_COVERED, InputError
 from pytest_energy.limits.resolve import matches
+from pytest_energy.limits.spelling import alike
 from pytest_energy.record.contention import contention
 from pytest_energy.record.merge import in_order
 from pytest_energy.record.schema import FLOPS_METHOD, RunRecord, TestRecord
@@ -86,7 +86,7 @@ def drop(before: Sequence[Line], patterns: Sequence[str]) -> Update:
     tests = sorted({each.test for each in before})
     for pattern in patterns:
         if not any(matches(pattern, each) for each in tests):
-            near = difflib.get_close_matches(pattern, tests, n=1)
+            near = alike(pattern, tests)
             hint = f"did you mean {near[0]!r}?" if near else "pytest-energy baseline list tells all"
             raise InputError(f"{pattern!r} is no test with a baseline; {hint}")
     stored = _grouped(before)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from importlib.metadata import version
+from io import TextIOWrapper
 from typing import Annotated, Any
 
 import typer
@@ -25,6 +27,10 @@ class Commands(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         """Run the command that is named."""
         words = [str(each) for each in (*ctx._protected_args, *ctx.args)]
+        for stream in (sys.stdout, sys.stderr):
+            # A name that the terminal's encoding lacks, or no encoding has, ends no command.
+            if isinstance(stream, TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")
         try:
             return super().invoke(ctx)
         except EnergyError as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import textwrap
 from collections import Counter
 from collections.abc import Callable
@@ -22,7 +21,8 @@ from pytest_energy.compare.outcome import (
     Side,
 )
 from pytest_energy.record.schema import quantity_of
-from pytest_energy.report.printable import all_printable
+from pytest_energy.report.markdown_text import code, prose, table
+from pytest_energy.report.printable import all_printable, without_commands
 from pytest_energy.report.table import Column, Row, console_of, print_table, printed
 from pytest_energy.units import (
     Scale,
@@ -97,7 +97,7 @@ def render_comparison(found: ComparisonRecord, width: int, *, colour: bool) -> s
     reasons = [f"{_name(each)}: {each.reason}" for each in _with_reasons(found)]
     for line in [*reasons, *found.notes, conclusion(found)]:
         console.print(Text("\n".join(textwrap.wrap(line, width, break_on_hyphens=False))))
-    return printed(console)
+    return without_commands(printed(console))
 
 
 def _name(each: Compared) -> str:
@@ -157,47 +157,28 @@ def conclusion(found: ComparisonRecord) -> str:
 
 def markdown_of(found: ComparisonRecord) -> str:
     """The same for a comment on a pull request, ending in a newline."""
+    found = all_printable(found)
     lines = [
-        f"**Energy: {_escaped(conclusion(found))}**",
+        f"**Energy: {prose(conclusion(found))}**",
         "",
-        f"Reference: {_escaped(shown_side(found.reference))}. "
-        f"Candidate: {_escaped(shown_side(found.candidate))}.",
+        f"Reference: {prose(shown_side(found.reference))}. "
+        f"Candidate: {prose(shown_side(found.candidate))}.",
     ]
     if found.tests:
         columns = _columns(found)
         heads = ["test", *(column.head for column in columns)]
-        rules = ["---", *("--:" if one.justify == "right" else "---" for one in columns)]
-        lines += ["", _row(heads), _row(rules)]
+        rows = []
         for each in found.tests:
-            cells = [_escaped(column.cell(each)) for column in columns]
+            cells = [prose(column.cell(each)) for column in columns]
             if each.outcome is not Outcome.WITHIN:
                 cells[-1] = f"**{cells[-1]}**"
-            lines.append(_row([_code(_name(each)), *cells]))
-    sentences = [
-        f"- {_code(_name(each))}: {_escaped(each.reason)}" for each in _with_reasons(found)
-    ]
-    sentences += [f"- {_escaped(note)}" for note in found.notes]
+            rows.append([code(_name(each)), *cells])
+        lines += ["", *table(heads, [False, *(one.justify == "right" for one in columns)], rows)]
+    sentences = [f"- {code(_name(each))}: {prose(each.reason)}" for each in _with_reasons(found)]
+    sentences += [f"- note: {prose(note)}" for note in found.notes]
     if sentences:
         lines += ["", *sentences]
     return "\n".join(lines) + "\n"
-
-
-def _row(cells: list[str]) -> str:
-    return f"| {' | '.join(cells)} |"
-
-
-def _code(text: str) -> str:
-    """A code span that holds any text, also within a table."""
-    plain = " ".join(text.split())
-    longest = max((len(run) for run in re.findall("`+", plain)), default=0)
-    fence = "`" * (longest + 1)
-    padding = " " if longest else ""
-    return f"{fence}{padding}{plain}{padding}{fence}".replace("|", "\\|")
-
-
-def _escaped(text: str) -> str:
-    """Text in which nothing is markup."""
-    return re.sub(r"([\\`*_{}\[\]<>#|~])", r"\\\1", " ".join(text.split()))
 
 
 def json_of(found: ComparisonRecord) -> str:

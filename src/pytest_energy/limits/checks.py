@@ -6,16 +6,16 @@ written and an example are added where the table is read.
 
 from __future__ import annotations
 
-import difflib
 import math
 import posixpath
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 from enum import StrEnum
 from typing import Literal, TypeVar
 
 from pytest_energy.carbon.intensity import LARGEST_PUE, parse_intensity
 from pytest_energy.limits.limit import Limit, LimitError, parse_limit
+from pytest_energy.limits.spelling import alike
 from pytest_energy.units import LONGEST_QUANTITY, Quantity
 
 #: Seconds and watts that somebody can mean.
@@ -29,10 +29,10 @@ _WATTS = re.compile(r"\s*(\d+(?:\.\d+)?)\s*W\s*", re.ASCII)
 Choice = TypeVar("Choice", bound=StrEnum)
 
 
-def near(word: str, known: Iterable[str]) -> str | None:
-    """The known word that is probably meant."""
+def near(word: str, known: Collection[str]) -> str | None:
+    """The known word that is probably meant, in whatever case."""
     folded = {each.lower(): each for each in known}
-    found = difflib.get_close_matches(word.lower(), folded, n=1)
+    found = alike(word.lower(), folded)
     return folded[found[0]] if found else None
 
 
@@ -77,6 +77,8 @@ def test_ids(value: object) -> tuple[str, ...]:
 
 def _test_id(value: object) -> str:
     given = text(value)
+    if any("\ud800" <= each <= "\udfff" for each in given):
+        raise ValueError("it holds a character that no file can hold (a lone surrogate)")
     path, colons, _ = given.partition("::")
     usual = posixpath.normpath(path)
     if path != usual or path.startswith(("/", "..")) or "\\" in path:
@@ -93,7 +95,7 @@ def one_of(choices: type[Choice]) -> Callable[[object], Choice]:
         word = text(value)
         if word in list(choices):
             return choices(word)
-        meant = near(word, choices)
+        meant = near(word, tuple(choices))
         known = ", ".join(f'"{each}"' for each in choices)
         raise ValueError(
             f'not known (did you mean "{meant}"?)' if meant else f"choose from {known}"

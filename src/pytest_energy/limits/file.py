@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,6 +27,9 @@ from pytest_energy.limits.toml_file import TomlFileError, parse_toml, read_text
 from pytest_energy.limits.toml_lines import Place
 from pytest_energy.sensors.base import Provenance
 from pytest_energy.units import Quantity
+
+#: Names that a message lists.
+MOST_SHOWN = 20
 
 
 class BudgetsFileError(InputError):
@@ -249,12 +253,15 @@ def _entries(
 def _add_unknown_hardware(
     name: str, hardware: Mapping[str, Hardware], place: Place, mistakes: Mistakes
 ) -> None:
+    if mistakes.are_many:
+        mistakes.add(place, "", "")
+        return
     meant = near(name, hardware)
     if meant:
         why = f'the file has no [hardware.{name}] (did you mean "{meant}"?)'
         mistakes.add(place, why, f'hardware = "{meant}"')
     else:
-        known = ", ".join(hardware) or "none"
+        known = ", ".join(islice(hardware, MOST_SHOWN)) or "none"
         why = f"the file has no [hardware.{name}] (known: {known})"
         mistakes.add(place, why, f"[hardware.{name}]")
 

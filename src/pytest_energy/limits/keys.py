@@ -11,6 +11,7 @@ from pytest_energy.limits import checks
 from pytest_energy.limits.budget import Scope
 from pytest_energy.limits.toml_lines import LONGEST_REASON, Place, shortened
 from pytest_energy.sensors.base import Provenance
+from pytest_energy.units import numbered
 
 SCHEMA = 1
 
@@ -101,12 +102,17 @@ def example(table: str, key: str) -> str:
     return TABLES[table][key].example
 
 
+#: More mistakes than anybody reads at once are counted, and not shown.
+MOST_MISTAKES = 100
+
+
 class Mistakes:
     """The mistakes in a file that messages call `shown`, each a line of its own."""
 
     def __init__(self, shown: str) -> None:
         self.shown = shown
         self._found: list[tuple[int, str]] = []
+        self._more = 0
 
     def origin(self, place: Place) -> str:
         return f"{self.shown}:{place.line}"
@@ -119,7 +125,15 @@ class Mistakes:
         """The same for a key whose value nobody here asks for, so it isn't shown."""
         self._add(place, place.key or place.written, why, example)
 
+    @property
+    def are_many(self) -> bool:
+        """Whether further ones are only counted, so that their sentences are not needed."""
+        return len(self._found) >= MOST_MISTAKES
+
     def _add(self, place: Place, shown: str, why: str, example: str) -> None:
+        if self.are_many:
+            self._more += 1
+            return
         written = f"{shown}: " if shown else ""
         reason = f"{shortened(why, LONGEST_REASON)}; for example {shortened(example)}"
         self._found.append((place.line, f"{self.origin(place)}: {written}{reason}"))
@@ -127,7 +141,12 @@ class Mistakes:
     @property
     def lines(self) -> list[str]:
         """In the order of the file."""
-        return [message for _, message in sorted(self._found, key=lambda each: each[0])]
+        lines = [message for _, message in sorted(self._found, key=lambda each: each[0])]
+        return (
+            [*lines, f"{self.shown}: {numbered(self._more, 'more mistake')}"]
+            if self._more
+            else lines
+        )
 
 
 @dataclass(frozen=True)
@@ -145,7 +164,7 @@ def read_table(title: str, table: Mapping[str, object], place: Place, mistakes: 
     meant = set()
     for name, value in table.items():
         if name not in keys:
-            probably = _probably(name, keys)
+            probably = None if mistakes.are_many else _probably(name, keys)
             mistakes.add_unknown(place.at(name), *_unknown(name, title, place.at(name), probably))
             meant.add(probably or name)
             continue

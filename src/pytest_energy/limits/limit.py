@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 import re
 from dataclasses import dataclass, field
 
 from pytest_energy.errors import InputError
+from pytest_energy.limits.spelling import alike
 from pytest_energy.units import (
     JOULES_PER_KWH,
     JOULES_PER_WH,
@@ -198,7 +198,7 @@ def _symbol(text: str, symbol: str) -> str:
     if symbol.startswith("M") and (question := _AMBIGUOUS.get(symbol.lower())):
         raise LimitError(text, f"{symbol!r} is not supported ({question})")
     folded = {known.lower(): known for known in SYMBOLS} | _NAMES
-    near = difflib.get_close_matches(symbol.lower(), folded, n=1, cutoff=0.85)
+    near = alike(symbol.lower(), folded, cutoff=0.85)
     hint = f", did you mean {folded[near[0]]!r}?" if near else ""
     raise LimitError(text, f"unknown unit {symbol!r}{hint} (known: {', '.join(SYMBOLS)})")
 

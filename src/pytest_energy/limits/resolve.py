@@ -9,7 +9,6 @@ name for something else.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
@@ -20,6 +19,7 @@ from pytest_energy.limits import BUDGETS_FILE
 from pytest_energy.limits.budget import Budget, Declaration, MaxIncrease, Scope
 from pytest_energy.limits.file import BudgetsFile, Entry, Hardware
 from pytest_energy.limits.limit import Limit
+from pytest_energy.limits.spelling import MOST_COMPARED, alike
 from pytest_energy.limits.task_names import same_task
 from pytest_energy.sensors.base import Provenance
 from pytest_energy.units import Quantity
@@ -323,7 +323,7 @@ def _check_known(declaration: Declaration, file: BudgetsFile, any_entry: bool) -
     # A marker with a limit of its own, or a file without tasks, may use a task as a name alone; but
     # not one that looks like a typo.
     is_name = declaration.limit is not None or (any_entry and not tasks)
-    if not is_name or difflib.get_close_matches(task, tasks, n=1, cutoff=0.8):
+    if not is_name or alike(task, tasks, cutoff=0.8):
         raise ResolutionError(f"unknown task {task!r} in {file.shown}{_near(task, tasks)}")
 
 
@@ -331,9 +331,10 @@ def _near(name: str, known: Sequence[str]) -> str:
     unique = sorted(dict.fromkeys(known))
     if not unique:
         return ", which names none"
-    near = difflib.get_close_matches(name, unique, n=1)
+    near = alike(name, unique)
     hint = f"; did you mean {near[0]!r}?" if near else ""
-    return f"{hint} (known: {', '.join(unique)})"
+    shown = unique if len(unique) <= MOST_COMPARED else [*unique[:MOST_COMPARED], "..."]
+    return f"{hint} (known: {', '.join(shown)})"
 
 
 def _plain_model(entries: Iterable[Entry]) -> str | None:

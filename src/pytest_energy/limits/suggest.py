@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pytest_energy.limits.budget import Declaration
+from pytest_energy.limits.checks import test_ids
 from pytest_energy.limits.file import BudgetsFile, parse_budgets
 from pytest_energy.limits.keys import SCHEMA
 from pytest_energy.limits.resolve import Subject, matched
@@ -56,6 +57,9 @@ def suggest(records: Sequence[RunRecord], text: str, shown: str) -> Suggested:
     new: list[tuple[str, str, str]] = []
     for test_id, history in found.items():
         newest = history[-1].tests
+        if why := _unnameable(test_id):
+            messages.append(f"{test_id}: skipped, because no budget can name it: {why}")
+            continue
         if reasons := _left_alone(newest):
             messages += [f"{test_id}: {reason}" for reason in reasons]
             continue
@@ -71,6 +75,15 @@ def suggest(records: Sequence[RunRecord], text: str, shown: str) -> Suggested:
             new.append((test_id, room.limit.text, room.method))
             messages.append(f"{test_id}: {room}{_pattern_note(test_id)}")
     return Suggested(_added(text, shown, new) if new else text, tuple(messages), len(new))
+
+
+def _unnameable(test_id: str) -> str:
+    """Why no budgets file can name this test, or ""; it may lie outside the root folder."""
+    try:
+        test_ids(test_id)
+    except ValueError as error:
+        return str(error)
+    return ""
 
 
 def _left_alone(tests: Sequence[TestRecord]) -> list[str]:

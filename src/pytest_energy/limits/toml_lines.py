@@ -36,7 +36,16 @@ _SCALAR = re.compile(
 )
 #: Keys of a path such as a.b.c; the deepest that anybody needs has three.
 MOST_KEYS = 16
-_OPAQUE = re.compile(rf"{_LONG}|{_BASIC}|{_LITERAL}|#[^\n]*+", re.DOTALL)
+#: A text that doesn't end is one to where it would: looked for again from each quote inside of it,
+#: it would take a time that grows with the square of its length.
+_OPAQUE = re.compile(
+    r'"""(?:[^"\\]++|\\.|"(?!""))*+(?:"{3,5})?'
+    r"|'''(?:[^']++|'(?!''))*+(?:'{3,5})?"
+    r'|"(?:[^"\\\n]++|\\.)*+"?'
+    r"|'[^'\n]*+'?"
+    r"|#[^\n]*+",
+    re.DOTALL,
+)
 _DEEP = re.compile(rf"(?<![\w-])[\w-]++(?:[ \t]*+\.[ \t]*+[\w-]++){{{MOST_KEYS},}}", re.ASCII)
 
 

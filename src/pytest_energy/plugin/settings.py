@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -29,7 +29,7 @@ from pytest_energy.plugin.options import (
 from pytest_energy.plugin.reports import Report, read_reports
 from pytest_energy.plugin.values import PARSERS
 from pytest_energy.record.plain import short
-from pytest_energy.record.project_files import target
+from pytest_energy.record.project_files import is_inside, target
 from pytest_energy.report.printable import printable
 from pytest_energy.rules.estimate import MAX_ROUNDS
 from pytest_energy.rules.verdict import RED, Verdict
@@ -87,6 +87,8 @@ class Settings:
 
 def read_settings(config: pytest.Config, environment: Mapping[str, str] = os.environ) -> Settings:
     """The settings of this run. Raises pytest.UsageError for all values that can't be used."""
+    if outside := tuple(_outside(config, environment)):  # before anything is read there
+        raise pytest.UsageError("\n".join(map(printable, outside)))
     mistakes = unknown_variables(environment)
     disable, strict, flops = (_switch(each, config, environment, mistakes) for each in SWITCHES)
     budgets = find_budgets(config, environment, mistakes)
@@ -114,8 +116,6 @@ def read_settings(config: pytest.Config, environment: Mapping[str, str] = os.env
             mistakes.append(f"{named.origin}: the name holds a NUL character")
         else:
             values[name] = path_of(config, named)
-    if why := _outside(config, environment, values.get("lock_folder")):
-        mistakes.append(why)
     intensity = find_intensity(config, environment, budgets, mistakes)
     json_path = _json_path(config, mistakes)
     reports = read_reports(config, mistakes)
@@ -184,20 +184,20 @@ def _not_on_ci(config: pytest.Config) -> str:
     )
 
 
-def _outside(config: pytest.Config, environment: Mapping[str, str], folder: Path | None) -> str:
-    """Why a project's own ini file may not name this lock folder, or "".
+def _outside(config: pytest.Config, environment: Mapping[str, str]) -> Iterator[str]:
+    """Why a project's own ini file may not name what is read or written there.
 
     Whoever sends a change to a project writes its ini file, but not the command line.
     """
-    named = given(option("lock_folder"), config, environment)
-    if folder is None or named is None or not named.origin.startswith("energy_lock_folder in "):
-        return ""
-    if Path(os.path.realpath(config.rootpath)) in Path(os.path.realpath(folder)).parents:
-        return ""
-    return (
-        f"{named.origin}: {named.value!r} is not a folder inside the project; name another with "
-        "--energy-lock-folder or PYTEST_ENERGY_LOCK_FOLDER"
-    )
+    for asked in map(option, ("lock_folder", "baselines", "budgets")):
+        named = given(asked, config, environment)
+        if named is None or not named.origin.startswith(f"{asked.ini} in ") or "\0" in named.value:
+            continue
+        if not is_inside(path_of(config, named), config.rootpath):
+            yield (
+                f"{named.origin}: {named.value!r} is not inside the project; name another with "
+                f"{asked.flag} or {asked.variable}"
+            )
 
 
 def _json_path(config: pytest.Config, mistakes: list[str]) -> Path | None:

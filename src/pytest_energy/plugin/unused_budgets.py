@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import pytest
 from pytest_energy.limits.budget import Declaration
 from pytest_energy.limits.file import BudgetsFile, Entry
 from pytest_energy.limits.resolve import matched, matches
+from pytest_energy.limits.spelling import alike
 from pytest_energy.plugin import marker
 from pytest_energy.plugin.measured_tests import is_measured, test_id
 
@@ -120,7 +120,7 @@ class BudgetUse:
             return f"there is no file {file}"
         if not is_pattern and file not in self._collected:
             return f"no test was collected from {file}"
-        near = difflib.get_close_matches(test, list(self._found), n=3, cutoff=0.5)
+        near = alike(test, self._found, number=3, cutoff=0.5)
         hint = f"; did you mean {' or '.join(near)}?" if near else ""
         return f"there is no test {test}{hint}"
 
@@ -205,7 +205,7 @@ class BudgetUse:
 def _successor(test: str, new: Sequence[str]) -> str:
     """The new test that an old one has probably become: alike in name, or alone in its file."""
     names = {_bare_name(each): each for each in new}
-    near = difflib.get_close_matches(_bare_name(test), names, n=1, cutoff=0.6)
+    near = alike(_bare_name(test), names)
     if near:
         return names[near[0]]
     file = test.partition("::")[0]

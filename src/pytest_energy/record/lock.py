@@ -86,16 +86,17 @@ class Locks:
     @contextmanager
     def _held(self, name: str, what: str) -> Iterator[None]:
         """A lock that has been acquired, until the end of this."""
-        lock = self._lock(name)
+        lock, owner = self._lock(name), os.getpid()
         path, is_outermost = Path(lock.lock_file), lock.lock_counter == 1
         try:
             if is_outermost:
                 _write_holder(path, what)
             yield
         finally:
-            if is_outermost:
-                _write_holder(path, None)
-            lock.release()
+            if os.getpid() == owner:  # a fork that comes by here holds no lock
+                if is_outermost:
+                    _write_holder(path, None)
+                lock.release()
 
     def _lock(self, name: str) -> FileLock:
         """Raises OSError where the file exists and is not an empty file with one name."""

@@ -9,14 +9,20 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import secrets
 import shutil
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from pytest_energy.errors import EnergyError
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 _FLAGS = (
     os.O_RDONLY
@@ -26,6 +32,8 @@ _FLAGS = (
     | getattr(os, "O_NOCTTY", 0)
     | getattr(os, "O_BINARY", 0)
 )
+#: Of the name of a file that is being written.
+_RANDOM_BYTES = 8
 #: Files of the kernel: they look ordinary and hold what processes keep to themselves.
 _KERNEL = (Path("/proc"), Path("/sys"), Path("/dev"))
 #: Memory that is a folder like any other.
@@ -39,14 +47,13 @@ class Refused(OSError):
 def target(path: Path, project: Path | None = None) -> Path:
     """Where a path leads; it need not be there yet.
 
-    project: the current folder where it is None. Raises OSError for a path inside the project that
-    leads out of it, links that loop, and a name that no system takes.
+    project: the current folder where it is None. Raises OSError for a path inside the project, or
+    in a repository, that leads out of it, links that loop, a name that no system takes.
     """
     project = Path.cwd() if project is None else project
     if "\0" in str(path):
         raise Refused(errno.EINVAL, "the name holds a NUL character")
-    found, root = Path(os.path.realpath(path)), Path(os.path.realpath(project))
-    written = _absolute(path)
+    found = Path(os.path.realpath(path))
     try:
         found.lstat()
     except (FileNotFoundError, NotADirectoryError):
@@ -54,12 +61,38 @@ def target(path: Path, project: Path | None = None) -> Path:
     else:
         if found.is_symlink():
             raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
-    is_inside = any(written.is_relative_to(each) for each in (root, _absolute(project)))
-    if is_inside and not found.is_relative_to(root):
+    if any(_leads_out(path, found, each) for each in (project, *_repositories(path))):
         raise Refused(
             errno.EXDEV, "this is a link that leads out of the project; put the file itself here"
         )
     return found
+
+
+def home_of(folder: Path, project: Path | None = None) -> Path:
+    """What files in a folder may not lead out of: the project, or a folder outside of it itself."""
+    root = Path(os.path.realpath(Path.cwd() if project is None else project))
+    found = Path(os.path.realpath(folder))
+    return root if found.is_relative_to(root) else found
+
+
+def is_inside(path: Path, project: Path) -> bool:
+    """Whether it leads into the project, or the repository around it."""
+    found = Path(os.path.realpath(path))
+    roots = (Path(os.path.realpath(each)) for each in (project, *_repositories(project)))
+    return any(each in found.parents for each in roots)
+
+
+def _leads_out(path: Path, found: Path, folder: Path) -> bool:
+    """Whether a path is written as one inside the folder, and isn't."""
+    root, written = Path(os.path.realpath(folder)), _absolute(path)
+    is_inside = any(written.is_relative_to(each) for each in (root, _absolute(folder)))
+    return is_inside and not found.is_relative_to(root)
+
+
+def _repositories(path: Path) -> Iterator[Path]:
+    """Those around a path as it is written: whoever sends a change to one chose what is in it."""
+    written = _absolute(path)
+    return (each for each in (written, *written.parents) if os.path.lexists(each / ".git"))
 
 
 def read_file(path: Path, largest_bytes: int, project: Path | None = None) -> bytes:
@@ -103,19 +136,57 @@ def _is_of_the_kernel(path: Path) -> bool:
     return any(path.is_relative_to(each) for each in _KERNEL)
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a file, all or nothing, with the permissions that it has. Raises OSError."""
-    where = target(path)  # a link stays a link
+def write_text(path: Path, text: str, project: Path | None = None) -> None:
+    """Write a file, all or nothing, with the permissions that it has. Raises OSError.
+
+    A character that no file can hold (a lone surrogate) becomes an escape.
+    """
+    where = target(path, project)  # a link stays a link
+    _remove_leftovers(where)
     # A name that can be guessed could be a link that somebody put there: the name is random, and
     # a file that exists is never opened.
-    scratch = where.with_name(f".{where.name[:200]}.{secrets.token_hex(8)}")
+    scratch = where.with_name(f"{_scratch_prefix(where)}{secrets.token_hex(_RANDOM_BYTES)}")
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
     opened = os.open(scratch, flags | getattr(os, "O_BINARY", 0), 0o666)
     try:
         with os.fdopen(opened, "wb") as file:
-            file.write(text.encode("utf-8"))
-        if where.exists():
-            shutil.copymode(where, scratch)
-        scratch.replace(where)
+            _lock(file.fileno())
+            file.write(text.encode("utf-8", "backslashreplace"))
+            file.flush()
+            os.fsync(file.fileno())  # else a crash of the machine could leave an empty file
+            if where.exists():
+                shutil.copymode(where, scratch)
+            scratch.replace(where)
     finally:
         scratch.unlink(missing_ok=True)
+
+
+def _scratch_prefix(where: Path) -> str:
+    return f".{where.name[:200]}."
+
+
+def _remove_leftovers(where: Path) -> None:
+    """Remove what a process that was killed while it wrote this file has left beside it.
+
+    A process that still writes holds a lock on its file; one that has only just made it, and not
+    yet locked it, has written nothing.
+    """
+    if fcntl is None:
+        return
+    ours = re.compile(re.escape(_scratch_prefix(where)) + f"[0-9a-f]{{{2 * _RANDOM_BYTES}}}")
+    with suppress(OSError):
+        for left in [each for each in where.parent.iterdir() if ours.fullmatch(each.name)]:
+            with suppress(OSError):
+                file = os.open(left, _FLAGS)
+                try:
+                    if stat.S_ISREG(os.fstat(file).st_mode) and os.fstat(file).st_size:
+                        _lock(file)
+                        left.unlink()
+                finally:
+                    os.close(file)
+
+
+def _lock(file: int) -> None:
+    """Raises OSError where another process has it."""
+    if fcntl is not None:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
