@@ -21,7 +21,20 @@ def overheads_of(item: pytest.Item) -> tuple[str, ...]:
             "pytest-run-parallel runs the body in several threads at once, and all of them count "
             "as one run; measure without it (--parallel-threads=1)"
         )
+    if _is_followed_by_memray(item):
+        notes.append(
+            "pytest-memray follows every allocation, and that is in the figure; measure without it "
+            "(no --memray, no limit_memory)"
+        )
     return tuple(notes)
+
+
+def _is_followed_by_memray(item: pytest.Item) -> bool:
+    if not item.config.pluginmanager.hasplugin("memray_manager"):
+        return False
+    marks = {each.name for each in item.iter_markers()}
+    asked = {"limit_memory", "limit_leaks", "limit_leaked_objects"} & marks
+    return bool(asked or item.config.getoption("memray", False) or item.config.getini("memray"))
 
 
 def _tracers() -> list[str]:

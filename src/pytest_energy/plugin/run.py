@@ -146,6 +146,14 @@ class EnergyHooks:
         test = pyfuncitem.stash.get(_TEST, None)
         body: AbstractContextManager[None] = nullcontext()
         if test is not None and not test.uses_fixture and not self._settings.disable:
+            if test.ended:
+                from pytest_energy.measure.calls import EnergyUsageError
+
+                raise EnergyUsageError(
+                    "another plugin called the body of the test again, after its measurement "
+                    "ended, as pytest-codspeed does with tests that it benchmarks; mark a test of "
+                    "its own for each of the two"
+                )
             body = measured_body(pyfuncitem, test)
         error: BaseException | None = None
         try:
