@@ -117,11 +117,13 @@ def test_a_long_measurement_shows_the_time_that_its_limits_leave(
         24.0: (2, 5),  # four seconds a round: fifteen more end with the time limit
         61.0: (2, 6),
     }.items():
-        line(rounds(warm, measured))
+        expected = "after {}" if measured == 5 else ""
+        line(rounds(warm, measured), expected.format)
     assert terminal.lines == [
         "energy: 4 s, warm-up, 56 s left at most, t.py::test",
         "energy: 5 s, round 1 of at most 20, 19 s left at most, t.py::test",
         "energy: 8 s, round 4 of at most 20, 16 s left at most, t.py::test",
-        "energy: 24 s, round 5 of at most 20, 36 s left at most, t.py::test",
+        # Nine more rounds of four seconds fit into the time that is left.
+        "energy: after 14, 24 s, round 5 of at most 20, 36 s left at most, t.py::test",
         "energy: 61 s, round 6 of at most 20, 0 s left at most, t.py::test",
     ]

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from pytest_energy.errors import INPUTS_NOT_COVERED, Reason, code_of
+from pytest_energy.measure.coverage import Coverage
 from pytest_energy.measure.judgement import BudgetJudge, Judgement, problem_of, whole_values_of
 from pytest_energy.measure.laps import paired_ratios
 from pytest_energy.measure.pairs import InterleavedRounds
 from pytest_energy.record.contention import added_joules
 from pytest_energy.record.schema import ReferenceRecord, TestRecord, judged
 from pytest_energy.rules.estimate import MIN_ROUNDS
-from pytest_energy.rules.paired import Comparison, compare
+from pytest_energy.rules.paired import Comparison, compare, undetectable
 from pytest_energy.rules.verdict import Finding, Rule, Verdict
 from pytest_energy.sensors.base import Channel
 from pytest_energy.units import (
@@ -65,6 +66,19 @@ class CandidatesJudge:
         for judge, rounds in zip(self.judges, measured, strict=True):
             judge.is_done(rounds, final=True)
         return True
+
+    @property
+    def coverage(self) -> Coverage:
+        return self.reference.coverage
+
+    def undetectable(self, rounds: int) -> float | None:
+        """The difference (a fraction) below which so many rounds will likely show nothing."""
+        found = [
+            undetectable(_ratios(judge.judgements[0], self.reference), self.max_increase, rounds)
+            for label, judge in zip(self.labels[1:], self.judges[1:], strict=True)
+            if label not in self.comparisons and self.reference.measured
+        ]
+        return max((each for each in found if each is not None), default=None)
 
     def _decide(self, label: str, candidate: Judgement, final: bool) -> None:
         if any(problem_of(each, final) for each in (self.reference, candidate)):

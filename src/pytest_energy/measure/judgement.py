@@ -12,7 +12,7 @@ from pytest_energy.measure.laps import LAP_SECONDS, Cleaned, cleaned
 from pytest_energy.measure.protocol import Round
 from pytest_energy.record.schema import CPU_TIME_METHOD
 from pytest_energy.rules.estimate import LOOKS, MIN_ROUNDS, estimate
-from pytest_energy.rules.limit import look
+from pytest_energy.rules.limit import look, undetectable
 from pytest_energy.rules.verdict import Verdict
 from pytest_energy.sensors import reference
 from pytest_energy.sensors.base import Channel, Kind, SensorFault
@@ -110,6 +110,21 @@ class BudgetJudge:
             else clean.counted
             for clean in found
         )
+
+    @property
+    def coverage(self) -> Coverage:
+        """Of the first budget."""
+        return self.judgements[0].coverage
+
+    def undetectable(self, rounds: int) -> float | None:
+        """The difference (a fraction) below which so many rounds will likely show nothing."""
+        is_open = [each for each in self.judgements if each.verdict is None]
+        found = [
+            undetectable(values_of(each), each.limit, each.tolerance, units_of(each), rounds)
+            for each in is_open
+            if each.limit is not None and not problem_of(each, False)
+        ]
+        return max((each for each in found if each is not None), default=None)
 
     def is_done(self, measured: Sequence[Round], *, final: bool) -> bool:
         for each in self.judgements:

@@ -15,6 +15,7 @@ from pytest_energy.carbon.intensity import Intensity
 from pytest_energy.errors import EnergyError, InputError
 from pytest_energy.limits.budget import Budget, MaxIncrease, Scope, base_limit
 from pytest_energy.limits.resolve import MachineClass
+from pytest_energy.measure.between import BetweenRounds, Progress
 from pytest_energy.measure.candidates import CandidatesJudge, compared_record
 from pytest_energy.measure.conditions import Watch
 from pytest_energy.measure.coverage import Coverage, GpusInUse, cover, found_late
@@ -155,14 +156,13 @@ class Gate:
     def close(self) -> None:
         self.instruments.close()
 
-    def rounds(
-        self, job: Job, progress: Callable[[Sequence[Round]], None]
-    ) -> Generator[int, Units, tuple[TestRecord, ...]]:
+    def rounds(self, job: Job, progress: Progress) -> Generator[int, Units, tuple[TestRecord, ...]]:
         """The protocol: yields for each call of the work, and is sent what it did.
 
-        `progress` is called with all rounds so far after each one. Gives a record for each budget.
+        Gives a record for each budget.
         """
         watch = Watch(self.instruments, self._connects)
+        between = BetweenRounds(watch, progress, self._turns)
         with self._exclusively(job) as around_us, self._checking_itself():
             rounds, judge = yield from run_rounds(
                 self._meter,
@@ -171,8 +171,8 @@ class Gate:
                 [channel.name for channel in self.instruments.channels],
                 self._warmup_seconds(job),
                 job.cycle,
-                lambda: self._make_judges([job])[0],
-                self._after_each(watch, progress),
+                lambda: between.judged_by(self._make_judges([job])[0]),
+                between,
             )
             self._look_for_late_use([judge])
         warmup = [each for each in rounds if each.warmup]
@@ -184,7 +184,7 @@ class Gate:
         jobs: Sequence[Job],
         labels: Sequence[str],
         max_increase: float,
-        progress: Callable[[Sequence[Round]], None],
+        progress: Progress,
     ) -> Generator[int, Units, tuple[TestRecord, ...]]:
         """Several works alternately, the reference first: yields the index of the one to call.
 
@@ -193,6 +193,7 @@ class Gate:
         """
         first = jobs[0]
         watch = Watch(self.instruments, self._connects)
+        between = BetweenRounds(watch, progress, self._turns)
         with self._exclusively(first) as around_us, self._checking_itself():
             rounds, comparing = yield from run_interleaved(
                 self._meter,
@@ -202,8 +203,10 @@ class Gate:
                 self._warmup_seconds(first),
                 first.cycle,
                 len(jobs),
-                lambda: CandidatesJudge(tuple(labels), self._make_judges(jobs), max_increase),
-                self._after_each(watch, progress),
+                lambda: between.judged_by(
+                    CandidatesJudge(tuple(labels), self._make_judges(jobs), max_increase)
+                ),
+                between,
             )
             self._look_for_late_use(comparing.judges)
         warmup = [[each for each in mine if each.warmup] for mine in rounds]
@@ -274,8 +277,6 @@ class Gate:
         """What is judged of each, once warm-up is over; they have their budgets in common."""
         self._self_check.end()
         coverages = self._coverages(jobs[0].budgets)
-        if self._turns is not None:
-            self._turns.next_round()
         return tuple(
             BudgetJudge(
                 tuple(
@@ -365,19 +366,6 @@ class Gate:
             yield
         finally:
             self._self_check.end()
-
-    def _after_each(
-        self, watch: Watch, progress: Callable[[Sequence[Round]], None]
-    ) -> Callable[[Sequence[Round]], None]:
-        """After each round: look who else is on the GPUs, show progress, let the other run."""
-
-        def after(rounds: Sequence[Round]) -> None:
-            watch.look()
-            progress(rounds)
-            if self._turns is not None and not rounds[-1].warmup:
-                self._turns.next_round()
-
-        return after
 
     def _look_for_late_use(self, judges: Sequence[BudgetJudge]) -> None:
         """A GPU that was first used after warm-up isn't in the figure, which then is none."""

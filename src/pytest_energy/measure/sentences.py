@@ -103,6 +103,21 @@ def reason_of(
             )
 
 
+def outlook(undetectable: float | None, coverage: Coverage) -> str:
+    """How a measurement will likely end, for while it runs; "" where it will be decided.
+
+    undetectable: the difference (a fraction) that will not show.
+    """
+    if undetectable is None:
+        return ""
+    helps = ["a quieter machine"]
+    if counts_cpu_time(coverage):
+        helps += ["one torch thread"] if torch_threads() > 1 else []
+        helps += ["energy.compare", "a limit in FLOPs"]
+    shown = percent(undetectable)
+    return f"likely inconclusive, less than {shown} does not show; try {' or '.join(helps)}"
+
+
 def _would_tell(compared: Estimate, coverage: Coverage) -> str:
     """The smallest difference that shows here, and what makes a smaller one show."""
     smallest = ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +32,9 @@ def say(config: pytest.Config, sentence: str) -> None:
 
 
 class ProgressLine:
-    """Called with all rounds so far after each one; draws over itself until cleared.
+    """Called after each round with all of them so far; draws over itself until cleared.
+
+    It is called also with what says how the measurement will likely end after so many rounds.
 
     The time left is what the limits allow: a measurement that is decided earlier ends earlier.
     reporter and capture are pytest's terminal reporter and capture manager, or None without them.
@@ -49,21 +51,25 @@ class ProgressLine:
         self._started = self._warm = clock.now()
         self._shown = False
 
-    def __call__(self, rounds: Sequence[Round]) -> None:
+    def __call__(self, rounds: Sequence[Round], outlook: Callable[[int], str]) -> None:
         now = clock.now()
         seconds = now - self._started
         left = max(self._max_seconds - seconds, 0.0)
+        in_the_end = 0
         if measured := sum(1 for each in rounds if not each.warmup):
             pace = (now - self._warm) / measured
             left = min(left, pace * max(self._max_rounds - measured, 0))
+            in_the_end = measured + int(left / pace if pace else 0)
             doing = f"round {measured} of at most {self._max_rounds}"
         else:
             self._warm = now
             doing = "warm-up"
         if self._reporter is not None and seconds >= AFTER_SECONDS:
+            # A line that is too long is cut, so what a reader needs most comes first.
+            expected = outlook(in_the_end)
             self._write(
-                f"energy: {seconds:.0f} s, {doing}, {left:.0f} s left at most, "
-                f"{printable(self._test_id)}"
+                f"energy: {expected and f'{expected}, '}{seconds:.0f} s, {doing}, "
+                f"{left:.0f} s left at most, {printable(self._test_id)}"
             )
 
     def clear(self) -> None:

@@ -37,13 +37,33 @@ def look(
         return None
     centre = bounded_centre([math.log(value / limit) for value in values], units)
     half = centre.half_width(LOOK_CONFIDENCE)
-    if centre.value - half > math.log1p(tolerance):
-        return Verdict.FAIL
-    if centre.value + half < 0 and per_unit(values, units) <= limit:
-        return Verdict.PASS
-    if not final:
+    verdict = _verdict(centre.value, half, tolerance, per_unit(values, units) <= limit)
+    return verdict if final or verdict in (Verdict.FAIL, Verdict.PASS) else None
+
+
+def undetectable(
+    values: Sequence[float], limit: float, tolerance: float, units: Sequence[float], rounds: int
+) -> float | None:
+    """The difference below which nothing shows after `rounds`, where they will likely not decide.
+
+    A fraction; None where they decide if the rounds to come are like these, or where these are too
+    few to tell.
+    """
+    if not MIN_ROUNDS <= len(values) <= rounds:
         return None
-    return Verdict.CLOSE if centre.value + half <= CLOSE_AT_WORST else Verdict.INCONCLUSIVE
+    centre = bounded_centre([math.log(value / limit) for value in values], units)
+    half = centre.half_width_after(LOOK_CONFIDENCE, len(values), rounds - len(values))
+    verdict = _verdict(centre.value, half, tolerance, per_unit(values, units) <= limit)
+    return math.expm1(half) if verdict is Verdict.INCONCLUSIVE else None
+
+
+def _verdict(centre: float, half: float, tolerance: float, is_under: bool) -> Verdict:
+    """Of an interval of logarithms around the limit. is_under: by the sum over all units."""
+    if centre - half > math.log1p(tolerance):
+        return Verdict.FAIL
+    if centre + half < 0 and is_under:
+        return Verdict.PASS
+    return Verdict.CLOSE if centre + half <= CLOSE_AT_WORST else Verdict.INCONCLUSIVE
 
 
 def few_rounds(centre: float, limit: float) -> Verdict:

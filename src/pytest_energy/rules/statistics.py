@@ -35,6 +35,11 @@ class Centre:
         """Half the interval whose upper end lies at this quantile of Student's t."""
         return t_quantile(probability, self.degrees_of_freedom) * math.sqrt(self.variance)
 
+    def half_width_after(self, probability: float, values: int, more: int) -> float:
+        """The same after `more` values that vary as these `values` do."""
+        spread = self.variance * (values / (values + more))
+        return t_quantile(probability, self.degrees_of_freedom + more) * math.sqrt(spread)
+
 
 def bounded_centre(values: Sequence[float], weights: Sequence[float] = ()) -> Centre:
     """The robust centre, or the sum over all units where the two differ by more than 10 %.
