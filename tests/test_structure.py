@@ -27,6 +27,8 @@ HEAVY = [
     "filelock",
     "matplotlib",
     "jinja2",
+    "prometheus_client",
+    "ssl",
 ]
 
 

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from budgets_files import NAME, mistakes
+from budgets_files import NAME, mistakes, read
 
 
 def test_a_mistake_is_one_line_with_value_reason_and_example(tmp_path: Path) -> None:
@@ -122,6 +122,15 @@ BUDGET = [
 ]  # fmt: skip
 
 
+REMOTE = [
+    ('kind = "rack"', 'choose from "gpu", "cpu", "dram", "machine"', 'kind = "gpu"'),
+    ('unit = "MJ"', 'not known (did you mean "mJ"?)', 'unit = "J"'),
+    ("labels = {}", "it is not a table of labels", 'labels = { gpu = "0" }'),
+    ("labels = { gpu = 0 }", "the label gpu is not a text in quotes", 'labels = { gpu = "0" }'),
+    ("endpoint = 1", "not a text in quotes", 'endpoint = "box"'),
+]
+
+
 def check(found: list[str], line: int, written: str, why: str, example: str) -> None:
     (message,) = found
     if ": unknown key in " in message:  # whose value isn't shown
@@ -160,6 +169,30 @@ def test_a_mistake_in_a_budget_is_reported_at_its_line(
     limits = "" if written.startswith(("max", "limit")) else 'max = "1 J / query"'
     found = mistakes(f'schema = 1\n[[budget]]\n{limits}\nid = "a"\n{written}\n', tmp_path)
     check(found, 5, as_shown(written), why, example)
+
+
+@pytest.mark.parametrize(("written", "why", "example"), REMOTE)
+def test_a_mistake_in_a_counter_is_reported_at_its_line(
+    written: str, why: str, example: str, tmp_path: Path
+) -> None:
+    given = {"metric": '"m"', "kind": '"gpu"', "unit": '"J"'}
+    given.pop(written.partition(" ")[0], None)
+    lines = [f"{name} = {value}" for name, value in given.items()]
+    head = ["schema = 1", "[[remote]]", *lines]
+    found = mistakes("\n".join([*head, written, ""]), tmp_path)
+    check(found, len(head) + 1, written, why, example)
+
+
+def test_a_counter_that_is_not_known_needs_its_kind_and_unit(tmp_path: Path) -> None:
+    known = 'schema = 1\n[[remote]]\nmetric = "nv_energy_consumption"\n'
+    (counter,) = read(known, tmp_path).remotes
+    assert (counter.kind, counter.unit) == ("gpu", "J")
+    assert [
+        each.partition("; for")[0] for each in mistakes(known.replace("nv_", "my_"), tmp_path)
+    ] == [
+        f"{NAME}:2: [[remote]]: it has no kind",
+        f"{NAME}:2: [[remote]]: it has no unit",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -224,7 +257,8 @@ def test_a_mistake_in_a_budget_is_reported_at_its_line(
             "schema = 1\nspeed = 1",
             2,
             "speed = 1",
-            "(known: schema, [defaults], [carbon], [estimate], [hardware.a100], [[budget]])",
+            "(known: schema, [defaults], [carbon], [estimate], [hardware.a100], [[budget]], "
+            "[[remote]])",
             "schema = 1",
         ),
         ('schema = 1\n[[budget]]\nid = "a"', 2, "[[budget]]", "it has no limit", LIMIT),

@@ -19,7 +19,9 @@ from pytest_energy.testing import ScriptedSensor, VirtualTime
 @contextmanager
 def found(tmp_path: Path, *added: Probe) -> Iterator[Instruments]:
     """On a machine without a CPU counter, all GPUs left out."""
-    choice = Choice(GpuChoice("none"), 4.0, tmp_path / "nowhere")
+    choice = Choice(
+        gpus=GpuChoice("none"), cpu_watts_per_core=4.0, cpu_counter_folder=tmp_path / "nowhere"
+    )
     instruments = discover.discover(choice, None, VirtualTime().clock, added)
     yield instruments
     instruments.close()

@@ -56,6 +56,15 @@ def text(value: object) -> str:
     return value
 
 
+def labels(value: object) -> dict[str, str]:
+    if not isinstance(value, dict) or not value:
+        raise ValueError("it is not a table of labels")
+    for name, word in value.items():
+        if not isinstance(word, str):
+            raise ValueError(f"the label {name} is not a text in quotes")
+    return value
+
+
 def test_ids(value: object) -> tuple[str, ...]:
     """Ids as pytest prints them, or patterns of such ids."""
     if isinstance(value, str):

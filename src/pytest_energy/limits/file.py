@@ -15,6 +15,7 @@ from pytest_energy.limits.checks import near
 from pytest_energy.limits.keys import (
     BUDGET,
     HARDWARE,
+    REMOTE,
     SCHEMA,
     TOP,
     Given,
@@ -26,6 +27,7 @@ from pytest_energy.limits.limit import Limit
 from pytest_energy.limits.toml_file import TomlFileError, parse_toml, read_text
 from pytest_energy.limits.toml_lines import Place
 from pytest_energy.sensors.base import Provenance
+from pytest_energy.sensors.remote_metrics import RemoteMetric, known
 from pytest_energy.units import Quantity
 
 #: Names that a message lists.
@@ -113,6 +115,7 @@ class BudgetsFile:
     cpu_watts_per_core: float | Literal["tdp"] | None = None
     hardware: Mapping[str, Hardware] = field(default_factory=dict)
     entries: tuple[Entry, ...] = ()
+    remotes: tuple[RemoteMetric, ...] = ()
 
 
 def read_budgets(path: Path, shown: str, project: Path | None = None) -> BudgetsFile:
@@ -178,6 +181,7 @@ def _file(document: dict[str, object], root: Place, mistakes: Mistakes) -> Budge
         entries=_entries(
             top.values.get("budget", []), hardware if is_clear else None, root, mistakes
         ),
+        remotes=_remotes(top.values.get("remote", []), root, mistakes),
     )
 
 
@@ -225,6 +229,28 @@ def _hardware(tables: Mapping[str, object], root: Place, mistakes: Mistakes) -> 
         origin = mistakes.origin(place)
         found[name] = Hardware(name=name, origin=origin, power_limit_watts=watts, **given.values)
     return found
+
+
+def _remotes(tables: list[object], root: Place, mistakes: Mistakes) -> tuple[RemoteMetric, ...]:
+    """Counters on pages of other machines; of a known one, kind and unit needn't be written."""
+    found = []
+    for index, table in enumerate(tables):
+        place = root.at("remote", index)
+        if not isinstance(table, dict):
+            mistakes.add(place, "a counter is a table", example(TOP, "remote"))
+            continue
+        given = read_table(REMOTE, table, place, mistakes)
+        usual = known(given.values.get("metric", ""))
+        values: dict[str, Any] = {}
+        if usual is not None:
+            values = {"kind": usual.kind, "unit": usual.unit}
+        values |= given.values
+        missing = [each for each in ("metric", "kind", "unit") if each not in values]
+        for name in (each for each in missing if each not in given.meant):
+            mistakes.add(place, f"it has no {name}", example(REMOTE, name))
+        if not missing:
+            found.append(RemoteMetric(**values))
+    return tuple(found)
 
 
 def _entries(

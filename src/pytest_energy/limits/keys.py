@@ -10,7 +10,8 @@ from pytest_energy.carbon.intensity import Basis
 from pytest_energy.limits import checks
 from pytest_energy.limits.budget import Scope
 from pytest_energy.limits.toml_lines import LONGEST_REASON, Place, shortened
-from pytest_energy.sensors.base import Provenance
+from pytest_energy.sensors.base import Kind, Provenance
+from pytest_energy.sensors.remote_metrics import Unit
 from pytest_energy.units import numbered
 
 SCHEMA = 1
@@ -41,6 +42,7 @@ def _schema(value: object) -> int:
 TOP = "the lines above all tables"
 HARDWARE = "[hardware.NAME]"
 BUDGET = "[[budget]]"
+REMOTE = "[[remote]]"
 _SCOPE = Key(checks.one_of(Scope), 'scope = "gpu"')
 _METHOD = Key(checks.one_of(Provenance), 'method = "measured"')
 _MAX_INCREASE = Key(checks.fraction, 'max_increase = "5 %"')
@@ -54,6 +56,7 @@ TABLES: Mapping[str, Mapping[str, Key]] = {
         "estimate": Key(checks.table, "[estimate]"),
         "hardware": Key(checks.table, "[hardware.a100]"),
         "budget": Key(checks.tables, BUDGET),
+        "remote": Key(checks.tables, REMOTE),
     },
     "[defaults]": {
         "tolerance": Key(checks.fraction, 'tolerance = "3 %"'),
@@ -91,6 +94,13 @@ TABLES: Mapping[str, Mapping[str, Key]] = {
         "max_carbon": Key(checks.carbon_limit, 'max_carbon = "0.5 gCO2e / 1000 queries"'),
         "max_increase": _MAX_INCREASE,
         "message": Key(checks.text, 'message = "agreed in May: ask before you raise it"'),
+    },
+    REMOTE: {
+        "endpoint": Key(checks.text, 'endpoint = "box"'),
+        "metric": Key(checks.text, 'metric = "my_meter_energy_joules_total"'),
+        "labels": Key(checks.labels, 'labels = { gpu = "0" }'),
+        "kind": Key(checks.one_of(Kind), 'kind = "gpu"'),
+        "unit": Key(checks.one_of(Unit), 'unit = "J"'),
     },
 }
 #: What the marker calls a limit.

@@ -233,13 +233,15 @@ def cover(
 ) -> Coverage:
     """Decide what a limit covers from the channels that can be read and the GPUs in use."""
     used = tuple(dict.fromkeys(f"gpu:{each.board.index}" for each in in_use.devices))
-    gpu = tuple(channel for channel in offer.channels if channel.name in used)
+    elsewhere = tuple(each for each in offer.channels if each.is_elsewhere)
+    gpu = tuple(each for each in offer.channels if each.name in used)
+    gpu += tuple(each for each in elsewhere if each.kind is Kind.GPU)
     machine = tuple(channel for channel in offer.channels if channel.kind is Kind.MACHINE)
     others = (Kind.GPU, Kind.MACHINE)
     cpu = tuple(channel for channel in offer.channels if channel.kind not in others)
     scope = budget.scope
     if scope is Scope.AUTO:
-        scope = Scope.CPU if budget.counts_cpu_time or not used else Scope.GPU
+        scope = Scope.CPU if budget.counts_cpu_time or not gpu else Scope.GPU
     best_cpu = _best(budget, cpu)
     gated = {
         Scope.GPU: gpu,
@@ -353,11 +355,12 @@ def _missing(scope: Scope, in_use: GpusInUse, gated: Sequence[Channel], offer: O
     if scope is Scope.MACHINE and not gated:
         why = offer.no_machine or "install a plugin that has one"
         return Reason("no-sensor", f'scope="machine" and no sensor of the whole machine: {why}')
-    estimates = [each.name for each in gated if each.provenance is Provenance.ESTIMATED]
-    if scope is Scope.ALL and estimates:
+    counted = {Provenance.MEASURED, Provenance.INTEGRATED}
+    here = [each for each in gated if each.kind is Kind.CPU and not each.is_elsewhere]
+    if scope is Scope.ALL and not {each.provenance for each in here} & counted:
         return Reason(
             "no-counter",
-            f'scope="all" needs a counter for the CPU: {offer.no_cpu} ({estimates[0]} is an '
+            f'scope="all" needs a counter for the CPU: {offer.no_cpu} ({CPU_TIME_CHANNEL} is an '
             "estimate, which is never added to a measurement)",
         )
     return ""

@@ -182,10 +182,11 @@ def problem_of(judgement: Judgement, final: bool) -> str:
     return _idle(measured, coverage) if final or len(measured) >= MIN_ROUNDS else ""
 
 
-def is_gpu_busy(judgement: Judgement) -> bool:
+def is_device_busy(judgement: Judgement) -> bool:
+    """Whether a gated GPU, or a counter of another machine, rose above its idle power."""
     seconds = sum(each.window.seconds for each in judgement.measured)
     return any(
-        each.kind is Kind.GPU
+        (each.kind is Kind.GPU or each.is_elsewhere)
         and each.is_busy_at(sum(_joules(one, each.name) for one in judgement.measured) / seconds)
         for each in (judgement.coverage.gated if seconds else ())
     )
@@ -195,12 +196,28 @@ def _idle(measured: Sequence[Round], coverage: Coverage) -> str:
     """Work that happened somewhere else: the processes were idle and no GPU rose above idle."""
     seconds = sum(each.window.seconds for each in measured)
     cpu_seconds = sum(each.window.cpu_seconds for each in measured)
-    devices = [each.name for each in coverage.channels if each.kind is Kind.GPU]
+    devices = [
+        each.name for each in coverage.channels if each.kind is Kind.GPU or each.is_elsewhere
+    ]
     devices += [each.name for each in coverage.channels if each.name == NEURAL_ENGINE]
     watts = {name: sum(_joules(each, name) for each in measured) / seconds for name in devices}
     moved = any(
         each.is_busy_at(watts[each.name]) for each in coverage.channels if each.name in watts
     )
+    remote = [each for each in coverage.gated if each.is_elsewhere]
+    if remote and not any(
+        each.is_busy_at(watts[each.name]) for each in coverage.gated if each.name in watts
+    ):
+        names = ", ".join(
+            f"{each.name} ({watts[each.name]:.3g} W, idle {each.idle_watts or 0.0:.3g} W)"
+            for each in remote
+        )
+        return Reason(
+            "no-work-seen",
+            f"none of what --energy-remote names rose above its idle power: {names}; the work "
+            "happened elsewhere, or other work ran there when the session began; check the "
+            "address, and run the test again",
+        )
     if cpu_seconds >= IDLE_SHARE * seconds or (moved and not coverage.guessed):
         return ""
     if coverage.guessed:

@@ -116,6 +116,7 @@ class Gate:
                 os.environ.get("CUDA_VISIBLE_DEVICES"),
                 clock,
                 settings.added,
+                say,
             )
         found = self.instruments
         self._meter = Meter(
@@ -330,7 +331,8 @@ class Gate:
 
     def _devices(self, budgets: Sequence[Budget]) -> list[str]:
         found = self.instruments
-        if self._is_pinned and all(_on_gpu(each).scope is Scope.GPU for each in budgets):
+        is_apart = self._is_pinned and not any(each.is_elsewhere for each in found.channels)
+        if is_apart and all(_on_gpu(each).scope is Scope.GPU for each in budgets):
             return [each.board.uuid for each in found.candidates]
         return [CPU, *(each.id for each in found.devices if each.id)]
 

@@ -16,7 +16,7 @@ from pytest_energy.measure.judgement import (
     Job,
     Judgement,
     cleaned_of,
-    is_gpu_busy,
+    is_device_busy,
     joules_per_unit,
     problem_of,
     units_of,
@@ -70,7 +70,7 @@ def test_record(
     problem = problem_of(judgement, True) or around.problem
     # The figure of a GPU that worked holds this test's work, and the whole machine all of its own
     # servers; a sensor may be read over a socket too.
-    if not (is_gpu_busy(judgement) or coverage.scope is Scope.MACHINE):
+    if not (is_device_busy(judgement) or coverage.scope is Scope.MACHINE):
         problem = problem or around.elsewhere
     if code_of(problem) == "no-work-seen":
         problem = around.elsewhere or problem
@@ -210,6 +210,7 @@ def _channel(judgement: Judgement, channel: Channel, gated: bool) -> ChannelReco
         gated=gated,
         joules_per_unit=joules,
         idle_watts=channel.idle_watts,
+        hardware=channel.hardware,
     )
 
 

@@ -39,7 +39,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("energy", HEADING)
     for option in OPTIONS:
         plain = option.description.replace("%", "%%")
-        group.addoption(option.flag, dest=option.ini, metavar=option.metavar, help=plain)
+        action = "append" if option.is_list else "store"
+        group.addoption(
+            option.flag, dest=option.ini, action=action, metavar=option.metavar, help=plain
+        )
         parser.addini(option.ini, help=f"{option.flag}", default=None)
     for option in SWITCHES:
         group.addoption(

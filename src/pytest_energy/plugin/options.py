@@ -23,6 +23,8 @@ class Option(NamedTuple):
     metavar: str
     help: str
     default: str = ""
+    is_list: bool = False
+    """Whether the option may stand several times, and its twins hold values between spaces."""
 
     @property
     def description(self) -> str:
@@ -46,6 +48,12 @@ class Option(NamedTuple):
 OPTIONS = (
     Option("gpus", "GPUS", "Measure these GPUs: auto, all, none, per-worker or INDEX,UUID", "auto"),
     Option("pids", "PID,PID", "Count the CPU time of these processes too (a server under test)"),
+    Option(
+        "remote",
+        "[ALIAS=]URL",
+        "Read energy counters of another machine at URL (Prometheus's text format); repeatable",
+        is_list=True,
+    ),
     Option("max_rounds", "N", "Measure at most N rounds a test", "20"),
     Option(
         "max_seconds", "SECONDS", "Measure each test for SECONDS at most, one round at least", "60"
@@ -121,8 +129,9 @@ class Given(NamedTuple):
 def levels(asked: Option, config: Any, environment: Mapping[str, str]) -> list[Given | None]:
     """What is set on the command line, in the environment and in the ini file; empty is unset."""
     where = config.inipath.name if config.inipath else "the ini file"
+    typed = config.getoption(asked.ini)
     found = (
-        Given(config.getoption(asked.ini), asked.flag),
+        Given(" ".join(typed) if asked.is_list and typed else typed, asked.flag),
         Given(environment.get(asked.variable, ""), asked.variable),
         Given(config.getini(asked.ini), f"{asked.ini} in {where}"),
     )

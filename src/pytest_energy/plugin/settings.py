@@ -38,6 +38,7 @@ from pytest_energy.sensors.gpu_choice import GpuChoice
 
 if TYPE_CHECKING:
     from pytest_energy.sensors.discover import Choice
+    from pytest_energy.sensors.remote_metrics import Endpoint
 
 
 _UPDATE = "--energy-update"
@@ -59,6 +60,7 @@ class Settings:
     reports: tuple[Report, ...] = ()
     gpus: GpuChoice = field(default_factory=GpuChoice)
     pids: tuple[int, ...] = ()
+    remote: tuple[Endpoint, ...] = ()
     max_rounds: int = MAX_ROUNDS
     max_seconds: float = 60.0
     fail_on: frozenset[Verdict] = RED
@@ -82,7 +84,14 @@ class Settings:
         """What is to be measured, and with what."""
         from pytest_energy.sensors.discover import Choice
 
-        return Choice(self.gpus, self.cpu_watts_per_core, self.cpu_counter_folder, self.pids)
+        return Choice(
+            gpus=self.gpus,
+            cpu_watts_per_core=self.cpu_watts_per_core,
+            cpu_counter_folder=self.cpu_counter_folder,
+            pids=self.pids,
+            remotes=self.remote,
+            remote_metrics=self.budgets.remotes,
+        )
 
 
 def read_settings(config: pytest.Config, environment: Mapping[str, str] = os.environ) -> Settings:

@@ -9,6 +9,7 @@ from pytest_energy.limits import checks
 from pytest_energy.rules.estimate import MAX_ROUNDS
 from pytest_energy.rules.verdict import Verdict
 from pytest_energy.sensors.gpu_choice import PER_WORKER, GpuChoice
+from pytest_energy.sensors.remote_metrics import Endpoint, endpoints
 from pytest_energy.units import LONGEST_QUANTITY
 
 
@@ -31,6 +32,10 @@ def _pids(text: str) -> tuple[int, ...]:
     if not all(word.isdecimal() and len(word) < 10 and int(word) > 0 for word in words):
         raise ValueError(f"{text!r} is not a list of process ids; for example 4711 or 4711,4712")
     return tuple(dict.fromkeys(int(word) for word in words))
+
+
+def _remote(text: str) -> tuple[Endpoint, ...]:
+    return endpoints(text.split())
 
 
 def _max_rounds(text: str) -> int:
@@ -105,6 +110,7 @@ def _junit_property(text: str) -> str:
 PARSERS: Mapping[str, Callable[[str], Any]] = {
     "gpus": _gpus,
     "pids": _pids,
+    "remote": _remote,
     "max_rounds": _max_rounds,
     "max_seconds": _positive("60"),
     "fail_on": _fail_on,

@@ -22,10 +22,11 @@ def hardware_of(test: TestRecord, machine: MachineRecord) -> str:
     """What drew the gated joules: "NVIDIA H100 80GB HBM3 x1 @ 700 W", "AMD EPYC 7763, 2 cores".
 
     GPUs with their number in use, power limit and MIG profile; the processor where the figure
-    covers it. Never a host's name.
+    covers it; what is on another machine as its exporter or the user calls it. Never a host's name.
     """
-    gated = [each for each in test.channels if each.gated]
-    parts = []
+    elsewhere = Counter(each.hardware for each in test.channels if each.gated and each.hardware)
+    gated = [each for each in test.channels if each.gated and not each.hardware]
+    parts = [f"{name} x{count}, remote" for name, count in sorted(elsewhere.items())]
     if on_gpu := [each for each in gated if each.kind == Kind.GPU]:
         parts.append(_gpus(on_gpu, machine))
     if len(on_gpu) < len(gated):

@@ -28,7 +28,7 @@ class ChannelRecord:
     """One channel of one test; joules_per_unit is the centre of its measured rounds.
 
     idle_watts: what the channel showed before anything was measured, None where it has no watts of
-    its own.
+    its own. hardware: what drew the joules, where that is on another machine; "" for this one.
     """
 
     name: str
@@ -38,6 +38,7 @@ class ChannelRecord:
     gated: bool
     joules_per_unit: float | None
     idle_watts: float | None = None
+    hardware: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

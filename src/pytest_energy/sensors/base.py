@@ -45,6 +45,7 @@ class Channel:
     shortest_seconds: a shorter window has no figure, because the instrument cannot resolve it.
     idle_watts: what it showed while it was probed, before anything was measured; None where it has
     no power of its own, or none was seen.
+    hardware: what draws the joules, in words, where that is on another machine; "" on this one.
     """
 
     name: str
@@ -55,6 +56,12 @@ class Channel:
     window_seconds: float
     shortest_seconds: float = 0.0
     idle_watts: float | None = None
+    hardware: str = ""
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether another machine draws the joules; the user has named it, so it is in use."""
+        return bool(self.hardware)
 
     def is_busy_at(self, watts: float) -> bool:
         """Whether this mean power proves that there was work: it is above idle beyond noise."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pytest_energy.errors import InputError
 from pytest_energy.sensors import CPU_COUNTER_FOLDER, apple, rapl
+from pytest_energy.sensors.accelerators import plain_uuid
 from pytest_energy.sensors.base import (
     Access,
     Channel,
@@ -33,25 +34,29 @@ from pytest_energy.sensors.process_tree import ProcessTree
 
 if TYPE_CHECKING:
     from pytest_energy.sensors.gpu_activity import GpuActivity
+    from pytest_energy.sensors.remote_metrics import Endpoint, RemoteMetric
 
 #: Channels of a chip with CPU and GPU in one.
 CHIP_GPU = "gpu:0"
 CHIP_CPU = "cpu:package-0"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Choice:
     """What a user chose.
 
     gpus: those that count. cpu_watts_per_core: of a busy core, for the estimate.
     cpu_counter_folder: where the energy counters of the CPU are.
-    pids: processes whose CPU time counts beside the test's own.
+    pids: processes whose CPU time counts beside the test's own. remotes: pages of other machines.
+    remote_metrics: counters on these pages that the user names.
     """
 
     gpus: GpuChoice
     cpu_watts_per_core: float | Literal["tdp"]
     cpu_counter_folder: Path
     pids: tuple[int, ...] = ()
+    remotes: tuple[Endpoint, ...] = ()
+    remote_metrics: tuple[RemoteMetric, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -89,12 +94,12 @@ BUILT_IN: tuple[Callable[[Request], Probe], ...] = (
 class Instruments:
     """The sensors that answered, and what is known about the others.
 
-    tree: the processes whose CPU time counts, and whose GPUs. added: what other plugins have
-    probed. built_in: what this project has. activity: watches who uses the boards.
-    boards: all of the machine. allotted: those that CUDA_VISIBLE_DEVICES leaves to this process.
-    listed: those that --energy-gpus names. chip_gpu: the GPU of the chip, where its energy can be
-    read; the system does not list who uses it. is_order_open: whether CUDA may number the boards
-    otherwise. gpus_left_out: whether the user leaves all GPUs out.
+    tree: the processes whose CPU time counts, and whose GPUs. added: pages of other machines, and
+    what other plugins have probed. built_in: what this project has. activity: watches who uses the
+    boards. boards: all of the machine. allotted: those that CUDA_VISIBLE_DEVICES leaves to this
+    process. listed: those that --energy-gpus names. chip_gpu: the GPU of the chip, where its energy
+    can be read; the system does not list who uses it. is_order_open: whether CUDA may number the
+    boards otherwise. gpus_left_out: whether the user leaves all GPUs out.
     no_gpu, no_chip_gpu, no_cpu: why they are not measured; "" where they are.
     """
 
@@ -131,7 +136,7 @@ class Instruments:
             channel
             for sensor in (*self.counters, self.cpu_time)
             for channel in sensor.channels
-            if not (self.gpus_left_out and channel.kind is Kind.GPU)
+            if not self.gpus_left_out or channel.kind is not Kind.GPU or channel.is_elsewhere
         )
 
     @property
@@ -185,8 +190,11 @@ def discover(
     cuda_visible_devices: str | None,
     clock: Clock,
     added: Sequence[Probe] = (),
+    say: Callable[[str], None] = lambda _: None,
 ) -> Instruments:
     """Probe this machine; `added` is what other plugins have probed.
+
+    say: takes a sentence about a long wait.
 
     Raises InputError for a GPU or a process that a user names and that is not there, and for a
     thermal design power that is asked for and unknown.
@@ -196,6 +204,7 @@ def discover(
     asked = Request(choice, cuda_visible_devices, clock, tree)
     built_in = tuple(probe(asked) for probe in BUILT_IN)
     gpus = next(each for each in built_in if isinstance(each, GpuProbe))
+    added = (*_remotes(asked, gpus.boards, built_in, say), *added)
     others = [each for each in built_in if each is not gpus]
     chip = next(each for each in others if Kind.GPU in each.kinds)
     cpu = [each for each in others if Kind.CPU in each.kinds and each.applies][-1]
@@ -203,7 +212,7 @@ def discover(
     found = Instruments(
         cpu_time=cpu_time,
         tree=tree,
-        added=tuple(added),
+        added=added,
         built_in=built_in,
         activity=gpus.activity,
         boards=gpus.boards,
@@ -216,7 +225,7 @@ def discover(
         no_cpu=no_cpu,
         notes=(
             *chain.from_iterable(each.notes for each in (*added, *built_in)),
-            *_estimated(cpu, no_cpu, choice),
+            *(() if _has_cpu_counter(added) else _estimated(cpu, no_cpu, choice)),
         ),
     )
     if found.gpus_left_out:
@@ -231,6 +240,33 @@ def discover(
         asked_for = ",".join(choice.gpus.listed) or PER_WORKER
         raise InputError(f"--energy-gpus {asked_for}: {gpus.problem}")
     return found
+
+
+def _remotes(
+    asked: Request, boards: Sequence[Board], built_in: Sequence[Probe], say: Callable[[str], None]
+) -> tuple[Probe, ...]:
+    """The pages of other machines; what this machine counts itself isn't counted again."""
+    if not asked.choice.remotes:
+        return ()
+    # What opens sockets is imported where the user asks for it, and not before.
+    from pytest_energy.sensors import remote
+    from pytest_energy.sensors.remote_counters import THIS, Taken
+
+    own = {each.name: each.kind for probe in built_in for each in probe.channels}
+    named = {f"gpu:{each.index}": plain_uuid(each.uuid) for each in boards if each.uuid}
+    taken = Taken(
+        boards={uuid: name for name, uuid in named.items() if name in own},
+        parts={(kind, THIS): ("", "") for kind in own.values() if kind is not Kind.GPU},
+    )
+    return tuple(
+        remote.probe(each, asked.choice.remote_metrics, asked.clock, taken, say)
+        for each in asked.choice.remotes
+    )
+
+
+def _has_cpu_counter(added: Sequence[Probe]) -> bool:
+    channels = chain.from_iterable(each.channels for each in added)
+    return any(each.kind is Kind.CPU and not each.is_elsewhere for each in channels)
 
 
 def _estimated(cpu: Probe, no_cpu: str, choice: Choice) -> tuple[str, ...]:
