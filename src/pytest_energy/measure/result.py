@@ -28,6 +28,7 @@ from pytest_energy.measure.sentences import (
     contention_notes,
     counts_cpu_time,
     drift_notes,
+    host_notes,
     neighbour_notes,
     reason_of,
 )
@@ -140,6 +141,7 @@ def test_record(
             *job.notices,
             *coverage.notes,
             *neighbour_notes(measured, coverage),
+            *host_notes(measured, coverage),
             *(added_joules(each, "this figure") for each in other_processes),
             *around.unknown_on(coverage.gated_names),
             *contention_notes(contention, clean, measured),

@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 
 from pytest_energy.carbon.intensity import Intensity
-from pytest_energy.limits.budget import limit_figure
+from pytest_energy.limits.budget import Scope, limit_figure
 from pytest_energy.measure.coverage import Coverage
 from pytest_energy.measure.explanation import other_cores
 from pytest_energy.measure.judgement import Judgement
@@ -16,7 +16,7 @@ from pytest_energy.record.schema import CPU_TIME_METHOD, Explanation
 from pytest_energy.rules.estimate import MIN_ROUNDS, Estimate
 from pytest_energy.rules.verdict import Verdict
 from pytest_energy.sensors.accelerators import torch_threads
-from pytest_energy.sensors.base import Kind, Provenance
+from pytest_energy.sensors.base import Channel, Kind, Provenance
 from pytest_energy.units import (
     CPU_TIME,
     Quantity,
@@ -31,6 +31,8 @@ from pytest_energy.units import (
 #: Other processes are reported when they use more than this next to the test.
 NEIGHBOUR_SHARE = 0.10
 NEIGHBOUR_CORES = 0.05
+#: The CPU is reported where it uses more than this share of what the gated GPU uses.
+HOST_SHARE = 0.20
 #: Of laps; a quiet machine disturbs fewer.
 WORTH_SAYING = 0.10
 #: Calls with the same input that differ by more have a spread of their own.
@@ -190,6 +192,38 @@ def neighbour_notes(measured: Sequence[Round], coverage: Coverage) -> tuple[str,
         f"other processes kept {cores:.1f} cores busy, next to the {own:.1f} of this test, and "
         "the CPU's counters hold their energy too",
     )
+
+
+def host_notes(measured: Sequence[Round], coverage: Coverage) -> tuple[str, ...]:
+    """That the CPU uses much beside a GPU whose energy is limited.
+
+    By its counters as far as they rose above their idle power, else by the estimate of this test.
+    """
+    cpu = [each for each in coverage.shown if each.kind in (Kind.CPU, Kind.DRAM)]
+    counters = [each for each in cpu if each.provenance is Provenance.MEASURED]
+    joules = _joules(measured, coverage.gated)
+    host = _joules(measured, counters or cpu, above_idle=True)
+    if coverage.scope is not Scope.GPU or joules <= 0 or host <= HOST_SHARE * joules:
+        return ()
+    evidence = "" if counters else ", estimated"
+    return (
+        f"the CPU used {percent(host / joules)} of what the GPU used{evidence}, and this limit "
+        "does not cover it: work that moves from the GPU to the CPU would pass as a saving; add a "
+        'limit with scope="cpu"',
+    )
+
+
+def _joules(
+    measured: Sequence[Round], channels: Sequence[Channel], *, above_idle: bool = False
+) -> float:
+    """Of these channels in all rounds; a reading that failed counts as none."""
+    total = 0.0
+    for window in (each.window for each in measured):
+        for channel in channels:
+            reading = window.readings.get(channel.name)
+            idle = (channel.idle_watts or 0.0) * window.seconds if above_idle else 0.0
+            total += max(reading - idle, 0.0) if isinstance(reading, float) else 0.0
+    return total
 
 
 def drift_notes(explanation: Explanation | None) -> tuple[str, ...]:
