@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from reason_codes import reason_codes
+from rooms import PICTURE, layers, picture
 
 from pytest_energy.report.formats import names
 from pytest_energy.rules.verdict import Verdict
@@ -95,11 +96,8 @@ def first_cells(page: str, head: str) -> set[str]:
     """The words in the first column of a table."""
     text = (ROOT / "docs" / page).read_text(encoding="utf-8").partition(f"| {head} |")[2]
     table = text.partition("\n\n")[0]
-    return {word for cell in re.findall(r"^\| ([^|]*) \|", table, re.M) for word in words(cell)}
-
-
-def words(cell: str) -> list[str]:
-    return re.findall(r"[a-z][a-z-]+", cell)
+    cells = re.findall(r"^\| ([^|]*) \|", table, re.MULTILINE)
+    return {word for cell in cells for word in re.findall(r"[a-z][a-z-]+", cell.replace(".py", ""))}
 
 
 def test_each_verdict_is_explained() -> None:
@@ -108,3 +106,14 @@ def test_each_verdict_is_explained() -> None:
 
 def test_each_report_format_is_listed() -> None:
     assert first_cells("reports.md", "format") == set(names())
+
+
+def test_the_picture_of_the_folders_shows_the_contract() -> None:
+    found = layers((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    assert PICTURE.read_text(encoding="utf-8") == picture(found), "run: python docs/rooms.py"
+    rooms = {room for layer in found for room in layer}
+    assert first_cells("architecture.md", "folder") == rooms
+
+
+def test_a_room_that_is_added_is_drawn() -> None:
+    assert picture([["upper", "beside"], ["lower"]]).count('<rect class="room"') == 3
