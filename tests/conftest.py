@@ -27,6 +27,7 @@ pytest_plugins = [
     "baseline_project",
     "budgets_pytester",
     "flop_bench",
+    "scripted_gate",
 ]
 
 # Runs inside this process drop the modules that they import first; a module of ours that is loaded

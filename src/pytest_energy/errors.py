@@ -18,6 +18,10 @@ class InputError(EnergyError, ValueError):
     """A value, a file or an option that a user wrote and that cannot be used."""
 
 
+class EnergyUsageError(EnergyError):
+    """The fixture was used in a way that can't be measured; shown as an ERROR of the test."""
+
+
 class Reason(str):
     """A sentence with its reason code, so that CI can branch on it; "" for no reason.
 

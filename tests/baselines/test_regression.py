@@ -7,12 +7,23 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from session_records import A100, H100, JOULES, SHAPE, judged, lines, measured, session, stored
+from session_records import (
+    A100,
+    H100,
+    JOULES,
+    SHAPE,
+    judged,
+    lines,
+    measured,
+    rounds,
+    session,
+    stored,
+)
 
 from pytest_energy.baselines.baseline import Baselines, line_of
 from pytest_energy.baselines.regression import threshold_of
 from pytest_energy.limits.budget import MaxIncrease
-from pytest_energy.record.schema import BudgetRecord
+from pytest_energy.record.schema import BudgetRecord, TestRecord
 from pytest_energy.rules.baseline import Session, change
 
 
@@ -216,3 +227,19 @@ def test_the_threshold_of_a_list_is_that_of_a_usual_session() -> None:
     usual = Session(before[0].centre, before[0].variance)
     expected = change([usual], [each.session for each in before], 0.05, same_board=True)
     assert threshold_of(before) == pytest.approx(expected.threshold)
+
+
+def test_a_call_that_does_other_work_than_its_baseline_is_noted() -> None:
+    def doing(outputs: float) -> TestRecord:
+        units = {"query": 10.0, "output-token": 10 * outputs}
+        return measured(rounds=tuple(replace(each, all_units=units) for each in rounds()))
+
+    before = stored(session(doing(64)))
+    assert [line.units for line in before.lines] == [{"query": 1.0, "output-token": 64.0}]
+    assert judged(doing(65), before).notes == ()
+    (note,) = judged(doing(96), before).notes
+    assert note == (
+        "the work of a call has changed since its baseline: 96.0 output-tokens (stored: 64.0); "
+        "costs for one query are of another mix now"
+    )
+    assert judged(measured(), before).notes == ()

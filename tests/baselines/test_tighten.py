@@ -52,6 +52,18 @@ def test_a_limit_far_above_is_lowered_and_nothing_else_changes(tighten: Any) -> 
     )
 
 
+def test_one_limit_of_a_list_is_lowered_in_its_place() -> None:
+    listed = f'["1 J / token", "{OLD}", "2 J / image"]'
+    text = TEXT.replace(f'max = "{OLD}"', f"max = {listed}")
+    for found in (by_records(text, session(limited())), by_baselines(text, session(limited()))):
+        assert found.text == text.replace(f', "{OLD}"', f', "{NEW}"')
+        assert found.messages[1].startswith(f'{FILE}:{LINE}: max, item 2: "{OLD}" -> "{NEW}" (')
+        assert [each.partition(": kept")[0] for each in found.messages[::2]] == [
+            f"{FILE}:{LINE}: max, item 1",
+            f"{FILE}:{LINE}: max, item 3",
+        ]
+
+
 def test_a_limit_whose_record_holds_no_values_is_kept() -> None:
     test = limited()
     assert test.budget is not None

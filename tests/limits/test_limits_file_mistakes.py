@@ -98,7 +98,9 @@ TESTS = 'tests = "tests/test_chat.py::test_answer"'
 BUDGET = [
     ('max = "2,1 Wh / 1000 queries"', "write decimals with a point", LIMIT),
     ("max = 5", "a text that names its unit, not a bare number", LIMIT),
-    ("max = ['1 J / query']", "a text that names its unit, not an array", LIMIT),
+    ("max = []", "the list is empty", LIMIT),
+    ("max = ['1 J / query', 5]", "item 2: a limit is a text that names its unit", LIMIT),
+    ("max = ['1 J / query', '2 mJ / query']", "two limits of energy per query", LIMIT),
     ("max = 2026-11-22", "a text that names its unit, not a date or time", LIMIT),
     (f"max = 0x{'f' * 5000}", "a text that names its unit, not a bare number", LIMIT),
     (f'max = "1 J / {"x" * 200}"', "longer than 200 characters", LIMIT),

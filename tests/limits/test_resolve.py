@@ -88,7 +88,7 @@ def test_an_entry_with_an_id_alone_is_for_nobody_else() -> None:
 
 
 def test_the_markers_own_limit_wins_for_its_quantity_and_unit() -> None:
-    own = replace(TASK, limit=parse_limit("1 Wh / 1000 queries"))
+    own = replace(TASK, limits=(parse_limit("1 Wh / 1000 queries"),))
     found = resolved(
         file(
             BY_TASK, entry(7, "35 mJ / token", task="chat"), entry(8, "9 cpu-ms/query", task="chat")
@@ -109,7 +109,7 @@ def test_what_the_marker_leaves_open_comes_from_the_entry() -> None:
     (budget,) = found.budgets
     assert (budget.scope, budget.message) == (Scope.CPU, "ask the platform team")
     own = Declaration(
-        limit=parse_limit("1 J / query"), origin="test_q.py:1", scope=Scope.GPU, task="other"
+        limits=(parse_limit("1 J / query"),), origin="test_q.py:1", scope=Scope.GPU, task="other"
     )
     (budget,) = resolved(file(replace(full, task=None)), own).budgets
     assert (budget.origin, budget.scope) == ("test_q.py:1", Scope.GPU)
@@ -263,11 +263,15 @@ def test_a_typo_in_a_task_is_reported_though_other_entries_apply() -> None:
     with pytest.raises(ResolutionError, match="did you mean 'chat'"):
         resolved(limits, Declaration(task="chatt"))
     with pytest.raises(ResolutionError, match="did you mean 'chat'"):
-        resolved(limits, Declaration(limit=parse_limit("1 J / query"), origin="m:1", task="chatt"))
+        resolved(
+            limits, Declaration(limits=(parse_limit("1 J / query"),), origin="m:1", task="chatt")
+        )
     with pytest.raises(ResolutionError, match="unknown task 'zebra'"):
         resolved(limits, Declaration(task="zebra"))
     assert origins(
-        resolved(limits, Declaration(limit=parse_limit("1 J / query"), origin="m:1", task="zebra"))
+        resolved(
+            limits, Declaration(limits=(parse_limit("1 J / query"),), origin="m:1", task="zebra")
+        )
     )
     assert origins(resolved(file(BY_PATTERN), Declaration(task="zebra"))) == ["3"]
 

@@ -17,6 +17,7 @@ from pytest_energy.record.schema import (
     TestRecord,
     counted_rounds,
     quantity_of,
+    units_a_call,
     values_per_unit,
 )
 from pytest_energy.rules.baseline import KEPT_SESSIONS, Session, session_of
@@ -58,6 +59,7 @@ class Line:
     session measured. window: mean seconds of these five. FLOPs (method "flops") are exact, and one
     round has them all. start: UTC, in ISO 8601. run: the UUID of
     the run. gpus: UUIDs of the boards. celsius: of the boards after the rounds, None where unknown.
+    units: what one call of these rounds did, by unit.
     """
 
     test: str
@@ -81,6 +83,7 @@ class Line:
     gpus: tuple[str, ...]
     celsius: tuple[int | None, ...]
     versions: Mapping[str, str]
+    units: Mapping[str, float] = field(default_factory=dict)
     schema: int = SCHEMA
 
     @cached_property
@@ -253,6 +256,7 @@ def line_of(test: TestRecord, record: RunRecord) -> Line:
         gpus=boards_of(test, record.machine),
         celsius=tuple(each.celsius for each in after),
         versions=record.run.versions,
+        units=units_a_call(test),
     )
 
 

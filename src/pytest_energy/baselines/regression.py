@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from statistics import fmean
@@ -30,6 +31,7 @@ from pytest_energy.record.schema import (
     MachineRecord,
     TestRecord,
     judged,
+    units_a_call,
 )
 from pytest_energy.rules import work
 from pytest_energy.rules.baseline import (
@@ -39,9 +41,11 @@ from pytest_energy.rules.baseline import (
     change,
 )
 from pytest_energy.rules.verdict import Finding, Rule, Verdict
-from pytest_energy.units import percent, signed_percent
+from pytest_energy.units import grouped, percent, plural, signed_percent
 
 MAKE = "pytest --energy-update new"
+#: A call that does as much within this fraction does the same work.
+SAME_WORK = 0.02
 
 
 def compared(
@@ -98,7 +102,7 @@ def compared(
         + (f"; but {doubt}" if doubt else ""),
         code=code_of(doubt) or ("over-baseline" if verdict is Verdict.FAIL else ""),
     )
-    notes = (_improved(test, found, stored),) if found.is_improvement else ()
+    notes = (*_improved(test, found, stored), *_other_work(test, stored[-1]))
     judged_here = judged(test, *test.findings, finding)
     return replace(judged_here, baseline=compared_with, notes=(*test.notes, *notes))
 
@@ -184,16 +188,35 @@ def _when(stored: Sequence[Line]) -> str:
     return sentence
 
 
-def _improved(test: TestRecord, found: Change, stored: Sequence[Line]) -> str:
+def _other_work(test: TestRecord, stored: Line) -> tuple[str, ...]:
+    """That a call does more or less than it did when the baseline was stored."""
+    now = units_a_call(test)
+    changed = [
+        f"{grouped(now[unit])} {plural(unit)} (stored: {grouped(number)})"
+        for unit, number in stored.units.items()
+        if unit in now and not math.isclose(now[unit], number, rel_tol=SAME_WORK)
+    ]
+    if not changed:
+        return ()
+    return (
+        f"the work of a call has changed since its baseline: {', '.join(changed)}; costs for one "
+        f"{test.unit} are of another mix now",
+    )
+
+
+def _improved(test: TestRecord, found: Change, stored: Sequence[Line]) -> tuple[str, ...]:
     """An increase must not eat up an improvement in silence: what keeps it."""
+    if not found.is_improvement:
+        return ()
     limit = ""
     if test.budget is not None:
         in_file = test.budget.origin.rpartition(":")[0].endswith(".toml")
         command = "pytest-energy budgets tighten lowers its limit"
         limit = f"{command if in_file else f'lower its limit ({test.budget.origin})'}, and "
     chance = "" if test.method == FLOPS_METHOD else ", more than chance explains"
-    return (
+    sentence = (
         f"{percent(found.increase)} under the mean of {shown_sessions(len(stored))}{chance}; to "
         f"keep it: {limit}pytest --energy-update reset starts its "
         "baseline again from here"
     )
+    return (sentence,)

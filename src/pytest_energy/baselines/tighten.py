@@ -58,18 +58,23 @@ class _Figure:
 
 @dataclass(frozen=True, kw_only=True)
 class _Place:
-    """One limit in the file: its budget's index and key, and where it stands."""
+    """One limit in the file: its budget's index and key, and where it stands.
+
+    item: its place in a list of limits, None for the only one.
+    """
 
     index: int
     key: str
+    item: int | None
     limit: Limit
     origin: str
     entry: Entry
 
     @property
     def named(self) -> str:
-        """How messages name it; a line may hold both keys."""
-        return f"{self.origin}: {self.key}"
+        """How messages name it; a line may hold both keys, and a list."""
+        item = "" if self.item is None else f", item {self.item + 1}"
+        return f"{self.origin}: {self.key}{item}"
 
 
 def tighten_from_records(records: Sequence[RunRecord], text: str, shown: str) -> Tightened:
@@ -149,11 +154,20 @@ def _places(text: str, file: BudgetsFile) -> Iterator[_Place]:
         for limit, origin in entry.limits:
             for key in ("max", "max_carbon"):
                 value = document["budget"][index].get(key)
-                if value is None or value.strip() != limit.text:
-                    continue
-                if origin.endswith(f":{root.at('budget', index, key).line}"):
-                    yield _Place(index=index, key=key, limit=limit, origin=origin, entry=entry)
-                    break
+                written = list(enumerate(value)) if isinstance(value, list) else [(None, value)]
+                for item, text_of_it in written:
+                    if text_of_it is None or text_of_it.strip() != limit.text:
+                        continue
+                    path = (key,) if item is None else (key, item)
+                    if origin.endswith(f":{root.at('budget', index, *path).line}"):
+                        yield _Place(
+                            index=index,
+                            key=key,
+                            item=item,
+                            limit=limit,
+                            origin=origin,
+                            entry=entry,
+                        )
 
 
 def _is_for(place: _Place, key: Key, line: Line, file: BudgetsFile) -> bool:
@@ -252,7 +266,10 @@ def _edited(text: str, place: _Place, new: str) -> str | None:
     wanted: dict[str, Any] = copy.deepcopy(tomllib.loads(plain))
     table = wanted["budget"][place.index]
     old = place.limit.text
-    table[place.key] = table[place.key].replace(old, new)
+    if place.item is None:
+        table[place.key] = table[place.key].replace(old, new)
+    else:
+        table[place.key][place.item] = table[place.key][place.item].replace(old, new)
     start = -1
     while (start := plain.find(old, start + 1)) >= 0:
         candidate = plain[:start] + new + plain[start + len(old) :]

@@ -17,6 +17,9 @@ from pytest_energy.units import Quantity, percent, plural, scale_for, watt_hours
 #: Units of which one call does one, unless a count says otherwise.
 ONE_PER_CALL = frozenset({"query", "call", "inference", "request", "run"})
 DEFAULT_UNIT = "query"
+#: The parts of a request to a language model: without tokens, and one more token in or out.
+REQUEST_PART, INPUT_PART, OUTPUT_PART = "empty-request", "prefill-token", "decode-token"
+PART_UNITS = (OUTPUT_PART, INPUT_PART, REQUEST_PART)
 #: Headroom of a suggested limit over what was measured in one session.
 HEADROOM = 0.10
 ESTIMATE_HEADROOM = 0.25
@@ -65,7 +68,7 @@ class Declaration:
     limit is for. `origin` is the marker's place as file:line, "" for a test without a marker.
     """
 
-    limit: Limit | None = None
+    limits: tuple[Limit, ...] = ()
     origin: str = ""
     id: str | None = None
     task: str | None = None

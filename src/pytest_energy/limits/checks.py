@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import posixpath
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from enum import StrEnum
 from typing import Literal, TypeVar
 
@@ -190,6 +190,35 @@ def limit(value: object) -> Limit:
         return parse_limit(_quantity(value))
     except LimitError as error:
         raise ValueError(error.why) from None
+
+
+def limits(value: object) -> tuple[Limit, ...]:
+    """One limit, or a list with one for each unit."""
+    if not isinstance(value, list):
+        return (limit(value),)
+    if not value:
+        raise ValueError("the list is empty")
+    found, mistakes = [], []
+    for number, each in enumerate(value, start=1):
+        try:
+            found.append(limit(each))
+        except ValueError as error:
+            mistakes.append(f"item {number}: {error}")
+    if mistakes:
+        raise ValueError("; ".join(mistakes))
+    if twice := limited_twice(found):
+        raise ValueError(f"it has two limits of {twice}; keep one of them")
+    return tuple(found)
+
+
+def limited_twice(limits: Iterable[Limit]) -> str:
+    """What two of these limits are both for, as "energy per token"; or ""."""
+    seen = set()
+    for each in limits:
+        if (each.quantity, each.unit) in seen:
+            return f"{each.quantity} per {each.unit}"
+        seen.add((each.quantity, each.unit))
+    return ""
 
 
 def carbon_limit(value: object) -> Limit:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from pytest_energy.carbon.intensity import Embodied, Intensity
 from pytest_energy.errors import InputError
+from pytest_energy.limits import checks
 from pytest_energy.limits.budget import MaxIncrease, Scope
 from pytest_energy.limits.checks import near
 from pytest_energy.limits.keys import (
@@ -295,14 +296,19 @@ def _add_unknown_hardware(
 def _entry(table: dict[str, object], place: Place, mistakes: Mistakes) -> Entry:
     given = read_table(BUDGET, table, place, mistakes)
     values = _values(given, place, mistakes)
-    limits = [(name, values.pop(name)) for name in ("max", "max_carbon") if name in values]
+    limits = [
+        (_limit_place(place, "max", index), limit)
+        for index, limit in enumerate(values.pop("max", ()))
+    ]
+    if "max_carbon" in values:
+        limits.append((place.at("max_carbon"), values.pop("max_carbon")))
     if not given.meant & {"max", "max_carbon", "max_increase"}:
         mistakes.add(place, "it has no limit", example(BUDGET, "max"))
     if not given.meant & {"id", "tests", "task", "model"}:
         why = "it applies to no test: it has no id, tests, task or model"
         mistakes.add(place, why, example(BUDGET, "tests"))
-    if len({(limit.quantity, limit.unit) for _, limit in limits}) < len(limits):
-        why = f"max is a limit in carbon per {limits[0][1].unit} too; keep one of them"
+    if checks.limited_twice(limit for _, limit in limits):
+        why = f"max is a limit in carbon per {limits[-1][1].unit} too; keep one of them"
         mistakes.add(place.at("max_carbon"), why, example(BUDGET, "max"))
     quantities = {limit.quantity for _, limit in limits}
     counts_cpu_time = Quantity.CPU_TIME in quantities
@@ -315,5 +321,11 @@ def _entry(table: dict[str, object], place: Place, mistakes: Mistakes) -> Entry:
     if quantities == {Quantity.FLOPS} and "method" in values:
         why = "max is in FLOPs, which are counted in one way only; leave method out"
         mistakes.add(place.at("method"), why, example(BUDGET, "max"))
-    origins = tuple((limit, mistakes.origin(place.at(name))) for name, limit in limits)
+    origins = tuple((limit, mistakes.origin(written)) for written, limit in limits)
     return Entry(origin=mistakes.origin(place), limits=origins, **values)
+
+
+def _limit_place(place: Place, key: str, index: int) -> Place:
+    """Where one of the limits of a budget stands: the only one, or an item of a list."""
+    written = place.at(key)
+    return written.inside.get(index, written)

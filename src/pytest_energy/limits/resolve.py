@@ -201,10 +201,8 @@ def _max_increase(
     What is allowed beside a limit in FLOPs is exact, and not for energy. flops: whether it is for
     FLOPs.
     """
-    limit = declaration.limit
-    if declaration.max_increase is not None and (
-        flops or limit is None or limit.quantity is not Quantity.FLOPS
-    ):
+    own = {each.quantity for each in declaration.limits}
+    if declaration.max_increase is not None and (flops or own != {Quantity.FLOPS}):
         return declaration.max_increase
     having = [each for each in here if each[1].max_increase is not None]
     of_flops = [each for each in having if each[1].is_of_flops]
@@ -230,13 +228,14 @@ def _own(
     file: BudgetsFile,
     increases: Mapping[bool, MaxIncrease | None],
 ) -> list[Budget]:
-    """The marker's own limit; what it leaves open comes from the nearest entry."""
-    if declaration.limit is None:
-        return []
+    """The marker's own limits; what it leaves open comes from the nearest entry."""
     scope = declaration.scope or (nearest.scope if nearest else None)
     message = nearest.message if nearest else ""
-    limit, origin, method = declaration.limit, declaration.origin, declaration.method
-    return [_budget(limit, origin, scope, file, message, increases, method)]
+    origin, method = declaration.origin, declaration.method
+    return [
+        _budget(limit, origin, scope, file, message, increases, method)
+        for limit in declaration.limits
+    ]
 
 
 def _method(entry: Entry, file: BudgetsFile) -> Provenance | None:
@@ -310,7 +309,7 @@ def _check_known(declaration: Declaration, file: BudgetsFile, any_entry: bool) -
     if task is None or declaration.id is not None:
         return
     if not file.shown:
-        gated = declaration.limit is not None or declaration.max_increase is not None
+        gated = bool(declaration.limits) or declaration.max_increase is not None
         if gated or STUDY_MODEL in declaration.labels:
             return
         raise ResolutionError(
@@ -322,7 +321,7 @@ def _check_known(declaration: Declaration, file: BudgetsFile, any_entry: bool) -
         return
     # A marker with a limit of its own, or a file without tasks, may use a task as a name alone; but
     # not one that looks like a typo.
-    is_name = declaration.limit is not None or (any_entry and not tasks)
+    is_name = bool(declaration.limits) or (any_entry and not tasks)
     if not is_name or alike(task, tasks, cutoff=0.8):
         raise ResolutionError(f"unknown task {task!r} in {file.shown}{_near(task, tasks)}")
 

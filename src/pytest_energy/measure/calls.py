@@ -3,36 +3,24 @@
 from __future__ import annotations
 
 import inspect
-import math
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import closing
 from functools import partial
 from statistics import median
-from typing import Any, TypedDict
+from typing import Any
 
-from pytest_energy.errors import EnergyError
-from pytest_energy.limits.budget import Budget
-from pytest_energy.limits.limit import LARGEST_COUNT
+from pytest_energy.errors import EnergyUsageError
+from pytest_energy.measure.counting import EXAMPLE, Count, Units, counted
 from pytest_energy.measure.lazy import kind_of_lazy, unsettled, waiting_for
 from pytest_energy.sensors.accelerators import wait_for
 from pytest_energy.sensors.clock import real
 
 __tracebackhide__ = True  # a failing test's traceback ends in the user's lines
 
-EXAMPLE = "energy.measure(lambda: model(TEXTS), count=32)"
-
 #: What is measured.
 Function = Callable[..., Any]
-#: A number of units, or a function that counts them in the result of a call.
-Count = int | Callable[[Any], int]
-#: What one call did, by unit: {"query": 32.0, "token": 4096.0}.
-Units = Mapping[str, float]
 #: A measurement under way: yields the index of the function to call, and is sent what it did.
 Steps = Generator[int, Units, None]
-
-
-class EnergyUsageError(EnergyError):
-    """The fixture was used in a way that can't be measured; shown as an ERROR of the test."""
 
 
 class Work:
@@ -167,25 +155,6 @@ def _compute(function: Function, result: Any) -> None:
             _refuse_lazy(function, part)
 
 
-def counted(counts: Mapping[str, Count], result: Any) -> Units:
-    """What one call did. Raises EnergyUsageError for a count function without a number."""
-    units = {}
-    for unit, count in counts.items():
-        counted = count(result) if callable(count) else count
-        if not _is_number(counted) or counted < 0:
-            raise EnergyUsageError(
-                f"the count function returned {counted!r}, not a number of units; "
-                "write: count=lambda result: len(result)"
-            )
-        units[unit] = float(counted)
-        if units[unit] and not 1 / LARGEST_COUNT <= units[unit] <= LARGEST_COUNT:
-            raise EnergyUsageError(
-                f"the count function returned {units[unit]:g}: it is too small or too large, "
-                f"from {1 / LARGEST_COUNT:g} to {LARGEST_COUNT:g} units"
-            )
-    return units
-
-
 def inputs_of(inputs: object) -> list[Any] | None:
     if inputs is None:
         return None
@@ -219,25 +188,6 @@ def _refuse_lazy(call: Callable[..., Any], result: object) -> None:
     )
 
 
-def check_count(argument: str, value: Count | None) -> None:
-    if value is None or callable(value):
-        return
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise EnergyUsageError(
-            f"{argument}={value!r} is neither a whole number of units from 1 up nor a function of "
-            f"the result; write: {EXAMPLE}"
-        )
-    if value > LARGEST_COUNT:
-        raise EnergyUsageError(f"{argument} is larger than {LARGEST_COUNT:g}; write: {EXAMPLE}")
-
-
-def _is_number(value: object) -> bool:
-    try:
-        return not isinstance(value, bool | str) and math.isfinite(float(value))  # type: ignore[arg-type]
-    except (TypeError, ValueError, OverflowError):
-        return False
-
-
 def named(call: Callable[..., Any]) -> str:
     return getattr(call, "__name__", repr(call))
 
@@ -246,26 +196,3 @@ def _close(awaitable: Any) -> None:
     """Spare the user a second, confusing warning that it was never awaited."""
     if inspect.iscoroutine(awaitable):
         awaitable.close()
-
-
-class Counts(TypedDict, total=False):
-    """Arguments of `measure` that count units."""
-
-    count: int
-    tokens: int
-    images: int
-
-
-def counting(count: int | None, budgets: Sequence[Budget]) -> Counts:
-    """The marker's count as the arguments of `measure` that count the limits' units."""
-    number = count or 1
-    counts: Counts = {}
-    for budget in budgets:
-        match budget.unit:
-            case "token":
-                counts["tokens"] = number
-            case "image":
-                counts["images"] = number
-            case _:
-                counts["count"] = number
-    return counts

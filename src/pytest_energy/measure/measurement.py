@@ -20,11 +20,13 @@ from pytest_energy.measure.candidates import CandidatesJudge, compared_record
 from pytest_energy.measure.conditions import Watch
 from pytest_energy.measure.coverage import Coverage, GpusInUse, cover, found_late
 from pytest_energy.measure.explanation import Surroundings
+from pytest_energy.measure.grid import GridJudge, run_grid
 from pytest_energy.measure.in_use import find_gpus_in_use, offer_of
 from pytest_energy.measure.judgement import BudgetJudge, Job, Judgement
 from pytest_energy.measure.meter import Meter
 from pytest_energy.measure.no_work import BUSY_FACTOR, SLOW_SECONDS, no_work, work_elsewhere
 from pytest_energy.measure.pairs import run_interleaved
+from pytest_energy.measure.part_records import part_records
 from pytest_energy.measure.peers import Connects
 from pytest_energy.measure.protocol import (
     CPU_WARMUP_SECONDS,
@@ -227,6 +229,46 @@ class Gate:
         ]
         found[0] = replace(found[0], notes=(*found[0].notes, *comparing.ranking()))
         return tuple(found)
+
+    def generation(
+        self, job: Job, cells: int, progress: Progress
+    ) -> Generator[int, Units, tuple[TestRecord, ...]]:
+        """Requests of several sizes, the largest last: yields the index of the one to make.
+
+        job: with a unit for each budget, which names a part. Gives a record for each of them.
+        """
+        watch = Watch(self.instruments, self._connects)
+        between = BetweenRounds(watch, progress, self._turns)
+
+        def make_judge() -> GridJudge:
+            (judge,) = self._make_judges([job])
+            for unit, each in zip(job.units, judge.judgements, strict=True):
+                each.unit = unit
+            return between.judged_by(GridJudge(judge))
+
+        with self._exclusively(job) as around_us, self._checking_itself():
+            warmup, measured, judge = yield from run_grid(
+                self._meter,
+                self._clock,
+                self._settings.limits,
+                [channel.name for channel in self.instruments.channels],
+                self._warmup_seconds(job),
+                cells,
+                make_judge,
+                between,
+            )
+            self._look_for_late_use([judge.judge])
+        rounds = [*warmup, *(each for mine in measured for each in mine)]
+        around = _surroundings(watch, job, rounds, rounds[1:])
+        job, intensity = _noted(job, around_us), self._settings.intensity
+        return tuple(
+            self._beside_baseline(job, budget, record)
+            for budget, record in zip(
+                job.budgets,
+                part_records(job, judge, warmup, measured, around, intensity),
+                strict=True,
+            )
+        )
 
     def window(self, job: Job) -> Generator[int, Units, tuple[TestRecord, ...]]:
         """One long run: yields once for the work, and is sent what it did."""

@@ -230,6 +230,7 @@ def _round(each: Round, coverage: Coverage, unit: str, undisturbed: float | None
         calls=each.calls,
         other_cpu_seconds=each.window.other_cpu_seconds,
         undisturbed_cpu_seconds_per_unit=undisturbed,
+        all_units=dict(each.units),
     )
 
 

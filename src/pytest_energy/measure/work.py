@@ -79,6 +79,7 @@ def work_record(job: Job, budget: Budget, count: WorkCount) -> TestRecord:
         warmup=False,
         cpu_seconds=count.cpu_seconds,
         calls=count.calls,
+        all_units=dict(count.units),
     )
     record = TestRecord(
         id=job.test_id,

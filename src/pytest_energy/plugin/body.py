@@ -27,11 +27,9 @@ class EnergyNotRepeated(pytest.fail.Exception):  # type: ignore[name-defined,mis
 @contextmanager
 def measured_body(item: pytest.Function, test: TestRun) -> Iterator[None]:
     """While this holds, calling the test's body runs the whole protocol."""
-    from pytest_energy.measure.calls import counting
-
     body: Callable[..., Any] = item.obj
     energy, found = test.energy, test.resolution
-    counts = counting(found.declaration.count, found.budgets)
+    units = {each.unit: found.declaration.count or 1 for each in found.budgets}
     repeated = _RepeatedBody(item, test)
 
     if inspect.iscoroutinefunction(body):
@@ -40,14 +38,15 @@ def measured_body(item: pytest.Function, test: TestRun) -> Iterator[None]:
         async def loop(**arguments: Any) -> Any:
             __tracebackhide__ = True
             work = functools.partial(repeated.awaited(body), **arguments)
-            return await energy.measure_async(work, **counts)
+            return await energy.measure_async(work, units=units)
 
     else:
 
         @functools.wraps(body)
         def loop(**arguments: Any) -> Any:
             __tracebackhide__ = True
-            return energy.measure(functools.partial(repeated.plain(body), **arguments), **counts)
+            work = functools.partial(repeated.plain(body), **arguments)
+            return energy.measure(work, units=units)
 
     item.obj = loop
     test.looping = True

@@ -7,27 +7,24 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Se
 from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-from pytest_energy.limits.budget import DEFAULT_UNIT, ONE_PER_CALL, Budget
+from pytest_energy.errors import EnergyUsageError
+from pytest_energy.limits.budget import Budget
 from pytest_energy.limits.checks import fraction
 from pytest_energy.measure.calls import (
-    EXAMPLE,
-    Count,
-    EnergyUsageError,
     Function,
     Steps,
     Work,
     awaited,
     called,
-    check_count,
-    counted,
     inputs_of,
     named,
 )
+from pytest_energy.measure.counting import EXAMPLE, Count, counted, counts_for
 from pytest_energy.measure.extra_calls import ExtraCalls
 from pytest_energy.measure.work import WorkCount
+from pytest_energy.plugin.generation import check_part_limits, sizes_of
 from pytest_energy.rules.paired import MAX_RATIO_INCREASE
 from pytest_energy.sensors.clock import now
-from pytest_energy.units import plural
 
 if TYPE_CHECKING:
     from pytest_energy.plugin.measuring import TestRun
@@ -86,6 +83,7 @@ class Energy:
         count: Count | None = None,
         tokens: Count | None = None,
         images: Count | None = None,
+        units: Mapping[str, Count] | None = None,
         name: str | None = None,
     ) -> Any:
         """Run the protocol on `call()`, or on `call(x)` with the next of `inputs` each time.
@@ -96,6 +94,8 @@ class Energy:
             count: Units that one call does (1), or a function of its result, such as len.
             tokens: The same for the unit token.
             images: The same for the unit image.
+            units: Any units by name, {"input-token": 128, "output-token": len};
+                `pytest_energy.usage` reads them from the results of common libraries.
             name: Needed for a second measurement in one test.
 
         Returns:
@@ -106,7 +106,7 @@ class Energy:
                 f"energy.measure was given the coroutine function {named(call)}; "
                 f"write: await energy.measure_async({named(call)}, ...)"
             )
-        work = self._work(call, inputs, count, tokens, images, name)
+        work = self._work(call, inputs, count, tokens, images, units, name)
         result = None
         with closing(work.calls()) as calls:
             for _, bound in calls:
@@ -125,10 +125,11 @@ class Energy:
         count: Count | None = None,
         tokens: Count | None = None,
         images: Count | None = None,
+        units: Mapping[str, Count] | None = None,
         name: str | None = None,
     ) -> Any:
         """As `measure`, for a function that returns an awaitable: await energy.measure_async(f)."""
-        work = self._work(call, inputs, count, tokens, images, name)
+        work = self._work(call, inputs, count, tokens, images, units, name)
         result = None
         with closing(work.calls()) as calls:
             for _, bound in calls:
@@ -137,6 +138,42 @@ class Energy:
         for counting in self._extra_calls(work, name):
             with counting as more:
                 work.done(await more())
+        return result
+
+    def measure_generation(
+        self,
+        generate: Callable[[Any, int], Any],
+        *,
+        prompts: Mapping[int, Any],
+        new_tokens: Iterable[int] = (1, 64, 256),
+        units: Mapping[str, Count] | None = None,
+        name: str | None = None,
+    ) -> Any:
+        """Measure what a request, a token in, and a token out cost, on a small grid of sizes.
+
+        A limit names a part: "... / empty-request", "... / prefill-token", "... / decode-token".
+
+        Args:
+            generate: Makes one request, `generate(prompt, new_tokens)`, with exactly so many new
+                tokens; a model in this process or a server.
+            prompts: Two or more prompts by their numbers of tokens.
+            new_tokens: Two or more numbers of tokens to generate.
+            units: How to count "input-token" and "output-token" in a result, as in `measure`;
+                without it the sizes are taken as they are given.
+            name: Needed for a second measurement in one test.
+
+        Returns:
+            The last result.
+        """
+        sizes = sizes_of(generate, prompts, new_tokens, units)
+        check_part_limits(self._budgets)
+        steps = self._begin([name], lambda run: run.generation(name, len(sizes.functions)))
+        work = Work(steps, sizes.functions, None, {}, [])
+        result = None
+        with closing(work.calls()) as calls:
+            for index, bound in calls:
+                result = called(generate, bound)
+                work.units = sizes.units_of(index, result)
         return result
 
     def compare(
@@ -148,6 +185,7 @@ class Energy:
         count: Count | None = None,
         tokens: Count | None = None,
         images: Count | None = None,
+        units: Mapping[str, Count] | None = None,
         max_increase: str | float | None = None,
         name: str | None = None,
     ) -> dict[str, Any]:
@@ -163,6 +201,7 @@ class Energy:
             count: As in `measure`.
             tokens: As in `measure`.
             images: As in `measure`.
+            units: As in `measure`.
             max_increase: How much more a candidate may use for a unit, as "3%" or 0.03; default:
                 that of the marker or the budgets file, else 3 %.
             name: Needed for a second comparison in one test.
@@ -172,7 +211,7 @@ class Energy:
         """
         works = _works(reference, candidate)
         items = inputs_of(inputs)
-        counts = self._counts(count, tokens, images)
+        counts = counts_for(self._budgets, count=count, tokens=tokens, images=images, units=units)
         energy = [each for each in self._budgets if not each.counts_flops]
         asked = [each.max_increase.fraction for each in energy if each.max_increase]
         try:
@@ -226,13 +265,14 @@ class Energy:
         count: int | None = None,
         tokens: int | None = None,
         images: int | None = None,
+        units: Mapping[str, int] | None = None,
         name: str | None = None,
     ) -> Iterator[None]:
         """Measure one long run: `with energy.window(count=1000): ...`.
 
         One run has no interval, so its verdict needs a distance of 15 % from the limit.
         """
-        counts = self._counts(count, tokens, images)
+        counts = counts_for(self._budgets, count=count, tokens=tokens, images=images, units=units)
         if any(callable(each) for each in counts.values()):
             raise EnergyUsageError(
                 "energy.window counts before the work: give a number, such as count=1000"
@@ -259,6 +299,7 @@ class Energy:
         count: Count | None,
         tokens: Count | None,
         images: Count | None,
+        units: Mapping[str, Count] | None,
         name: str | None,
     ) -> Work:
         if not callable(call):
@@ -267,45 +308,10 @@ class Energy:
                 f"write: {EXAMPLE}"
             )
         items = inputs_of(inputs)
-        counts = self._counts(count, tokens, images)
+        counts = counts_for(self._budgets, count=count, tokens=tokens, images=images, units=units)
         cycle = len(items or [None])
         steps = self._begin([name], lambda run: run.rounds(name, list(counts), cycle))
         return Work(steps, [call], items, counts, self.notes.setdefault(name, []))
-
-    def _counts(
-        self, count: Count | None, tokens: Count | None, images: Count | None
-    ) -> dict[str, Count]:
-        """How units are counted: those of the limits, and what the caller counts beside them."""
-        given = {"token": tokens, "image": images}
-        for argument, value in (("count", count), ("tokens", tokens), ("images", images)):
-            check_count(argument, value)
-        more = {unit: value for unit, value in given.items() if value is not None}
-        if all(budget.limit is None for budget in self._budgets):
-            # The first is the unit of a test without a limit.
-            return more if more and count is None else {DEFAULT_UNIT: count or 1, **more}
-        found: dict[str, Count] = {}
-        for budget in self._budgets:
-            counted = given.get(budget.unit, count)
-            if counted is None and budget.unit in ONE_PER_CALL:
-                counted = 1
-            if counted is None:
-                argument = f"{budget.unit}s" if budget.unit in given else "count"
-                raise EnergyUsageError(
-                    f"{_limit(budget)} is per {budget.unit}, and {plural(budget.unit)} are not "
-                    f"counted: add {argument}=128 or {argument}=lambda result: len(result)"
-                )
-            found[budget.unit] = counted
-        self._check_one_count([each for each in self._budgets if each.unit not in given])
-        return {**more, **found}
-
-    def _check_one_count(self, budgets: Sequence[Budget]) -> None:
-        """`count` counts one kind of unit, however many words there are for a call."""
-        if len({"call" if each.unit in ONE_PER_CALL else each.unit for each in budgets}) > 1:
-            limits = " and ".join(f"{_limit(each)}" for each in budgets)
-            raise EnergyUsageError(
-                f"{limits} are limits of this test, and count= can't count both; keep one of them, "
-                "or write one per token or per image, which have counts of their own"
-            )
 
     def _begin(
         self, names: Sequence[str | None], start: Callable[[TestRun], Steps]
@@ -364,8 +370,3 @@ def _wrong(works: Mapping[str, Function], candidate: Function | None) -> str:
     if candidate is not None:
         return "energy.compare was given functions by name and a second argument"
     return f"energy.compare was given {len(works)} functions, and takes two or more"
-
-
-def _limit(budget: Budget) -> str:
-    limit = budget.units_of
-    return f'limit "{limit and limit.text}" ({budget.origin})'

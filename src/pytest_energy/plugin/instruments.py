@@ -78,9 +78,8 @@ class Instruments:
         try:
             declaration = marker.declaration_of(item) or Declaration()
             scope = declaration.scope or Scope.AUTO
-            return self.find().hold_devices(
-                [Budget(limit=declaration.limit, scope=scope)], test_id(item)
-            )
+            budgets = [Budget(limit=each, scope=scope) for each in declaration.limits or (None,)]
+            return self.find().hold_devices(budgets, test_id(item))
         except ValueError:
             return nullcontext()
 

@@ -14,8 +14,8 @@ import pytest
 
 from pytest_energy.errors import InputError
 from pytest_energy.limits.budget import ONE_PER_CALL, Budget, Declaration, MaxIncrease, Scope
-from pytest_energy.limits.checks import fraction
-from pytest_energy.limits.limit import LARGEST_COUNT, LimitError, parse_limit
+from pytest_energy.limits.checks import fraction, limited_twice
+from pytest_energy.limits.limit import LARGEST_COUNT, Limit, LimitError, parse_limit
 from pytest_energy.limits.resolve import Subject
 from pytest_energy.plugin.measured_tests import MARKER as NAME
 from pytest_energy.plugin.measured_tests import asks_for_fixture, test_id
@@ -37,7 +37,7 @@ class MarkerError(InputError):
 
 
 def energy_budget(
-    limit: str | None = None,
+    limit: str | Sequence[str] | None = None,
     *,
     id: str | None = None,  # the name that users write
     task: str | None = None,
@@ -52,8 +52,9 @@ def energy_budget(
 
     Args:
         limit: "2.1 Wh / 1000 queries", "35 mJ / token", "0.5 gCO2e per 1k queries",
-            "120 cpu-ms / query" or "2.5 GFLOP / query". Without one, energy-budgets.toml is asked;
-            where it has none either, the test is measured and the line to paste is printed.
+            "120 cpu-ms / query" or "2.5 GFLOP / query"; or a list of them, one for each unit.
+            Without one, energy-budgets.toml is asked; where it has none either, the test is
+            measured and the line to paste is printed.
         id: The budget of energy-budgets.toml that holds.
         task: What is measured, such as "text-classification"; selects budgets of the file.
         model: The model that is measured; selects budgets of the file.
@@ -65,10 +66,8 @@ def energy_budget(
             figure that comes about in another way is unmeasured.
         labels: Further labels, for tables and records.
     """
-    try:
-        parsed = None if limit is None else parse_limit(limit)
-    except LimitError as error:
-        raise MarkerError(str(error)) from None
+    parsed = _limits(limit)
+    quantities = {each.quantity for each in parsed}
     for name, value in (("id", id), ("task", task), ("model", model)):
         if value is not None and (not isinstance(value, str) or not value.strip()):
             raise MarkerError(f'{name}={value!r} is not a name; for example {name}="gpt2"')
@@ -84,7 +83,7 @@ def energy_budget(
             'write scope="gpu", scope="cpu", scope="all", scope="machine" or leave it out'
         )
     chosen = Scope(scope)
-    if parsed and parsed.quantity is Quantity.CPU_TIME and chosen not in (Scope.AUTO, Scope.CPU):
+    if Quantity.CPU_TIME in quantities and chosen not in (Scope.AUTO, Scope.CPU):
         raise MarkerError(
             f"scope={scope!r} with limit {limit!r}: CPU time is counted on the CPU; "
             'leave scope out or write scope="cpu"'
@@ -94,13 +93,14 @@ def energy_budget(
             f"method={method!r} is not known: "
             'write method="measured", method="integrated", method="estimated" or leave it out'
         )
-    if parsed and parsed.quantity in (Quantity.CPU_TIME, Quantity.FLOPS) and method is not None:
+    counted_one_way = quantities & {Quantity.CPU_TIME, Quantity.FLOPS}
+    if counted_one_way and method is not None:
         raise MarkerError(
-            f"method={method!r} with limit {limit!r}: {parsed.quantity} has one way to be counted; "
-            "leave method out"
+            f"method={method!r} with limit {limit!r}: {' and '.join(counted_one_way)} has one way "
+            "to be counted; leave method out"
         )
     return Declaration(
-        limit=parsed,
+        limits=parsed,
         id=id,
         task=task,
         model=model,
@@ -110,6 +110,24 @@ def energy_budget(
         method=None if method is None else Provenance(method),
         labels=_labels(labels),
     )
+
+
+def _limits(limit: object) -> tuple[Limit, ...]:
+    """The one limit, or each of a list."""
+    if limit is None:
+        return ()
+    written = limit if isinstance(limit, list | tuple) else [limit]
+    try:
+        parsed = tuple(map(parse_limit, written))
+    except LimitError as error:
+        raise MarkerError(str(error)) from None
+    if not parsed:
+        raise MarkerError(f"limit={limit!r} is an empty list; for example {EXAMPLE}")
+    if twice := limited_twice(parsed):
+        raise MarkerError(
+            f"limit={limit!r} has two limits of {twice}; keep one of them, for example {EXAMPLE}"
+        )
+    return parsed
 
 
 def _max_increase(value: object) -> MaxIncrease | None:
@@ -214,7 +232,11 @@ def _called(mark: pytest.Mark) -> Declaration:
         )
     if len(mark.args) > 1 or (mark.args and "limit" in mark.kwargs):
         extra = mark.args[1] if len(mark.args) > 1 else mark.kwargs["limit"]
-        raise MarkerError(f"a second limit {extra!r}; a marker has one: {EXAMPLE}")
+        raise MarkerError(
+            f"a second limit {extra!r}: write several as a list, "
+            f'@pytest.mark.{NAME}(["2 J / 1k input-tokens", "0.3 J / output-token"]); '
+            f"for example {EXAMPLE}"
+        )
     declaration = energy_budget(*mark.args, **mark.kwargs)
     return replace(
         declaration,
@@ -234,7 +256,7 @@ def check_counted(declaration: Declaration, budgets: Sequence[Budget]) -> None:
         raise MarkerError(
             f"energy_budget: the limits of this test are per {origins}, and one count can't count "
             "both: count in the test with the energy fixture, "
-            "energy.measure(call, count=32, tokens=count_tokens)"
+            'energy.measure(call, units={"input-token": 128, "output-token": len})'
         )
     for budget in budgets:
         if declaration.count is None and budget.unit not in ONE_PER_CALL and budget.limit:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_energy.errors import Reason
-from pytest_energy.limits.budget import DEFAULT_UNIT
+from pytest_energy.limits.budget import DEFAULT_UNIT, PART_UNITS
 from pytest_energy.limits.resolve import Resolution
 from pytest_energy.plugin.instruments import Instruments
 from pytest_energy.plugin.measured_tests import location_of, test_id
@@ -75,6 +75,20 @@ class TestRun:
         try:
             found = self.instruments.find()
             self.records += yield from found.interleaved(jobs, labels, max_increase, progress)
+        finally:
+            progress.clear()
+
+    def generation(self, name: str | None, cells: int) -> Steps:
+        """Measure requests of several sizes, the largest last, and judge their parts."""
+        __tracebackhide__ = True
+        job = self._job(name, PART_UNITS, 1)
+        if any(each.limit is not None for each in job.budgets):
+            job = replace(job, units=tuple(each.unit for each in job.budgets))
+        else:
+            job = replace(job, budgets=job.budgets * len(PART_UNITS))
+        progress = self.instruments.progress(self.item.nodeid, 1 + len(PART_UNITS))
+        try:
+            self.records += yield from self.instruments.find().generation(job, cells, progress)
         finally:
             progress.clear()
 

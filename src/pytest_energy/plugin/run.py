@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 
-from pytest_energy.errors import Reason
+from pytest_energy.errors import EnergyUsageError, Reason
 from pytest_energy.limits.budget import Budget, Declaration, base_limit
 from pytest_energy.limits.resolve import Resolution, resolve
 from pytest_energy.plugin import marker
@@ -80,8 +80,6 @@ class EnergyHooks:
 
     def energy_fixture(self, item: pytest.Item) -> Energy:
         """The fixture's value; it may have been asked for by request.getfixturevalue."""
-        from pytest_energy.measure.calls import EnergyUsageError
-
         test = item.stash.get(_TEST, None)
         if test is None:
             test = self._begin(item, Declaration(), uses_fixture=True)
@@ -147,8 +145,6 @@ class EnergyHooks:
         body: AbstractContextManager[None] = nullcontext()
         if test is not None and not test.uses_fixture and not self._settings.disable:
             if test.ended:
-                from pytest_energy.measure.calls import EnergyUsageError
-
                 raise EnergyUsageError(
                     "another plugin called the body of the test again, after its measurement "
                     "ended, as pytest-codspeed does with tests that it benchmarks; mark a test of "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from pytest_energy.carbon.intensity import Embodied, Intensity
 from pytest_energy.errors import BESIDE_FLOPS
@@ -82,7 +82,7 @@ class RoundRecord:
 
     other_cpu_seconds: of all other processes on the machine, None where that is unknown.
     undisturbed_cpu_seconds_per_unit: without the laps that other processes disturbed, None where
-    the round is left out or counts as a whole.
+    the round is left out or counts as a whole. all_units: everything that was counted, by unit.
     """
 
     joules: float | None
@@ -93,6 +93,7 @@ class RoundRecord:
     calls: int
     other_cpu_seconds: float | None = None
     undisturbed_cpu_seconds_per_unit: float | None = None
+    all_units: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,6 +182,33 @@ class BaselineRecord:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CellRecord:
+    """Requests of one size. figure: of one request, in joules (CPU seconds where these are judged).
+
+    missed: by how much it is over what its parts come to, as a fraction.
+    """
+
+    input_tokens: float
+    output_tokens: float
+    figure: float
+    missed: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class PartsRecord:
+    """What the parts of a request cost, in joules (CPU seconds where these are judged).
+
+    is_linear: whether they describe all cells; None where there are too few passes to tell.
+    """
+
+    empty_request: float
+    prefill_token: float
+    decode_token: float
+    cells: tuple[CellRecord, ...]
+    is_linear: bool | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class TestRecord:
     """One measurement of one test, against one limit. `attempt` counts reruns from 1.
 
@@ -200,6 +228,7 @@ class TestRecord:
     laps: where CPU time decided, and was read in short pieces; else None.
     session: which of the record's sessions it belongs to; 0 in a record of one session.
     location: of the test as file:line, from the root folder of the run.
+    parts: of a request, where the figure is of one of them; its rounds hold what the part took.
     """
 
     __test__ = False  # pytest would collect the class by its name
@@ -238,6 +267,7 @@ class TestRecord:
     location: str = ""
     flops_per_unit: float | None = None
     laps: LapsRecord | None = None
+    parts: PartsRecord | None = None
 
     @property
     def quantity(self) -> Quantity:
@@ -463,6 +493,17 @@ def counted_rounds(rounds: Sequence[RoundRecord]) -> Sequence[RoundRecord]:
     """Those of these rounds that the figure rests on."""
     kept = [each for each in rounds if each.undisturbed_cpu_seconds_per_unit is not None]
     return kept or rounds
+
+
+def units_a_call(test: TestRecord) -> dict[str, float]:
+    """What one call of its measured rounds did, by unit; none in records of earlier versions."""
+    measured = [each for each in test.rounds if not each.warmup]
+    calls = sum(each.calls for each in measured)
+    units: dict[str, float] = {}
+    for each in measured:
+        for unit, number in each.all_units.items():
+            units[unit] = units.get(unit, 0.0) + number
+    return {unit: number / calls for unit, number in units.items()} if calls else {}
 
 
 def carbon_record(intensity: Intensity) -> CarbonRecord:

@@ -6,16 +6,25 @@ import textwrap
 from collections import Counter
 from collections.abc import Iterator
 
-from pytest_energy.record.schema import Explanation, GpuStateRecord, RunRecord, TestRecord
+from pytest_energy.record.schema import (
+    Explanation,
+    GpuStateRecord,
+    PartsRecord,
+    RunRecord,
+    TestRecord,
+    units_a_call,
+)
 from pytest_energy.units import (
     Quantity,
     amount,
     energy,
     energy_scale,
     figure,
+    grouped,
     interval,
     label,
     plural,
+    signed_percent,
     time_and_power,
 )
 
@@ -75,6 +84,11 @@ def _lines(test: TestRecord, found: Explanation) -> Iterator[str]:
         )
     counted = ", ".join(f"{number:,.0f} {plural(unit)}" for unit, number in found.units.items())
     yield f"counted: {counted} in {found.seconds:.2f} s"
+    if len(found.units) > 1 and (call := units_a_call(test)):
+        did = ", ".join(f"{grouped(number)} {plural(unit)}" for unit, number in call.items())
+        yield f"a call: {did}"
+    if test.parts is not None:
+        yield from _cells(test.parts, test.quantity)
     for before, after in zip(found.gpus_before, found.gpus_after, strict=False):
         yield _board(before, after)
     if found.flops_per_unit is not None:
@@ -82,6 +96,14 @@ def _lines(test: TestRecord, found: Explanation) -> Iterator[str]:
     if found.involuntary_switches_per_unit is not None:
         each = figure(found.involuntary_switches_per_unit)
         yield f"involuntary context switches: {each} a {test.unit}"
+
+
+def _cells(parts: PartsRecord, quantity: Quantity) -> Iterator[str]:
+    """What each size of request used, and how far its parts are from that."""
+    for each in parts.cells:
+        size = f"{each.input_tokens:,.0f} input and {each.output_tokens:,.0f} output tokens"
+        beside = f"{signed_percent(each.missed)} beside its parts"
+        yield f"a request with {size}: {amount(each.figure, quantity)}, {beside}"
 
 
 def _accuracy(test: TestRecord) -> str:

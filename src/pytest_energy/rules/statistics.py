@@ -160,6 +160,42 @@ def _t_cdf(t: float, degrees_of_freedom: int) -> float:
     return 0.5 + within / 2
 
 
+def f_tail(ratio: float, upper: int, lower: int) -> float:
+    """P(F >= ratio) for a ratio of variances with these degrees of freedom, above and below.
+
+    The regularised incomplete beta function, by its continued fraction (Lentz's method).
+    """
+    if ratio <= 0:
+        return 1.0
+    x = lower / (lower + upper * ratio)
+    a, b = lower / 2, upper / 2
+    if x > (a + 1) / (a + b + 2):  # where the fraction converges slowly
+        return 1 - _beta_tail(1 - x, b, a)
+    return _beta_tail(x, a, b)
+
+
+def _beta_tail(x: float, a: float, b: float) -> float:
+    """I_x(a, b), for x up to (a + 1) / (a + b + 2)."""
+    log = math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b)
+    front = math.exp(log + a * math.log(x) + b * math.log1p(-x)) / a if x > 0 else 0.0
+    tiny = 1e-300
+    fraction, c, d = 1.0, 1.0, 0.0
+    for step in range(200):
+        half = step // 2
+        if step == 0:
+            term = 1.0
+        elif step % 2 == 0:
+            term = half * (b - half) * x / ((a + 2 * half - 1) * (a + 2 * half))
+        else:
+            term = -(a + half) * (a + b + half) * x / ((a + 2 * half) * (a + 2 * half + 1))
+        d = 1 / (1 + term * d or tiny)
+        c = 1 + term / c or tiny
+        fraction *= c * d
+        if abs(1 - c * d) < 1e-13 and step:
+            break
+    return front * (fraction - 1)
+
+
 def rank_correlation(first: Sequence[float], second: Sequence[float]) -> float | None:
     """Spearman's rho: Pearson's correlation of the ranks, ties at their mean rank.
 

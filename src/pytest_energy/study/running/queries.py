@@ -6,9 +6,8 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import cycle, islice
-from typing import Any
+from typing import Any, TypedDict
 
-from pytest_energy.measure.calls import Counts
 from pytest_energy.plugin.fixture import Energy
 from pytest_energy.study.running.twins import QUERIES, Twin
 
@@ -185,5 +184,13 @@ def _seconds(inference: Inference, given: Input) -> float:
     return time.perf_counter() - started
 
 
-def _counts(inference: Inference, number: int = 1) -> Counts:
+class _Counts(TypedDict, total=False):
+    """Arguments of `measure` that count units."""
+
+    count: int
+    tokens: int
+    images: int
+
+
+def _counts(inference: Inference, number: int = 1) -> _Counts:
     return {"images": number} if inference.twin.steps is not None else {"count": number}
