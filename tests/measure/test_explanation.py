@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -14,7 +16,7 @@ from pytest_energy.limits.limit import parse_limit
 from pytest_energy.measure.coverage import Coverage
 from pytest_energy.measure.explanation import Surroundings, explain, has_contention
 from pytest_energy.measure.judgement import Job, Judgement
-from pytest_energy.measure.meter import Window
+from pytest_energy.measure.meter import Lap, Window
 from pytest_energy.measure.protocol import Round
 from pytest_energy.measure.result import test_record as record_of
 from pytest_energy.record.schema import GpuStateRecord, TestRecord
@@ -69,6 +71,17 @@ def judged(
     switches: int = 0,
     tolerance: float | None = None,
 ) -> TestRecord:
+    measured = rounds(joules, channel, switches)
+    return judged_rounds(measured, limit, channel, around, tolerance)
+
+
+def judged_rounds(
+    measured: list[Round],
+    limit: str,
+    channel: Channel = GPU,
+    around: Surroundings | None = None,
+    tolerance: float | None = None,
+) -> TestRecord:
     scope = Scope.GPU if channel is GPU else Scope.CPU
     coverage = Coverage(scope=scope, gated=(channel,), shown=(), method=str(channel.provenance))
     parsed = parse_limit(limit)
@@ -76,7 +89,7 @@ def judged(
     judgement = Judgement(
         budget=budget, unit="query", coverage=coverage, limit=parsed.base_per_unit
     )
-    judgement.look(rounds(joules, channel, switches), final=True)
+    judgement.look(measured, final=True)
     job = Job(
         test_id="test_it.py::test_it",
         declaration=Declaration(),
@@ -133,6 +146,42 @@ def test_under_cpu_contention_a_fail_that_one_round_denies_is_inconclusive() -> 
     assert quiet.verdict == "fail"
     assert judged([200.0, *CROWDED[1:]], "10 J / query", CPU, switches=100).verdict == "fail"
     assert not any("contention" in note for note in quiet.notes)
+
+
+def test_beside_others_a_fail_that_the_cheapest_calls_deny_is_inconclusive() -> None:
+    """Contention for memory slows calls, and nothing else shows it; one call in ten was spared."""
+    busy, alone = (
+        [
+            replace(each, window=replace(each.window, laps=laps_of(each, spared=2)))
+            for each in rounds([200.0] * 5, CPU, neighbours=cores)
+        ]
+        for cores in (float(os.cpu_count() or 1), 0.0)
+    )
+    doubted = judged_rounds(busy, "11 J / query", CPU)
+    assert doubted.verdict == "inconclusive"
+    assert doubted.code == "contention"
+    assert "the cheapest 5 % of the calls are at 96 % of the limit" in doubted.reason
+    assert judged_rounds(alone, "11 J / query", CPU).verdict == "fail"
+    assert judged_rounds(busy, "10 J / query", CPU).verdict == "fail"
+    all_slow = [replace(each, window=replace(each.window, laps=laps_of(each, 0))) for each in busy]
+    assert judged_rounds(all_slow, "11 J / query", CPU).verdict == "fail"
+
+
+def laps_of(each: Round, spared: int) -> tuple[Lap, ...]:
+    """Twenty laps of half a query, so many at half the cost; the fixed work saw nothing."""
+    usual = each.window.cpu_seconds / (20 - spared / 2)
+    return tuple(
+        Lap(
+            position=0,
+            calls=1,
+            units={"query": 0.5},
+            seconds=0.05,
+            cpu_seconds=usual / 2 if number < spared else usual,
+            before=20e-6,
+            after=20e-6,
+        )
+        for number in range(20)
+    )
 
 
 def test_a_counter_is_trusted_under_cpu_contention() -> None:

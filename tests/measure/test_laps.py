@@ -12,9 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_energy.measure.laps import Cleaned, cleaned, paired_ratios
+from pytest_energy.measure.laps import Cleaned, cleaned, least, paired_ratios
 from pytest_energy.measure.meter import Lap, Window
-from pytest_energy.rules.estimate import estimate
+from pytest_energy.rules.estimate import LOOKS, estimate
+from pytest_energy.rules.limit import look
 from pytest_energy.rules.paired import Comparison, compare
 from pytest_energy.rules.verdict import Verdict
 
@@ -344,3 +345,56 @@ def test_figures_beside_bursts_hold(seconds: float, busy: float) -> None:
         figures.append(figure(cleaned(rounds, "query")) / seconds)
     assert abs(fmean(figures) - 1) < 0.03
     assert stdev(figures) < 0.025
+
+
+class Memory(Machine):
+    """Neighbours that contend for memory: the fixed work, which needs none, is not slowed."""
+
+    def reference(self) -> float:
+        return QUICK * abs(self.random.gauss(1.0, 0.02))
+
+
+def failed(machine: Machine, excess: float, tolerance: float) -> tuple[bool, bool]:
+    """Whether work that is so far over its limit fails by its rounds, and also by cheap calls."""
+    truth, rounds = 0.008, list[Window]()
+    limit = truth / (1 + excess)
+    while len(rounds) < LOOKS[-1]:
+        rounds.append(machine.round(lambda call: truth))
+        found = cleaned(rounds, "query")
+        assert found is not None
+        values = [value for value in found.values if value is not None]
+        units = [each for each in found.units if each]
+        verdict = look(values, limit, tolerance, final=False, units=units)
+        if verdict is not None:
+            cheapest = least(rounds, "query")
+            assert cheapest is not None
+            return verdict is Verdict.FAIL, verdict is Verdict.FAIL and cheapest > limit
+    return False, False
+
+
+@pytest.mark.simulation
+@pytest.mark.parametrize(
+    ("make", "busy", "excess", "tolerance", "by_rounds", "by_both"),
+    [
+        # At the limit contention alone makes most of them fail.
+        (Memory, 0.5, 0.0, 0.03, 90, range(10)),
+        (Memory, 0.5, 0.0, 0.15, 20, range(6)),
+        # What is over the limit is found as without the cheap calls.
+        (Memory, 0.5, 0.2, 0.15, 90, range(90, 101)),
+        (Machine, 0.0, 0.08, 0.03, 100, range(100, 101)),
+        (Machine, 0.5, 0.08, 0.03, 100, range(100, 101)),
+    ],
+)
+def test_a_fail_beside_others_needs_cheap_calls_over_the_limit_too(
+    make: type[Machine],
+    busy: float,
+    excess: float,
+    tolerance: float,
+    by_rounds: int,
+    by_both: range,
+) -> None:
+    """Of 100 sessions."""
+    found = [failed(make(seed, busy), excess, tolerance) for seed in range(100)]
+    rounds, both = (sum(each) for each in zip(*found, strict=True))
+    assert rounds >= by_rounds
+    assert both in by_both

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pytest_energy.errors import Reason
 from pytest_energy.limits.budget import Budget, Declaration
 from pytest_energy.measure.coverage import Coverage
-from pytest_energy.measure.laps import LAP_SECONDS, Cleaned, cleaned
+from pytest_energy.measure.laps import LAP_SECONDS, Cleaned, cleaned, least
 from pytest_energy.measure.protocol import Round
 from pytest_energy.record.schema import CPU_TIME_METHOD
 from pytest_energy.rules.estimate import LOOKS, MIN_ROUNDS, estimate
@@ -281,6 +281,18 @@ def joules_per_unit(judgement: Judgement, channels: Sequence[Channel]) -> list[f
         watts = sum(joules) / sum(each.window.cpu_seconds for each in judgement.measured)
         return [watts * each for each in seconds]
     return _per_unit(judgement, joules)
+
+
+def least_of(judgement: Judgement) -> float | None:
+    """What is compared, for one unit, is at least this; None where no laps tell."""
+    if not judgement.coverage.is_cpu_time:
+        return None
+    windows = [each.window for each in judgement.measured]
+    found = least(windows, judgement.unit)
+    if found is None or judgement.coverage.method == CPU_TIME_METHOD:
+        return found
+    joules = sum(each.joules(judgement.coverage.gated_names) for each in windows)
+    return found * joules / sum(each.cpu_seconds for each in windows)
 
 
 def _per_unit(judgement: Judgement, amounts: Sequence[float]) -> list[float]:

@@ -29,6 +29,8 @@ QUICK = 0.05
 SLOWED = 1.12
 #: Laps miss work where they hold less than this share of the process tree's CPU time.
 WHOLE = 0.98
+#: What the work costs at least is this quantile of an input's laps.
+CHEAPEST = 0.05
 #: A round counts when this share of its laps was undisturbed, and an input with so many laps.
 ROUND_SHARE = 0.10
 INPUT_LAPS = 3
@@ -112,6 +114,29 @@ def cleaned(windows: Sequence[Window], unit: str) -> Cleaned | None:
             found, problem=Reason(_CROWDED, f"{percent(found.affected)} of the laps were disturbed")
         )
     return whole
+
+
+def least(windows: Sequence[Window], unit: str) -> float | None:
+    """The CPU seconds of one unit in the cheapest laps of each input; None where there are none.
+
+    Others only add, so a figure is at least this; where calls with the same input differ by
+    themselves, it is more.
+    """
+    groups = _by_position(lap for window in windows for lap in window.laps).values()
+    seconds = units = 0.0
+    for mine in groups:
+        rate = _Rate.of(mine, unit)
+        if rate.units <= 0:
+            return None
+        expected = [rate.expected(each, unit) for each in mine]
+        costs = [
+            each.cpu_seconds / usual
+            for each, usual in zip(mine, expected, strict=True)
+            if usual > 0
+        ]
+        seconds += rate.seconds * _quantile(costs, CHEAPEST) if costs else 0.0
+        units += rate.units
+    return seconds / units if units else None
 
 
 def paired_ratios(

@@ -11,18 +11,25 @@ from pytest_energy.errors import BESIDE_FLOPS, INPUTS_NOT_COVERED, Reason, code_
 from pytest_energy.limits.budget import Declaration, Scope, budget_record, suggestion
 from pytest_energy.limits.headroom import upper_end_of_one
 from pytest_energy.measure.coverage import Coverage
-from pytest_energy.measure.explanation import Surroundings, explain, has_contention, other_cores
+from pytest_energy.measure.explanation import (
+    Surroundings,
+    explain,
+    has_contention,
+    has_neighbours,
+    other_cores,
+)
 from pytest_energy.measure.judgement import (
     Job,
     Judgement,
     cleaned_of,
     is_device_busy,
     joules_per_unit,
+    least_of,
     problem_of,
     units_of,
     values_of,
 )
-from pytest_energy.measure.laps import Cleaned
+from pytest_energy.measure.laps import CHEAPEST, Cleaned
 from pytest_energy.measure.protocol import WARMUP_SHARE, Round
 from pytest_energy.measure.sentences import (
     contention_notes,
@@ -88,6 +95,8 @@ def test_record(
         explanation = explain(measured, unit, values, coverage.gated, around)
         lowest = min(values) / limit if contention and limit is not None else None
         doubt = doubt_of_excess(other_processes, lowest, 1 + judgement.tolerance, "limit")
+        if verdict is Verdict.FAIL:
+            doubt = doubt or _cheap_calls(judgement)
         unseen = _unseen_inputs(judgement)
     if unseen or (verdict is Verdict.FAIL and doubt):
         verdict, doubt = Verdict.INCONCLUSIVE, unseen or doubt
@@ -160,6 +169,18 @@ def not_judged(record: TestRecord) -> TestRecord:
     (found,) = record.findings
     finding = replace(found, verdict=Verdict.NO_BUDGET, reason=reason, code=BESIDE_FLOPS)
     return replace(judged(record, finding), notes=notes)
+
+
+def _cheap_calls(judgement: Judgement) -> str:
+    """That a figure over its limit may hold what others added unseen, or ""."""
+    least, limit = least_of(judgement), judgement.limit
+    if least is None or limit is None or least > limit or not has_neighbours(judgement.measured):
+        return ""
+    return Reason(
+        "contention",
+        f"other processes used {other_cores(judgement.measured):.1f} cores, and the cheapest "
+        f"{percent(CHEAPEST)} of the calls are at {percent(least / limit)} of the limit",
+    )
 
 
 def _unseen_inputs(judgement: Judgement) -> str:
