@@ -10,12 +10,14 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pytest_energy.limits.budget import Declaration
+from pytest_energy.limits.budget import Declaration, round_flop_limit
 from pytest_energy.limits.checks import test_ids
 from pytest_energy.limits.file import BudgetsFile, parse_budgets
 from pytest_energy.limits.keys import SCHEMA
+from pytest_energy.limits.limit import Limit
 from pytest_energy.limits.resolve import Subject, matched
 from pytest_energy.limits.room import (
+    Session,
     SuggestionError,
     histories,
     is_measured,
@@ -26,6 +28,7 @@ from pytest_energy.limits.toml_lines import places
 from pytest_energy.record.contention import contention
 from pytest_energy.record.schema import BudgetRecord, RunRecord, TestRecord, quantity_of
 from pytest_energy.rules.verdict import Verdict
+from pytest_energy.units import Quantity, amount
 
 _HEAD = "# Limits of pytest-energy: what each test may use at most.\n"
 
@@ -65,7 +68,7 @@ def suggest(records: Sequence[RunRecord], text: str, shown: str) -> Suggested:
             continue
         for kind in dict.fromkeys(map(_kind, newest)):
             tests = [each for each in newest if _kind(each) == kind]
-            if standing := _standing(tests[0], file):
+            if standing := _standing(tests[0], file, quantity_of(tests[0].method)):
                 messages.append(f"{test_id}: kept {standing}")
                 continue
             if noisy := next((each for each in tests if not quiet(each, history)), None):
@@ -74,6 +77,13 @@ def suggest(records: Sequence[RunRecord], text: str, shown: str) -> Suggested:
             room = max((room_of(each, history) for each in tests), key=lambda each: each.upper)
             new.append((test_id, room.limit.text, room.method))
             messages.append(f"{test_id}: {room}{_pattern_note(test_id)}")
+            flops = _flops(tests, history)
+            if flops is None or _standing(tests[0], file, Quantity.FLOPS):
+                continue
+            if isinstance(flops, Limit):
+                new.append((test_id, flops.text, ""))
+                flops = f'max = "{flops.text}" (the same count in each session, without headroom)'
+            messages.append(f"{test_id}: {flops}")
     return Suggested(_added(text, shown, new) if new else text, tuple(messages), len(new))
 
 
@@ -84,6 +94,30 @@ def _unnameable(test_id: str) -> str:
     except ValueError as error:
         return str(error)
     return ""
+
+
+def _flops(tests: Sequence[TestRecord], history: Sequence[Session]) -> Limit | str | None:
+    """A limit on the work itself for these measurements of one test, or why there is none.
+
+    None where torch counted nothing. Only a count that repeats exactly has an exact limit.
+    """
+    found = []
+    for each in tests:
+        counts = [_counted(one) for one, _ in quiet(each, history)]
+        known = [count for count in counts if count is not None]
+        if not known:
+            return None
+        if len(known) < 2 or len(known) < len(counts):
+            return "no limit in FLOPs: two sessions must count them; record with --energy-flops"
+        if min(known) != max(known):
+            shown = " to ".join(amount(count, Quantity.FLOPS) for count in (min(known), max(known)))
+            return f"no limit in FLOPs: the counts of its sessions differ, {shown}"
+        found += known
+    return round_flop_limit(max(found), tests[0].unit)
+
+
+def _counted(test: TestRecord) -> float | None:
+    return test.explanation.flops_per_unit if test.explanation is not None else None
 
 
 def _left_alone(tests: Sequence[TestRecord]) -> list[str]:
@@ -135,7 +169,7 @@ def _kind(test: TestRecord) -> tuple[str, ...]:
     return test.method, f"scope {test.scope}", f"per {test.unit}"
 
 
-def _standing(test: TestRecord, file: BudgetsFile) -> str:
+def _standing(test: TestRecord, file: BudgetsFile, quantity: Quantity) -> str:
     """The file's limit for a test, which it may have got since the test was measured, or ""."""
     parameters = test.id.partition("[")[2].removesuffix("]")
     subject = Subject(test.id, frozenset(filter(None, (test.model, parameters))))
@@ -145,7 +179,7 @@ def _standing(test: TestRecord, file: BudgetsFile) -> str:
         if test.id not in entry.tests and entry.origin not in named:
             continue
         for limit, origin in entry.limits:
-            if (limit.unit, limit.quantity) == (test.unit, quantity_of(test.method)):
+            if (limit.unit, limit.quantity) == (test.unit, quantity):
                 only = f", for hardware {entry.hardware} only" if entry.hardware else ""
                 return f'"{limit.text}" ({origin}{only})'
     return ""
