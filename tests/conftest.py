@@ -36,6 +36,8 @@ for module in pkgutil.walk_packages(pytest_energy.__path__, "pytest_energy."):
     importlib.import_module(module.name)
 # How long an example takes is the machine's affair.
 hypothesis.settings.register_profile("suite", deadline=None)
+# pytest --hypothesis-profile=nightly
+hypothesis.settings.register_profile("nightly", deadline=None, max_examples=10_000)
 hypothesis.settings.load_profile("suite")
 # Its plugin imports all of it at the end of every run, which takes two seconds.
 importlib.import_module("hypothesis.internal.observability")

@@ -15,6 +15,7 @@ from pytest_energy.baselines.baseline import (
     needed_rounds,
 )
 from pytest_energy.errors import InputError
+from pytest_energy.limits.headroom import LARGEST_VARIANCE
 from pytest_energy.limits.keys import MOST_MISTAKES
 from pytest_energy.limits.limit import LARGEST_COUNT, LARGEST_FLOPS, LARGEST_LIMIT, LEAST_LIMIT
 from pytest_energy.record.file import LARGEST_BYTES
@@ -26,8 +27,6 @@ from pytest_energy.units import label, numbered
 
 #: Of the window of a session.
 LEAST_SECONDS, LARGEST_SECONDS = 1e-9, 1e9
-#: Of a figure's logarithm: one that lies between a tenth and ten times itself has 2.
-LARGEST_VARIANCE = 100.0
 SUFFIX = ".jsonl"
 _CONFLICT = (b"<<<<<<<", b"=======", b">>>>>>>", b"|||||||")
 _MERGE = "a merge conflict: remove git's own lines, and keep the sessions of both sides"

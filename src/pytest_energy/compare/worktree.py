@@ -9,9 +9,11 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+
+from filelock import FileLock, Timeout
 
 from pytest_energy.compare.outcome import CouldNotCompare
 from pytest_energy.compare.processes import GIT_VARIABLES, Interrupts
@@ -23,6 +25,8 @@ REMEDY = (
 )
 
 
+#: Folders of comparisons begin so, and hold this while their process lives.
+_PREFIX, _LOCK = "pytest-energy-", "lock"
 #: What a process loaded: (name, file without links).
 Modules = frozenset[tuple[str, Path]]
 
@@ -65,8 +69,12 @@ class Repository:
 
     @contextmanager
     def worktree(self, commit: str, interrupts: Interrupts) -> Iterator[Path]:
-        """The files of a commit in a folder outside the repository, removed at the end."""
-        with tempfile.TemporaryDirectory(prefix="pytest-energy-") as name:
+        """The files of a commit in a folder outside the repository, removed at the end.
+
+        One that a killed comparison has left is removed first.
+        """
+        self._remove_leftovers()
+        with tempfile.TemporaryDirectory(prefix=_PREFIX) as name, FileLock(Path(name, _LOCK)):
             # A root folder that is a package is imported by its name, so that stays.
             folder = Path(name).resolve() / self.root.name
             if folder.is_relative_to(self.root):
@@ -81,6 +89,16 @@ class Repository:
             finally:
                 self._remove(folder)
 
+    def _remove_leftovers(self) -> None:
+        listed = _try_git(self.root, "worktree", "list", "--porcelain") or ""
+        for line in listed.splitlines():
+            folder = Path(line.removeprefix("worktree "))
+            if not folder.parent.name.startswith(_PREFIX) or not _is_left(folder.parent):
+                continue
+            with suppress(CouldNotCompare):
+                self._remove(folder)
+                shutil.rmtree(folder.parent, ignore_errors=True)
+
     def _remove(self, folder: Path) -> None:
         """Raises CouldNotCompare where git still lists it."""
         shutil.rmtree(folder, ignore_errors=True)  # tests may have left what git wouldn't remove
@@ -92,6 +110,17 @@ class Repository:
                 "git's work tree of the base can't be removed; run git worktree prune",
                 str(folder),
             )
+
+
+def _is_left(scratch: Path) -> bool:
+    """Whether no process uses this folder of a comparison: each holds a lock in its own."""
+    if not (scratch / _LOCK).exists():
+        return not scratch.exists()
+    try:
+        with FileLock(scratch / _LOCK, blocking=False):
+            return True
+    except (Timeout, OSError):
+        return False
 
 
 def repository_of(folder: Path) -> Repository:

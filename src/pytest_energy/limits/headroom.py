@@ -22,6 +22,8 @@ PRIOR_SESSIONS = 8
 CONFIDENCE = 0.99
 #: Headroom at least, once several sessions tell the spread.
 SESSIONS_HEADROOM = 0.05
+#: Of a figure's logarithm: one that lies between a tenth and ten times itself has 2.
+LARGEST_VARIANCE = 100.0
 #: A limit lies at least this far over the highest session, however the others are.
 OVER_HIGHEST = 0.01
 
@@ -79,5 +81,8 @@ def variance_within(interval: tuple[float, float] | None, rounds: int) -> float:
     if interval is None:
         return 0.0
     low, high = interval
+    if not 0 < low <= high:  # of a record that somebody made
+        return LARGEST_VARIANCE
     quantile = t_quantile(1 - ALPHA / 4, max(rounds, MIN_ROUNDS) - 1)
-    return (math.log(high / low) / 2 / quantile) ** 2
+    spread = (math.log(high) - math.log(low)) / 2 / quantile
+    return min(spread**2, LARGEST_VARIANCE)

@@ -53,6 +53,8 @@ class Instruments:
                 functools.partial(say, self._config),
                 turns,
             )
+            # Read now: a test may leave no file descriptor.
+            _ = self._found.versions
         return self._found
 
     @functools.cached_property

@@ -14,6 +14,7 @@ from pytest_energy.limits.budget import Budget, Declaration, base_limit
 from pytest_energy.limits.resolve import Resolution, resolve
 from pytest_energy.plugin import marker
 from pytest_energy.plugin.body import EnergyNotRepeated, measured_body
+from pytest_energy.plugin.early_exit import no_green_exit
 from pytest_energy.plugin.instruments import Instruments
 from pytest_energy.plugin.measured_tests import asks_for_fixture
 from pytest_energy.plugin.measuring import TestRun
@@ -152,8 +153,9 @@ class EnergyHooks:
                 )
             body = measured_body(pyfuncitem, test)
         error: BaseException | None = None
+        leaving = nullcontext() if test is None else no_green_exit(pyfuncitem)
         try:
-            with body:
+            with body, leaving:
                 result = yield
         except BaseException as raised:
             error = raised

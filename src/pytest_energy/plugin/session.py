@@ -17,10 +17,15 @@ from pytest_energy.plugin.options import is_job
 from pytest_energy.plugin.settings import Settings
 from pytest_energy.plugin.unused_budgets import BudgetUse
 from pytest_energy.record.project_files import writing
+from pytest_energy.report.printable import printable
 from pytest_energy.sensors import clock
 
 if TYPE_CHECKING:
     from pytest_energy.record.schema import RunRecord
+
+
+#: What reading, writing and importing raise where a test has left no file descriptor or memory.
+_NO_ROOM = (OSError, ImportError, MemoryError)
 
 
 class Reporting:
@@ -31,6 +36,7 @@ class Reporting:
         self._settings = settings
         self._budget_use = budget_use
         self._uuid = str(uuid4())
+        self._pid = os.getpid()
         self._started = datetime.fromtimestamp(clock.wall(), UTC)
         self._began = clock.now()
         self._reported: list[dict[str, Any]] = []
@@ -64,6 +70,14 @@ class Reporting:
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         if hasattr(self._config, "workerinput"):
             return
+        try:
+            self._write(session)
+        except _NO_ROOM as error:
+            self._unwritten.append(f"nothing more was written: {error}")
+        if self._unwritten:
+            _fail(session)
+
+    def _write(self, session: pytest.Session) -> None:
         if self._settings.strict and self._unused():
             _fail(session)
         if self.may_write():
@@ -71,8 +85,6 @@ class Reporting:
             self._write_reports()
             self._update_baselines()
             self._hand_over()
-        if self._unwritten:
-            _fail(session)
 
     def _write_record(self) -> None:
         path = self._settings.json_path
@@ -139,13 +151,23 @@ class Reporting:
         return "--energy-update: nothing was measured, so the baselines are unchanged"
 
     def may_write(self) -> bool:
-        """Whether tests were to be measured: else an earlier record is left as it is."""
+        """Whether tests were to be measured: else an earlier record is left as it is.
+
+        A fork that a test left running writes nothing: its parent does.
+        """
         option = self._config.option
-        return not (
+        return os.getpid() == self._pid and not (
             self._settings.disable or option.collectonly or option.setuponly or option.setupplan
         )
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        try:
+            self._summarise(terminalreporter)
+        except _NO_ROOM as error:
+            for line in (*self._unwritten, f"no summary: {error}"):
+                terminalreporter.line(printable(f"energy: {line}"))
+
+    def _summarise(self, terminalreporter: pytest.TerminalReporter) -> None:
         ran_once = sum(1 for each in self._reported if each.get("disabled"))
         record = self.record() if len(self._reported) > ran_once else None
         unused, no_update = self._unused(), self._no_update()

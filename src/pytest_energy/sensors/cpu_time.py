@@ -126,7 +126,7 @@ class CpuTime(Sensor):
                 "process-ended",
             )
         lost = self._lost
-        if lost.unseen_seconds > MAX_UNSEEN * self.cpu_seconds:
+        if lost.pids and lost.unseen_seconds > MAX_UNSEEN * self.cpu_seconds:
             which = f"process {lost.pids[0]} of the test"
             if len(lost.pids) > 1:
                 which = f"{len(lost.pids)} processes of the test (one was process {lost.pids[0]})"

@@ -1,0 +1,178 @@
+"""docs/reliability.md, row by row: each fault happens, and ends as its row says."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from conftest import EnergyPytester
+
+PAGE = Path(__file__).parents[2] / "docs" / "reliability.md"
+EARLIER = '{"earlier": true}'
+Patch = pytest.MonkeyPatch
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fault:
+    """What makes it happen: before the run, or in the body of the test that it measures."""
+
+    body: str = "pass"
+    options: tuple[str, ...] = ()
+    before: Callable[[EnergyPytester, Patch], object] = lambda project, patch: None
+    in_process: bool = True
+
+
+def failing(name: str, number: int) -> Fault:
+    """An operating system that refuses what is needed to write the record."""
+
+    def before(project: EnergyPytester, patch: Patch) -> None:
+        real = getattr(os, name)
+
+        def refused(target: Any, *arguments: Any, **keywords: Any) -> Any:
+            is_ours = name != "open" or str(target).startswith(
+                str(project.record_path.parent / ".")
+            )
+            if is_ours and (name != "open" or arguments[0] & os.O_CREAT):
+                raise OSError(number, os.strerror(number))
+            return real(target, *arguments, **keywords)
+
+        patch.setattr(os, name, refused)
+
+    return Fault(before=before)
+
+
+def planted(name: str, text: str) -> Fault:
+    def before(project: EnergyPytester, patch: Patch) -> None:
+        path = project.pytester.path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+
+    return Fault(before=before)
+
+
+def directory(project: EnergyPytester, patch: Patch) -> None:
+    project.record_path.unlink()
+    project.record_path.mkdir()
+
+
+def link(project: EnergyPytester, patch: Patch) -> None:
+    outside = project.pytester.path.parent / f"{project.pytester.path.name}-outside"
+    outside.write_text(EARLIER)
+    project.record_path.unlink()
+    project.record_path.symlink_to(outside)
+
+
+def killed(name: str) -> Fault:
+    return Fault(body=f"os.kill(os.getpid(), signal.{name})", in_process=False)
+
+
+ONCE = "if not hasattr(os, 'once'): os.once = True; "
+FAULTS = {
+    "the disk is full": failing("fsync", errno.ENOSPC),
+    "the quota is used up": failing("fsync", errno.EDQUOT),
+    "the disk fails": failing("fsync", errno.EIO),
+    "the file system is read-only": failing("open", errno.EROFS),
+    "the folder may not be written": failing("open", errno.EACCES),
+    "the folder vanishes while tests run": Fault(
+        body="shutil.rmtree(Path(__file__).parent / 'out', ignore_errors=True)"
+    ),
+    "a directory stands where the record goes": Fault(before=directory),
+    "the record is a link out of the project": Fault(before=link),
+    "the budgets file is corrupt": planted("energy-budgets.toml", "schema = "),
+    "a file of baselines is corrupt": planted("energy-baselines/runner.jsonl", '{"schema": 1, "te'),
+    "the lock is no lock": planted("locks/cpu.lock", "mine"),
+    "the test ends in MemoryError (`RLIMIT_AS`)": Fault(
+        body="resource.setrlimit(resource.RLIMIT_AS, (1 << 30, -1)); bytearray(1 << 40)",
+        in_process=False,
+    ),
+    "no file can be opened any more (`RLIMIT_NOFILE`)": Fault(
+        body="resource.setrlimit(resource.RLIMIT_NOFILE, (3, 64))",
+        in_process=False,
+    ),
+    "the clock is set back while the test runs": Fault(
+        body="from freezegun import freeze_time; freeze_time('1999-01-01').start()",
+        in_process=False,
+    ),
+    "Ctrl-C (SIGINT)": Fault(body="raise KeyboardInterrupt", in_process=False),
+    "SIGTERM": killed("SIGTERM"),
+    "SIGHUP": killed("SIGHUP"),
+    "out of memory (SIGKILL)": killed("SIGKILL"),
+    "os._exit(0) in the test": Fault(body="os._exit(0)", in_process=False),
+    "a worker of pytest-xdist dies": Fault(
+        body="os.kill(os.getpid(), signal.SIGKILL)", options=("-n1",), in_process=False
+    ),
+    "pytest-timeout ends the test, by signal": Fault(
+        body="time.sleep(9)", options=("--timeout=1", "--timeout-method=signal"), in_process=False
+    ),
+    "pytest-timeout ends the test, by thread": Fault(
+        body="time.sleep(9)", options=("--timeout=1", "--timeout-method=thread"), in_process=False
+    ),
+    "the test forks, and the child goes on as the test": Fault(
+        body=f"{ONCE}os.child = os.fork(); os.child and os.waitpid(os.child, 0)", in_process=False
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    fault: str
+    printed: str
+    status: int
+    kept: str
+
+
+def rows() -> list[Row]:
+    table = PAGE.read_text(encoding="utf-8").partition("## Faults")[2].partition("\n## ")[0]
+    cells = [re.split(r"\s*\|\s*", each)[1:-1] for each in table.splitlines() if "|" in each]
+    return [
+        Row(fault, printed.strip("` "), int(status), kept)
+        for fault, printed, status, kept in cells[2:]
+    ]
+
+
+def test_the_table_and_the_faults_are_the_same() -> None:
+    assert [each.fault for each in rows()] == list(FAULTS)
+
+
+@pytest.mark.parametrize("row", rows(), ids=lambda each: each.fault)
+def test_a_fault_ends_as_the_table_says(
+    row: Row, energy_pytester: EnergyPytester, monkeypatch: Patch
+) -> None:
+    fault, project = FAULTS[row.fault], energy_pytester
+    project.record_path = project.pytester.path / "out" / "record.json"
+    project.record_path.parent.mkdir()
+    project.record_path.write_text(EARLIER)
+    project.write(
+        "import os, resource, shutil, signal, time\nfrom pathlib import Path\n\n"
+        "@budget('1 kJ / query')\n"
+        f"def test_it():\n    spin()\n    {fault.body}\n"
+    )
+    run = project.run if fault.in_process else project.run_process
+    with monkeypatch.context() as patch:
+        fault.before(project, patch)
+        result = run(*fault.options)
+    said = result.stdout.str() + result.stderr.str()
+    assert (result.ret, row.printed in said) == (row.status, True), said
+    # pytest-timeout shows where each thread is, and a traceback ends a line with its place.
+    assert not re.search(r"INTERNALERROR|pytest_energy/\S+\.py:\d+: ", said)
+    assert kept(project.record_path) == row.kept
+    assert not [each for each in project.record_path.parent.iterdir() if each.name[0] == "."]
+
+
+def kept(path: Path) -> str:
+    """In the words of the table."""
+    if path.is_symlink():
+        return "the link and its target" if path.read_text() == EARLIER else "a broken target"
+    if path.is_dir():
+        return "the directory"
+    if path.read_text() == EARLIER:
+        return "the earlier record"
+    return "a record" if json.loads(path.read_bytes())["schema"] == 1 else "something else"

@@ -1,0 +1,60 @@
+"""kill -9 at random moments: no half file, no lost line, no lock that stays, nothing left over."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import hypothesis
+import killed_writers
+import pytest
+from filelock import FileLock
+
+from pytest_energy.compare.processes import Interrupts
+from pytest_energy.compare.worktree import Repository
+
+#: Of the ordinary run, and of `pytest --hypothesis-profile=nightly`.
+KILLS, NIGHTLY_KILLS = 10, 200
+
+
+@pytest.mark.parametrize("writers", [1, 2])
+def test_writers_that_are_killed_leave_whole_files(writers: int, tmp_path: Path) -> None:
+    is_nightly = hypothesis.settings.get_current_profile_name() == "nightly"
+    kills = NIGHTLY_KILLS if is_nightly else KILLS
+    command = [sys.executable, killed_writers.__file__, str(tmp_path), str(kills), str(writers)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["stored"] > 4  # more than the sessions before the first kill, and the last one
+    assert (found["lost"], found["left"]) == (0, 0)
+
+
+def test_a_work_tree_that_a_killed_comparison_left_is_removed_by_the_next(tmp_path: Path) -> None:
+    root = tmp_path / "project"
+    root.mkdir()
+
+    def git(*words: str) -> str:
+        author = ("-c", "user.name=a", "-c", "user.email=a@b")
+        done = subprocess.run(["git", *author, *words], cwd=root, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    git("init", "-q")
+    git("commit", "-q", "--allow-empty", "-m", "first")
+    for name in ("left", "used"):
+        scratch = tmp_path / f"pytest-energy-{name}"
+        scratch.mkdir()
+        (scratch / "lock").touch()
+        git("worktree", "add", "-q", "--detach", str(scratch / "project"))
+    repository = Repository(root.resolve())
+    with (
+        FileLock(tmp_path / "pytest-energy-used" / "lock"),
+        repository.worktree("HEAD", Interrupts()) as own,
+    ):
+        assert git("worktree", "list").count("\n") == 3  # the project's, the used one, and ours
+        assert own.is_dir()
+    assert git("worktree", "list").count("\n") == 2
+    assert not (tmp_path / "pytest-energy-left").exists()
+    assert (tmp_path / "pytest-energy-used" / "project").is_dir()
