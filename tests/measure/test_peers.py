@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,6 +18,7 @@ from pytest_energy.measure.meter import Window
 from pytest_energy.measure.no_work import work_elsewhere
 from pytest_energy.measure.peers import Peer
 from pytest_energy.measure.protocol import Round
+from pytest_energy.sensors.process_tree import ProcessTree
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="sockets of others are in /proc")
 
@@ -127,7 +130,8 @@ def test_a_server_outside_the_tree_is_unmeasured_with_its_remedy(
     assert (test["verdict"], test["code"]) == ("unmeasured", "server-outside")
     assert re.fullmatch(
         rf"the test exchanged data with python\S* \(process {pid}, port {where}\), which isn't in "
-        rf"its process tree: what that process used isn't counted; add --energy-pids={pid}",
+        rf"its process tree: what that process used isn't counted; add --energy-pids={pid}, or "
+        "--energy-pids=auto for each server that a test talks to",
         test["reason"],
     )
 
@@ -150,6 +154,62 @@ def test_a_server_that_the_user_names_is_measured(
     pid, where = server.start("tcp")
     energy_pytester.write(CLIENT.format(where=where) + KEPT)
     energy_pytester.run_process(f"--energy-pids={pid}").assert_outcomes(passed=1)
+
+
+@pytest.mark.parametrize(("kind", "source"), [("tcp", EACH_CALL), ("unix", KEPT)])
+def test_with_auto_a_server_outside_counts_for_the_test_that_talks_to_it(
+    energy_pytester: EnergyPytester, server: Server, kind: str, source: str
+) -> None:
+    pid, where = server.start(kind)
+    alone = '@budget("1 J / query")\ndef test_alone():\n    spin(2)\n'
+    energy_pytester.write(CLIENT.format(where=where) + source + alone)
+    energy_pytester.run_process("--energy-max-seconds=1", "--energy-pids=auto", quick=False)
+    talks, another = energy_pytester.tests().values()
+    assert talks["verdict"] == "pass", talks["reason"]
+    assert talks["cpu_seconds_per_unit"] >= 0.005
+    (note,) = [each for each in talks["notes"] if "count too" in each]
+    assert f"(process {pid})" in note
+    assert not [each for each in another["notes"] if "count too" in each]
+
+
+def test_with_auto_a_window_counts_what_it_is_connected_to(
+    energy_pytester: EnergyPytester, server: Server
+) -> None:
+    pid, where = server.start()
+    energy_pytester.write(
+        CLIENT.format(where=where)
+        + """
+@budget("1 J / query")
+def test_it(energy):
+    connection = connected()
+    asked(connection)
+    with energy.window():
+        for _ in range(20):
+            asked(connection)
+"""
+    )
+    energy_pytester.run_process("--energy-pids=auto")
+    (test,) = energy_pytester.tests().values()
+    assert test["cpu_seconds_per_unit"] >= 0.1, test["reason"]
+    assert f"(process {pid})" in " ".join(test["notes"])
+
+
+def test_a_process_that_is_added_counts_until_it_is_forgotten() -> None:
+    begun = subprocess.run(
+        ["sh", "-c", "sleep 60 >/dev/null & echo $!"], capture_output=True, text=True, check=True
+    )
+    orphan = int(begun.stdout)  # of a parent that has ended
+    try:
+        tree = ProcessTree()
+        assert orphan not in tree.pids()
+        assert tree.add(orphan) and orphan in tree.pids()
+        assert not tree.add(orphan)  # it is there
+        assert not tree.add(os.getppid())  # what it counts holds this process
+        assert not tree.add(2**22 + 1)  # nobody
+        tree.forget()
+        assert orphan not in tree.pids()
+    finally:
+        os.kill(orphan, signal.SIGKILL)
 
 
 @pytest.mark.parametrize("kind", ["tcp", "unix"])
@@ -203,7 +263,8 @@ def test_another_machine_is_named_by_its_port_alone() -> None:
     assert code_of(told) == "server-elsewhere"
     assert told == (
         "the test exchanged data with port 443 of another machine and used 6 % of one core "
-        "itself: what that machine used isn't counted; measure where the model runs"
+        "itself: what that machine used isn't counted; measure where the model runs, or name its "
+        "energy counters with --energy-remote"
     )
 
 

@@ -48,6 +48,8 @@ class BetweenRounds:
 
     def __call__(self, rounds: Sequence[Round]) -> None:
         self.watch.look()
+        if rounds[-1].warmup:  # what counts doesn't change between measured rounds
+            self.watch.count_servers(rounds[1:])
         self.progress(rounds, self._outlook)
         if self.turns is not None and not rounds[-1].warmup:
             self.turns.next_round()

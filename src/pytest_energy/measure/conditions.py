@@ -5,12 +5,15 @@ Others only add joules: a pass next to them stands, and no fail is certain.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 from pytest_energy.measure.explanation import Surroundings
 from pytest_energy.measure.in_use import in_first_pid_namespace
+from pytest_energy.measure.no_work import working_peers
 from pytest_energy.measure.peers import Connects, Peer, Peers
+from pytest_energy.measure.protocol import Round
 from pytest_energy.record.schema import GpuStateRecord
 from pytest_energy.sensors.discover import Instruments
 
@@ -30,6 +33,7 @@ class Watch:
         self._matched = in_first_pid_namespace()
         self._others: dict[str, dict[int, str]] = {}
         self._unknown: dict[str, str] = {}
+        self._counted: dict[int, str] = {}
         self._before = self._states()
 
     def look(self) -> None:
@@ -46,6 +50,25 @@ class Watch:
             for pid in pids - ours if self._matched else ():
                 seen = f"{_name(pid)} (process {pid}) on {gpu.channel}"
                 self._others.setdefault(gpu.channel, {}).setdefault(pid, seen)
+
+    def count_servers(self, rounds: Sequence[Round] | None = None) -> None:
+        """With --energy-pids auto, let those that did a part of these rounds' work count from now.
+
+        rounds: since the first look; None for all that the test is connected to.
+        """
+        if not self._instruments.counts_servers or self._peers is None:
+            return
+        peers = self.peers()
+        for each in peers if rounds is None else working_peers(peers, rounds):
+            if each.pid is not None and self._instruments.tree.add(each.pid):
+                self._counted[each.pid] = each.name
+        self._peers.are_counted(self._counted)
+
+    @property
+    def counted(self) -> str:
+        """A sentence about the servers that count; or ""."""
+        names = ", ".join(f"{name} (process {pid})" for pid, name in self._counted.items())
+        return f"servers outside the process tree that count too: {names}" if names else ""
 
     def peers(self) -> tuple[Peer, ...]:
         """Whom the test talked to since the first look."""

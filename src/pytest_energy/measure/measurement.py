@@ -180,7 +180,7 @@ class Gate:
             self._look_for_late_use([judge])
         warmup = [each for each in rounds if each.warmup]
         around = _surroundings(watch, job, rounds, rounds[1:])
-        return self._records(_noted(job, around_us), judge, warmup, around)
+        return self._records(_noted(job, around_us, watch.counted), judge, warmup, around)
 
     def interleaved(
         self,
@@ -216,7 +216,10 @@ class Gate:
         around = _surroundings(watch, first, [], [each for mine in rounds for each in mine[1:]])
         reference, *candidates = (
             self._records(
-                _noted(job, around_us), judge, before, replace(around, problem=_no_work(job, mine))
+                _noted(job, around_us, watch.counted),
+                judge,
+                before,
+                replace(around, problem=_no_work(job, mine)),
             )
             for job, judge, before, mine in zip(jobs, comparing.judges, warmup, rounds, strict=True)
         )
@@ -276,11 +279,12 @@ class Gate:
         watch = Watch(self.instruments, self._connects)
         watch.look()
         with self._exclusively(job) as around_us:
+            watch.count_servers()
             rounds, judge = yield from run_window(
                 self._meter, names, lambda: self._make_judges([job])[0]
             )
         around = _surroundings(watch, job, rounds, rounds)
-        return self._records(_noted(job, around_us), judge, (), around)
+        return self._records(_noted(job, around_us, watch.counted), judge, (), around)
 
     def unmeasured(self, job: Job, reason: str) -> tuple[TestRecord, ...]:
         """The records of a test that ended before there was anything to judge."""
@@ -400,6 +404,7 @@ class Gate:
                     self.instruments.activity.begin()
                 yield around_us
         finally:
+            self.instruments.tree.forget()
             self._busy = False
 
     @contextmanager
@@ -438,8 +443,8 @@ class Gate:
         ]
 
 
-def _noted(job: Job, note: str) -> Job:
-    return replace(job, notices=(*job.notices, note)) if note else job
+def _noted(job: Job, *notes: str) -> Job:
+    return replace(job, notices=(*job.notices, *filter(None, notes)))
 
 
 def _surroundings(

@@ -72,7 +72,15 @@ def _pace(measured: Round) -> float:
 
 
 def work_elsewhere(peers: Sequence[Peer], rounds: Sequence[Round]) -> str:
-    """Why a process outside the tree did a part of what these rounds measured; or "".
+    """Why a process outside the tree did a part of what these rounds measured; or ""."""
+    if not (working := working_peers(peers, rounds)):
+        return ""
+    seconds = sum(each.window.seconds for each in rounds)
+    return _done_by(working[0], sum(each.window.cpu_seconds for each in rounds) / seconds)
+
+
+def working_peers(peers: Sequence[Peer], rounds: Sequence[Round]) -> list[Peer]:
+    """Who did a part of what these rounds measured, the busiest first.
 
     A connection alone is no evidence: a pool of a fixture or a debugger may hold it. Either the
     calls use it while this test waits, or the server uses CPU time beside it.
@@ -80,8 +88,9 @@ def work_elsewhere(peers: Sequence[Peer], rounds: Sequence[Round]) -> str:
     calls = sum(each.calls for each in rounds)
     seconds = sum(each.window.seconds for each in rounds)
     own = sum(each.window.cpu_seconds for each in rounds)
+    found: list[Peer] = []
     if not calls or seconds <= 0:
-        return ""
+        return found
     for peer in sorted(peers, key=lambda each: each.cpu_seconds, reverse=True):
         is_used = (
             peer.connections >= CONNECTIONS_A_CALL * calls
@@ -90,8 +99,8 @@ def work_elsewhere(peers: Sequence[Peer], rounds: Sequence[Round]) -> str:
         may_be_used = is_used or (peer.exchanged is None and not peer.connections)
         is_busy = may_be_used and peer.cpu_seconds >= PEER_SHARE * max(own, 0.01 * seconds)
         if is_busy or (is_used and own < WAITING_SHARE * seconds):
-            return _done_by(peer, own / seconds)
-    return ""
+            found.append(peer)
+    return found
 
 
 def _done_by(peer: Peer, own_cores: float) -> Reason:
@@ -101,7 +110,7 @@ def _done_by(peer: Peer, own_cores: float) -> Reason:
             "server-elsewhere",
             f"the test exchanged data with {place} of another machine and used "
             f"{percent(own_cores)} of one core itself: what that machine used isn't counted; "
-            "measure where the model runs",
+            "measure where the model runs, or name its energy counters with --energy-remote",
         )
     if peer.pid is None:
         return Reason(
@@ -112,7 +121,8 @@ def _done_by(peer: Peer, own_cores: float) -> Reason:
     return Reason(
         "server-outside",
         f"the test exchanged data with {peer.name} (process {peer.pid}, {place}), which isn't in "
-        f"its process tree: what that process used isn't counted; add --energy-pids={peer.pid}",
+        f"its process tree: what that process used isn't counted; add --energy-pids={peer.pid}, or "
+        "--energy-pids=auto for each server that a test talks to",
     )
 
 

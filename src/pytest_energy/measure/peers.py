@@ -12,7 +12,7 @@ import os
 import socket
 import struct
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -103,6 +103,10 @@ class Peers:
         owners = self._owners([*self._open.values()], self._made)
         self._cpu = _cpu_seconds({pid for pid in (*owners.values(), *_unix_peers()) if pid})
 
+    def are_counted(self, pids: Collection[int]) -> None:
+        """These belong to the test from now on."""
+        self._ours |= frozenset(pids)
+
     def seen(self, ours: frozenset[int]) -> tuple[Peer, ...]:
         """All peers outside the tree; `ours` are the tree's processes now."""
         self._ours |= ours
@@ -180,7 +184,8 @@ class Peers:
         inodes: dict[tuple[str, int | str], str] = {}
         for each in opened:
             if inode := ends.get((each.remote, each.local)):
-                inodes[each.remote] = inode
+                # Of a server with several workers it is the process that began the others.
+                inodes[each.remote] = listening.get(each.remote[1], inode)
         files = _unix_listeners() if any(not isinstance(port, int) for _, port in places) else {}
         for place in places:
             host, port = place

@@ -47,7 +47,11 @@ class Option(NamedTuple):
 #: Each takes a value.
 OPTIONS = (
     Option("gpus", "GPUS", "Measure these GPUs: auto, all, none, per-worker or INDEX,UUID", "auto"),
-    Option("pids", "PID,PID", "Count the CPU time of these processes too (a server under test)"),
+    Option(
+        "pids",
+        "PID,PID|auto",
+        "Count these processes too (a server under test), or those that a test talks to",
+    ),
     Option(
         "remote",
         "[ALIAS=]URL",

@@ -35,6 +35,7 @@ from pytest_energy.rules.estimate import MAX_ROUNDS
 from pytest_energy.rules.verdict import RED, Verdict
 from pytest_energy.sensors import CPU_COUNTER_FOLDER
 from pytest_energy.sensors.gpu_choice import GpuChoice
+from pytest_energy.sensors.process_tree import PidChoice
 
 if TYPE_CHECKING:
     from pytest_energy.sensors.discover import Choice
@@ -59,7 +60,7 @@ class Settings:
     json_path: Path | None = None
     reports: tuple[Report, ...] = ()
     gpus: GpuChoice = field(default_factory=GpuChoice)
-    pids: tuple[int, ...] = ()
+    pids: PidChoice = field(default_factory=PidChoice)
     remote: tuple[Endpoint, ...] = ()
     max_rounds: int = MAX_ROUNDS
     max_seconds: float = 60.0

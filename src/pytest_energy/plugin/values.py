@@ -9,6 +9,7 @@ from pytest_energy.limits import checks
 from pytest_energy.rules.estimate import MAX_ROUNDS
 from pytest_energy.rules.verdict import Verdict
 from pytest_energy.sensors.gpu_choice import PER_WORKER, GpuChoice
+from pytest_energy.sensors.process_tree import PidChoice
 from pytest_energy.sensors.remote_metrics import Endpoint, endpoints
 from pytest_energy.units import LONGEST_QUANTITY
 
@@ -27,11 +28,15 @@ def _gpus(text: str) -> GpuChoice:
     return GpuChoice("auto", listed)
 
 
-def _pids(text: str) -> tuple[int, ...]:
-    words = [word.strip() for word in text.split(",")]
+def _pids(text: str) -> PidChoice:
+    all_words = [word.strip() for word in text.split(",")]
+    words = [word for word in all_words if word != "auto"]
     if not all(word.isdecimal() and len(word) < 10 and int(word) > 0 for word in words):
-        raise ValueError(f"{text!r} is not a list of process ids; for example 4711 or 4711,4712")
-    return tuple(dict.fromkeys(int(word) for word in words))
+        raise ValueError(
+            f"{text!r} is not a list of process ids; for example 4711 or 4711,4712, or auto for "
+            "the servers that a test talks to"
+        )
+    return PidChoice(tuple(dict.fromkeys(map(int, words))), len(words) < len(all_words))
 
 
 def _remote(text: str) -> tuple[Endpoint, ...]:

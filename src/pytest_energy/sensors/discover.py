@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -30,7 +30,7 @@ from pytest_energy.sensors.gpu_choice import (
     GpuProbe,
     no_gpus,
 )
-from pytest_energy.sensors.process_tree import ProcessTree
+from pytest_energy.sensors.process_tree import PidChoice, ProcessTree
 
 if TYPE_CHECKING:
     from pytest_energy.sensors.gpu_activity import GpuActivity
@@ -54,7 +54,7 @@ class Choice:
     gpus: GpuChoice
     cpu_watts_per_core: float | Literal["tdp"]
     cpu_counter_folder: Path
-    pids: tuple[int, ...] = ()
+    pids: PidChoice = field(default_factory=PidChoice)
     remotes: tuple[Endpoint, ...] = ()
     remote_metrics: tuple[RemoteMetric, ...] = ()
 
@@ -99,7 +99,8 @@ class Instruments:
     boards. boards: all of the machine. allotted: those that CUDA_VISIBLE_DEVICES leaves to this
     process. listed: those that --energy-gpus names. chip_gpu: the GPU of the chip, where its energy
     can be read; the system does not list who uses it. is_order_open: whether CUDA may number the
-    boards otherwise. gpus_left_out: whether the user leaves all GPUs out.
+    boards otherwise. gpus_left_out: whether the user leaves all GPUs out. counts_servers: whether
+    processes that a test talks to count.
     no_gpu, no_chip_gpu, no_cpu: why they are not measured; "" where they are.
     """
 
@@ -114,6 +115,7 @@ class Instruments:
     chip_gpu: Allotted | None = None
     is_order_open: bool = False
     gpus_left_out: bool = False
+    counts_servers: bool = False
     no_gpu: str = ""
     no_chip_gpu: str = ""
     no_cpu: str = ""
@@ -199,7 +201,7 @@ def discover(
     Raises InputError for a GPU or a process that a user names and that is not there, and for a
     thermal design power that is asked for and unknown.
     """
-    tree = ProcessTree(choice.pids)
+    tree = ProcessTree(choice.pids.listed)
     cpu_time = CpuTime(_watts_per_core(choice), tree)
     asked = Request(choice, cuda_visible_devices, clock, tree)
     built_in = tuple(probe(asked) for probe in BUILT_IN)
@@ -220,6 +222,7 @@ def discover(
         listed=gpus.listed,
         is_order_open=gpus.is_order_open,
         gpus_left_out=choice.gpus.mode == "none",
+        counts_servers=choice.pids.is_auto,
         no_gpu=gpus.problem,
         no_chip_gpu=chip.left_out.get(CHIP_GPU, chip.problem),
         no_cpu=no_cpu,

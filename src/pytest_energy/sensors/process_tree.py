@@ -7,7 +7,7 @@ parent that waited for it. Where no parent did, that time is lost: see `ProcessT
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from pytest_energy.errors import InputError
 from pytest_energy.sensors.base import SensorFault
@@ -29,6 +29,14 @@ _SIGCHLD_BIT = 1 << 16
 _CURRENT_TEST = "PYTEST_CURRENT_TEST"
 #: Whose test it is: another run on this machine may be in a test of the same name.
 _OWNER = "_PYTEST_ENERGY_OWNER"
+
+
+@dataclass(frozen=True)
+class PidChoice:
+    """What --energy-pids says: processes by id; "auto" for servers that a test talks to, too."""
+
+    listed: tuple[int, ...] = ()
+    is_auto: bool = False
 
 
 @dataclass(frozen=True)
@@ -87,6 +95,7 @@ class ProcessTree:
         real.environ[_OWNER] = str(self._me)  # the processes that a test starts inherit it
         self.listed = tuple(listed)
         self._listed = {pid: self._started(pid) for pid in listed}
+        self._added: set[int] = set()
         if gone := [pid for pid, started in self._listed.items() if not started]:
             raise InputError(
                 f"--energy-pids: there is no process {', '.join(map(str, gone))} on this machine; "
@@ -106,6 +115,28 @@ class ProcessTree:
         except SensorFault:
             found = self._latest.processes
         return frozenset({self._me, *self._listed, *found})
+
+    def add(self, pid: int) -> bool:
+        """Let a process belong to the tree until `forget`; False where it can't be counted."""
+        if pid in self._listed or pid in self._ancestors_of_ours() or self._process(pid) is None:
+            return False
+        self._listed[pid] = self._started(pid)
+        self._added.add(pid)
+        return True
+
+    def forget(self) -> None:
+        """Let go of the processes that were added, and of their descendants."""
+        known = self._latest.processes
+
+        def is_added(pid: int) -> bool:
+            while pid in known and pid not in self._added:
+                pid = known[pid].parent
+            return pid in self._added
+
+        kept = {pid: each for pid, each in known.items() if not is_added(pid)}
+        self._latest = replace(self._latest, processes=kept)
+        self._listed = {pid: at for pid, at in self._listed.items() if pid not in self._added}
+        self._added.clear()
 
     def ended(self) -> tuple[int, ...]:
         """Listed processes that are gone, and their CPU time with them. Raises SensorFault."""
