@@ -46,6 +46,37 @@ def broken_links(page: Path) -> set[str]:
     return found
 
 
+#: Filler, words that were used for a notion before it had a name, and phrases of no language.
+WORDS_TO_AVOID = re.compile(
+    r"\b(simply|just|easy|easily|obviously|please|very|in order to|utili[sz]e|leverage|strangers?"
+    r"|crowd|crowded|told|tells of|slip of the pen|nobody's)\b",
+    re.IGNORECASE,
+)
+PERCENT_WITHOUT_A_BLANK = re.compile(r"\d%")
+
+
+def prose(page: Path) -> str:
+    """A page without code."""
+    text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.M)
+    return re.sub(r"`[^`]*`", "", text)
+
+
+def found_in(style: re.Pattern[str], text: str) -> list[str]:
+    return [line for line in text.splitlines() if style.search(line)]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_pages_keep_the_style(page: Path) -> None:
+    text = prose(page)
+    assert found_in(WORDS_TO_AVOID, text) == []
+    assert found_in(PERCENT_WITHOUT_A_BLANK, text) == []
+
+
+def test_prose_is_what_is_no_code() -> None:
+    assert found_in(WORDS_TO_AVOID, "It is\nvery easy.\nDo it.") == ["very easy."]
+    assert found_in(PERCENT_WITHOUT_A_BLANK, "5 %\n5%") == ["5%"]
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_lead_somewhere(page: Path) -> None:
     assert broken_links(page) == set()
