@@ -22,6 +22,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from statistics import fmean, stdev
 
 from pytest_energy.measure.laps import cleaned
@@ -31,6 +32,9 @@ from pytest_energy.sensors import clock
 from pytest_energy.sensors.base import Clock
 from pytest_energy.sensors.cpu_time import CHANNEL, CpuTime
 from pytest_energy.sensors.proc import busy_seconds
+
+sys.path.append(str(Path(__file__).parent / "contention"))
+from before import WINDOW_SECONDS, by_windows
 
 NEIGHBOUR = """
 import random, time
@@ -42,7 +46,6 @@ while True:
     time.sleep(choose.uniform(0.05, 1))
 """
 SESSION_SECONDS = 2.0
-ROUND_SECONDS = 0.2
 NUMBERS = array.array("q", range(4_000_000))
 PLACES = random.Random(1).choices(range(4_000_000), k=100_000)
 LENGTHS = random.Random(2)
@@ -83,12 +86,12 @@ def session(meter: Meter, work: Callable[[], int]) -> list[Window]:
     windows = []
     end = time.perf_counter() + SESSION_SECONDS
     while time.perf_counter() < end:
-        meter.open([CHANNEL], laps=True)
         laps = []
-        while meter.elapsed() < ROUND_SECONDS:
-            work()
-            laps.append(meter.lap(0, 1, {"query": 1.0}))
-        windows.append(replace(meter.close(), laps=tuple(laps)))
+        with meter.window([CHANNEL], laps=True) as measured:
+            while meter.elapsed() < WINDOW_SECONDS:
+                work()
+                laps.append(meter.lap(0, 1, {"query": 1.0}))
+        windows.append(replace(measured.window, laps=tuple(laps)))
     return windows
 
 
@@ -100,16 +103,10 @@ def calls(windows: Sequence[Window]) -> list[float]:
     return [lap.cpu_seconds for window in windows for lap in window.laps]
 
 
-def by_windows(windows: Sequence[Window]) -> float:
-    counts = [float(len(each.laps)) for each in windows]
-    values = [each.cpu_seconds / count for each, count in zip(windows, counts, strict=True)]
-    return estimate(values, counts).centre
-
-
 def by_laps(windows: Sequence[Window]) -> float:
     found = cleaned(windows, "query")
     if found is None or not found.values:
-        return by_windows(windows)
+        return by_windows(calls(windows))
     values = [value for value in found.values if value is not None]
     return estimate(values, [units for units in found.units if units]).centre
 
@@ -122,7 +119,7 @@ def by_reference(windows: Sequence[Window]) -> float:
 
 
 WAYS: dict[str, Callable[[Sequence[Window]], float]] = {
-    "windows of 0.2 s, trimmed mean (before)": by_windows,
+    "windows of 0.2 s, trimmed mean (before)": lambda windows: by_windows(calls(windows)),
     "one call, median": lambda windows: quantile(calls(windows), 0.5),
     "one call, 10 % quantile": lambda windows: quantile(calls(windows), 0.1),
     "one call, 5 % quantile": lambda windows: quantile(calls(windows), 0.05),

@@ -8,21 +8,18 @@ import subprocess
 import sys
 import tempfile
 import time
-from math import exp, log
 from pathlib import Path
 from statistics import fmean, median
 from typing import Any
 from xml.etree import ElementTree
 
-from pytest_energy.rules.statistics import robust_centre
+from before import by_windows
 
 HERE = Path(__file__).parent
 #: Of a figure, and of a comparison.
 MAX_SECONDS = 10
 #: Seconds of calls that are timed for the other methods.
 TRACE_SECONDS = 4.0
-#: Of the method that this tool had before it looked at single calls.
-WINDOW_SECONDS = 0.2
 #: Limits as shares of the true cost.
 SHARES = (0.9, 1.0, 1.1)
 
@@ -145,15 +142,8 @@ def summary(test: dict[str, Any]) -> dict[str, Any]:
 def by_others(trace: list[tuple[float, float]]) -> dict[str, float]:
     """What other methods make of the same calls: CPU seconds and seconds of each."""
     cpu, wall = zip(*trace, strict=True)
-    windows: list[list[float]] = [[]]
-    for each in cpu:
-        if sum(windows[-1]) >= WINDOW_SECONDS:
-            windows.append([])
-        windows[-1].append(each)
-    means = [log(fmean(each)) for each in windows[:20]]
-    centre = robust_centre(means).value if len(means) >= 5 else fmean(means)
     return {
-        "windows of 0.2 s": exp(centre),
+        "windows of 0.2 s": by_windows(cpu),
         "mean of three": fmean(cpu[:3]),
         "least time": min(wall),
         "median time": median(wall),

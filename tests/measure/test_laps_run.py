@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
 from conftest import EnergyPytester
-from pytest_energy.measure.meter import Meter
+from pytest_energy.measure.laps import Cleaned, cleaned
+from pytest_energy.measure.meter import Meter, Window
 from pytest_energy.sensors import clock
 from pytest_energy.sensors.base import Clock
 from pytest_energy.sensors.cpu_time import CHANNEL, CpuTime
@@ -36,16 +38,33 @@ def test_cpu_time_is_read_in_laps(energy_pytester: EnergyPytester) -> None:
     assert test["channels"][0]["joules_per_unit"] == test["joules_per_unit"]
 
 
+def test_laps_are_looked_through_once_a_round(
+    energy_pytester: EnergyPytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+
+    def counting(windows: Sequence[Window], unit: str) -> Cleaned | None:
+        seen.append(len(windows))
+        return cleaned(windows, unit)
+
+    monkeypatch.setattr("pytest_energy.measure.judgement.cleaned", counting)
+    energy_pytester.write("@budget('1 cpu-s / query')\ndef test_it():\n    spin(2)\n")
+    energy_pytester.run("--energy-max-seconds=2")
+    (test,) = energy_pytester.record()["tests"]
+    rounds = sum(not each["warmup"] for each in test["rounds"])
+    assert seen == list(range(1, rounds + 1))
+
+
 def test_the_fixed_work_is_in_no_figure(monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where it takes far longer than it does."""
     monkeypatch.setattr("pytest_energy.measure.meter.reference_seconds", lambda: _spin(0.02))
     meter = Meter([], CpuTime(4.0), lambda: None, Clock(clock.now, clock.sleep))
-    meter.open([CHANNEL], laps=True)
     laps = []
-    for position in range(5):
-        _spin(0.01)
-        laps.append(meter.lap(position, 1, {"query": 1.0}))
-    window = meter.close()
+    with meter.window([CHANNEL], laps=True) as measured:
+        for position in range(5):
+            _spin(0.01)
+            laps.append(meter.lap(position, 1, {"query": 1.0}))
+    window = measured.window
     for lap in laps:
         assert lap.cpu_seconds == pytest.approx(0.01, rel=0.2)
         assert (lap.before, lap.after) == (0.02, 0.02)

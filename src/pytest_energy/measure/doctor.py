@@ -112,9 +112,9 @@ def diagnose(
     """
     channels = instruments.channels
     meter = Meter(instruments.counters, instruments.cpu_time, busy_seconds, clock)
-    meter.open([channel.name for channel in channels])
-    spin(seconds)
-    window = meter.close()
+    with meter.window([channel.name for channel in channels]) as measured:
+        spin(seconds)
+    window = measured.window
     devices = [
         Device(each.channel, each.name, each.power_limit_watts) for each in instruments.devices
     ]

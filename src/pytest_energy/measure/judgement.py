@@ -64,16 +64,36 @@ class Judgement:
     verdict: Verdict | None = None
     measured: tuple[Round, ...] = ()
     """The rounds that the verdict was reached on."""
+    _cleaned: tuple[tuple[Round, ...], Cleaned | None] = ((), None)
+    """Rounds, and what was made of them."""
 
     @property
     def tolerance(self) -> float:
         chosen = self.budget.tolerance
         return self.coverage.tolerance if chosen is None else chosen
 
-    def look(self, measured: Sequence[Round], *, final: bool) -> None:
-        """Decide, if it can be decided now; a verdict once reached stays."""
+    @property
+    def cleaned(self) -> Cleaned | None:
+        """The rounds without their disturbed laps; None where they have none.
+
+        Computed once for the same rounds: many ask for it, and it takes milliseconds.
+        """
+        rounds, found = self._cleaned
+        if rounds != self.measured:
+            windows = [each.window for each in self.measured]
+            found = cleaned(windows, self.unit) if self.coverage.is_cpu_time else None
+            self._cleaned = (self.measured, found)
+        return found
+
+    def see(self, measured: Sequence[Round]) -> None:
+        """Take these rounds, unless the verdict was reached."""
         if self.verdict is None:
             self.measured = tuple(measured)
+
+    def look(self, measured: Sequence[Round], *, final: bool) -> None:
+        """Decide, if it can be decided now; a verdict once reached stays."""
+        self.see(measured)
+        if self.verdict is None:
             self.verdict = judge(self, final)
 
 
@@ -102,13 +122,18 @@ class BudgetJudge:
         """How many of these rounds count; those that others disturbed throughout don't."""
         if not self.lap_seconds:
             return len(measured)
-        windows = [each.window for each in measured]
-        found = [cleaned(windows, each.unit) for each in self.judgements]
+        undecided = [each for each in self.judgements if each.verdict is None]
+        for each in undecided:
+            each.see(measured)
+        found = [each.cleaned for each in undecided]
         return min(
-            len(measured)
-            if clean is None or not (clean.may_improve or clean.values)
-            else clean.counted
-            for clean in found
+            (
+                len(measured)
+                if clean is None or not (clean.may_improve or clean.values)
+                else clean.counted
+                for clean in found
+            ),
+            default=len(measured),
         )
 
     @property
@@ -139,7 +164,7 @@ def judge(judgement: Judgement, final: bool) -> Verdict | None:
     """
     if problem_of(judgement, final):
         return Verdict.UNMEASURED
-    clean = cleaned_of(judgement)
+    clean = judgement.cleaned
     if clean is not None and clean.may_improve and not final:
         return None
     values, units = values_of(judgement), units_of(judgement)
@@ -240,13 +265,6 @@ def _joules(each: Round, name: str) -> float:
     return reading if isinstance(reading, float) else 0.0
 
 
-def cleaned_of(judgement: Judgement) -> Cleaned | None:
-    """The rounds without their disturbed laps; None where they have none."""
-    if not judgement.coverage.is_cpu_time:
-        return None
-    return cleaned([each.window for each in judgement.measured], judgement.unit)
-
-
 def values_of(judgement: Judgement) -> list[float]:
     """What is compared, for one unit, in each round that counts."""
     coverage = judgement.coverage
@@ -267,7 +285,7 @@ def whole_values_of(judgement: Judgement) -> list[float]:
 
 def units_of(judgement: Judgement) -> list[float]:
     """How many units lie behind each of the values."""
-    clean = cleaned_of(judgement)
+    clean = judgement.cleaned
     if clean is not None and clean.values:
         return [units for units in clean.units if units]
     return [each.units[judgement.unit] for each in judgement.measured]
@@ -303,5 +321,5 @@ def _per_unit(judgement: Judgement, amounts: Sequence[float]) -> list[float]:
 
 def _undisturbed(judgement: Judgement) -> list[float]:
     """CPU seconds for one unit; none where each round counts as a whole."""
-    clean = cleaned_of(judgement)
+    clean = judgement.cleaned
     return [] if clean is None else [value for value in clean.values if value is not None]

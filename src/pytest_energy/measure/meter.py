@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 
@@ -61,6 +62,12 @@ class Window:
         return total
 
 
+class Measured:
+    """What `Meter.window` measured, once its block has ended."""
+
+    window: Window
+
+
 class Meter:
     """Opens and closes windows on all sensors together, each with its own edges.
 
@@ -90,6 +97,18 @@ class Meter:
         self._is_open = False
         self._aside = 0.0
         self._reference = self._lap_cpu = self._lap_started = 0.0
+
+    @contextmanager
+    def window(self, names: Sequence[str], *, laps: bool = False) -> Iterator[Measured]:
+        """A window on these channels around what happens inside. laps: `lap` is called in it."""
+        measured = Measured()
+        self.open(names, laps=laps)
+        try:
+            yield measured
+        except BaseException:
+            self.abandon()
+            raise
+        measured.window = self.close()
 
     def open(self, names: Sequence[str], *, laps: bool = False) -> None:
         """Begin a window on these channels; CPU time is always counted. laps: `lap` is called."""

@@ -13,14 +13,13 @@ from pytest_energy.measure.laps import laps_hold_all
 from pytest_energy.measure.meter import Lap, Meter, Window
 from pytest_energy.measure.protocol import (
     MARGIN,
+    GrowingLaps,
     Limits,
     Round,
     Units,
     calls_for,
     calls_in_lap,
     feasible_cycle,
-    lap_end,
-    longer_laps,
     one_round,
     warm_up,
 )
@@ -139,42 +138,30 @@ def _shared_round(
 
     None where laps don't hold the CPU time that was used, so that nothing tells whose it was.
     """
-    laps: list[list[Lap]] = [[] for _ in order]
-    done = whole = 0  # whole: how many laps of each work lie in the cycles before
-    meter.open(names, laps=True)
-    try:
-        while done % cycle or not laps[0] or meter.elapsed() < at_least_seconds:
-            made = lap_end(done, lap_calls, cycle) - done
+    laps = GrowingLaps(len(order), lap_calls, lap_seconds, cycle)
+    done = 0
+    with meter.window(names, laps=True) as measured:
+        while done % cycle or not laps.of[0] or meter.elapsed() < at_least_seconds:
+            made = laps.end(done) - done
             for work in order:
                 units: dict[str, float] = {}
                 for _ in range(made):
                     for unit, number in (yield work).items():
                         units[unit] = units.get(unit, 0.0) + number
-                laps[work].append(meter.lap(done % cycle, made, units))
+                laps.of[work].append(meter.lap(done % cycle, made, units))
             done += made
             order = order[::-1]
-            if done % cycle == 0:
-                longest = max((mine[whole:] for mine in laps), key=_seconds)
-                if longer := longer_laps(longest, lap_seconds, cycle):
-                    lap_calls, laps = longer, [[] for _ in order]
-                whole = len(laps[0])
-    except BaseException:
-        meter.abandon()
-        raise
-    window = meter.close()
-    if not laps_hold_all([window], [lap for mine in laps for lap in mine]):
+            laps.grow(done)
+    window = measured.window
+    if not laps_hold_all([window], [lap for mine in laps.of for lap in mine]):
         return None
-    calls = sum(each.calls for each in laps[0])
-    return [Round(_part(window, mine), calls, _units(mine), warmup=False) for mine in laps]
-
-
-def _seconds(laps: Sequence[Lap]) -> float:
-    return sum(each.seconds for each in laps)
+    calls = sum(each.calls for each in laps.of[0])
+    return [Round(_part(window, mine), calls, _units(mine), warmup=False) for mine in laps.of]
 
 
 def _part(window: Window, laps: Sequence[Lap]) -> Window:
     """What one work took of a window: CPU time as in its laps, all else by its time."""
-    seconds = _seconds(laps)
+    seconds = sum(each.seconds for each in laps)
     cpu_seconds = sum(each.cpu_seconds for each in laps)
     of_time = seconds / window.seconds
     of_cpu = cpu_seconds / window.cpu_seconds if window.cpu_seconds else of_time

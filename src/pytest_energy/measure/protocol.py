@@ -233,16 +233,14 @@ def one_round(
     far less than `lap_seconds`, it has more of them from then on.
     """
     units: dict[str, float] = {}
-    laps: list[Lap] = []
-    of_cycle: list[Lap] = []
+    laps = GrowingLaps(1, lap_calls, lap_seconds, cycle)
     most = max(at_most_seconds, at_least_seconds)
     done, wanted, is_late = 0, whole_cycles(calls, cycle), False
-    meter.open(names, laps=lap_calls > 0)
-    try:
+    with meter.window(names, laps=lap_calls > 0) as measured:
         while done < wanted and not is_late:
             until = min(done + calls, wanted)
             while done < until and not is_late:
-                ends = min(lap_end(done, lap_calls, cycle), wanted) if lap_calls else until
+                ends = min(laps.end(done), wanted) if lap_calls else until
                 began = done
                 lap_units: dict[str, float] = {}
                 while done < ends and not is_late:
@@ -251,22 +249,14 @@ def one_round(
                     done += 1
                     is_late = meter.running() >= most
                 if lap_calls:
-                    of_cycle.append(meter.lap(began % cycle, done - began, lap_units))
-                    laps.append(of_cycle[-1])
-                    if done % cycle == 0:
-                        if longer := longer_laps(of_cycle, lap_seconds, cycle):
-                            lap_calls, laps = longer, []
-                        of_cycle = []
+                    laps.of[0].append(meter.lap(began % cycle, done - began, lap_units))
+                    laps.grow(done)
                 for unit, number in lap_units.items():
                     units[unit] = units.get(unit, 0.0) + number
             if done == wanted and (seconds := meter.elapsed()) < most:
                 calls = _calls_in(at_least_seconds - seconds, seconds / done)
                 wanted += whole_cycles(calls, cycle)
-    except BaseException:
-        meter.abandon()
-        raise
-    window = meter.close()
-    return Round(replace(window, laps=tuple(laps)) if laps else window, done, units, warmup)
+    return Round(replace(measured.window, laps=tuple(laps.of[0])), done, units, warmup)
 
 
 def calls_in_lap(latest: Round, seconds: float, cycle: int) -> int:
@@ -277,23 +267,40 @@ def calls_in_lap(latest: Round, seconds: float, cycle: int) -> int:
     return calls if calls < cycle else whole_cycles(calls, cycle)
 
 
-def longer_laps(of_cycle: Sequence[Lap], seconds: float, cycle: int) -> int:
-    """The calls of a lap where all those of a cycle were far too short; 0 where they were not.
+class GrowingLaps:
+    """The laps of each work in one window. They grow where they are far too short.
 
     Calls may take much less than in warm-up, which ends with the first of them if that is slow.
     Then reading the clocks is a part of such laps that can be seen in their figures.
     """
-    took = sum(each.seconds for each in of_cycle)
-    if took >= seconds / SHORT_LAP:
-        return 0
-    return whole_cycles(_calls_in(seconds, took / sum(each.calls for each in of_cycle)), cycle)
 
+    def __init__(self, works: int, calls: int, seconds: float, cycle: int) -> None:
+        """calls: of a lap, which is to take so many seconds. cycle: calls that see each input."""
+        self.of: list[list[Lap]] = [[] for _ in range(works)]
+        self._calls = calls
+        self._seconds = seconds
+        self._cycle = cycle
+        self._before = 0
+        """How many laps of each work lie in the cycles before."""
 
-def lap_end(done: int, lap_calls: int, cycle: int) -> int:
-    """After how many calls the lap ends that begins after `done`."""
-    if lap_calls >= cycle:
-        return done + lap_calls
-    return done + min(lap_calls, cycle - done % cycle)
+    def end(self, done: int) -> int:
+        """After how many calls the lap ends that begins after `done`."""
+        if self._calls >= self._cycle:
+            return done + self._calls
+        return done + min(self._calls, self._cycle - done % self._cycle)
+
+    def grow(self, done: int) -> None:
+        """Where a cycle ends whose laps were too short: begin anew, with more calls a lap."""
+        if done % self._cycle:
+            return
+        cycles = [mine[self._before :] for mine in self.of]
+        took, calls = max(
+            (sum(lap.seconds for lap in mine), sum(lap.calls for lap in mine)) for mine in cycles
+        )
+        if took < self._seconds / SHORT_LAP:
+            self._calls = whole_cycles(_calls_in(self._seconds, took / calls), self._cycle)
+            self.of = [[] for _ in self.of]
+        self._before = len(self.of[0])
 
 
 def calls_for(latest: Round, seconds: float) -> int:

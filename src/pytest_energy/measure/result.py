@@ -21,7 +21,6 @@ from pytest_energy.measure.explanation import (
 from pytest_energy.measure.judgement import (
     Job,
     Judgement,
-    cleaned_of,
     is_device_busy,
     joules_per_unit,
     least_of,
@@ -87,7 +86,7 @@ def test_record(
     contention = counts_cpu_time(coverage) and has_contention(measured)
     doubt, unseen, explanation, joules, compared, clean = "", "", None, None, None, None
     if not problem:
-        clean = cleaned_of(judgement)
+        clean = judgement.cleaned
         values = values_of(judgement)
         units = units_of(judgement)
         compared = estimate(values, units)
