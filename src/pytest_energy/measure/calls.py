@@ -12,6 +12,7 @@ from typing import Any
 from pytest_energy.errors import EnergyUsageError
 from pytest_energy.measure.counting import EXAMPLE, Count, Units, counted
 from pytest_energy.measure.lazy import kind_of_lazy, unsettled, waiting_for
+from pytest_energy.measure.protocol import InputsUsedUp
 from pytest_energy.sensors.accelerators import wait_for
 from pytest_energy.sensors.clock import real
 
@@ -28,6 +29,7 @@ class Work:
 
     steps: None to call each function once, unmeasured. inputs: what the functions are called with,
     one a call in a cycle; None to call them with nothing. notes: takes a sentence for the summary.
+    repeat: False to end the measurement when each input was used once.
     """
 
     def __init__(
@@ -37,7 +39,10 @@ class Work:
         inputs: list[Any] | None,
         counts: Mapping[str, Count],
         notes: list[str],
+        *,
+        repeat: bool = True,
     ) -> None:
+        self._repeat = repeat
         self._steps = steps
         self._functions = tuple(functions)
         self._inputs = inputs
@@ -48,7 +53,7 @@ class Work:
 
     @property
     def cycle(self) -> int:
-        """How many calls see each input once."""
+        """How many calls see each input once; 1 where none is seen again."""
         return len(self._inputs or [None])
 
     def bound(self, index: int, call: int = 0) -> Function:
@@ -75,8 +80,15 @@ class Work:
                 made[index] += 1
                 try:
                     index = self._steps.send(self.units)
+                    if self._is_used_up(made[index]):
+                        self._steps.throw(InputsUsedUp())
                 except StopIteration:
                     break
+                except InputsUsedUp:
+                    raise EnergyUsageError(
+                        f"the {made[index]} inputs were used up before one round was complete, and "
+                        "repeat=False uses none again: pass more inputs, or leave repeat out"
+                    ) from None
         finally:
             self._steps.close()
         self._tell_of_cycles(max(made))
@@ -85,7 +97,15 @@ class Work:
         """Take what the latest call did."""
         self.units = counted(self._counts, result)
 
+    def _is_used_up(self, made: int) -> bool:
+        return not self._repeat and self._inputs is not None and made >= len(self._inputs)
+
     def _tell_of_cycles(self, made: int) -> None:
+        if self._inputs is not None and not self._repeat:
+            needed = f"{made} of {len(self._inputs)} inputs were needed, each used once"
+            ended = "; the measurement ended with them" if self._is_used_up(made) else ""
+            self._notes.append(needed + ended)
+            return
         if self._inputs is None or made <= len(self._inputs):
             return
         inputs = len(self._inputs)

@@ -80,6 +80,10 @@ class Limits:
     max_seconds: float
 
 
+class InputsUsedUp(Exception):
+    """No input is left for the next call; thrown in where that call is asked for."""
+
+
 def whole_cycles(calls: int, cycle: int) -> int:
     """Calls rounded up to whole cycles of the inputs.
 
@@ -109,7 +113,8 @@ def run_rounds(
 
     candidates: names of the channels that may turn out to be in use. cycle: how many calls see
     each input once. make_judge: called once, after warm-up, when the devices in use have been
-    seen. progress: called with all rounds so far after each one.
+    seen. progress: called with all rounds so far after each one. Where inputs are used up, the
+    rounds until then count; raises InputsUsedUp where there is none.
     """
     started = clock.now()
     rounds = yield from warm_up(meter, clock, limits, candidates, warmup_seconds, cycle, progress)
@@ -124,17 +129,23 @@ def run_rounds(
     lap_calls = calls_in_lap(rounds[-1], judge.lap_seconds, cycle)
     while True:
         before = clock.now()
-        latest = yield from one_round(
-            meter,
-            names,
-            calls,
-            judge.window_seconds,
-            warmup=False,
-            cycle=cycle,
-            at_most_seconds=ends - before,
-            lap_calls=lap_calls,
-            lap_seconds=judge.lap_seconds,
-        )
+        try:
+            latest = yield from one_round(
+                meter,
+                names,
+                calls,
+                judge.window_seconds,
+                warmup=False,
+                cycle=cycle,
+                at_most_seconds=ends - before,
+                lap_calls=lap_calls,
+                lap_seconds=judge.lap_seconds,
+            )
+        except InputsUsedUp:
+            if not measured:
+                raise
+            judge.is_done(measured, final=True)
+            return (*rounds, *measured), judge
         took = clock.now() - before
         is_whole = latest.calls % cycle == 0
         if is_whole or not measured:

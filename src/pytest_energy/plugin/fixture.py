@@ -85,6 +85,7 @@ class Energy:
         images: Count | None = None,
         units: Mapping[str, Count] | None = None,
         name: str | None = None,
+        repeat: bool = True,
     ) -> Any:
         """Run the protocol on `call()`, or on `call(x)` with the next of `inputs` each time.
 
@@ -97,6 +98,8 @@ class Energy:
             units: Any units by name, {"input-token": 128, "output-token": len};
                 `pytest_energy.usage` reads them from the results of common libraries.
             name: Needed for a second measurement in one test.
+            repeat: False to use no input twice: the measurement ends when they run out, and the
+                summary says how many were needed.
 
         Returns:
             The result of the last call.
@@ -106,7 +109,7 @@ class Energy:
                 f"energy.measure was given the coroutine function {named(call)}; "
                 f"write: await energy.measure_async({named(call)}, ...)"
             )
-        work = self._work(call, inputs, count, tokens, images, units, name)
+        work = self._work(call, inputs, count, tokens, images, units, name, repeat)
         result = None
         with closing(work.calls()) as calls:
             for _, bound in calls:
@@ -127,9 +130,10 @@ class Energy:
         images: Count | None = None,
         units: Mapping[str, Count] | None = None,
         name: str | None = None,
+        repeat: bool = True,
     ) -> Any:
         """As `measure`, for a function that returns an awaitable: await energy.measure_async(f)."""
-        work = self._work(call, inputs, count, tokens, images, units, name)
+        work = self._work(call, inputs, count, tokens, images, units, name, repeat)
         result = None
         with closing(work.calls()) as calls:
             for _, bound in calls:
@@ -301,6 +305,7 @@ class Energy:
         images: Count | None,
         units: Mapping[str, Count] | None,
         name: str | None,
+        repeat: bool,
     ) -> Work:
         if not callable(call):
             raise EnergyUsageError(
@@ -309,9 +314,15 @@ class Energy:
             )
         items = inputs_of(inputs)
         counts = counts_for(self._budgets, count=count, tokens=tokens, images=images, units=units)
-        cycle = len(items or [None])
+        if items is None and not repeat:
+            raise EnergyUsageError(
+                "repeat=False needs inputs, of which none is used again; write: "
+                "energy.measure(model, inputs=PROMPTS, repeat=False)"
+            )
+        cycle = len(items or [None]) if repeat else 1
         steps = self._begin([name], lambda run: run.rounds(name, list(counts), cycle))
-        return Work(steps, [call], items, counts, self.notes.setdefault(name, []))
+        notes = self.notes.setdefault(name, [])
+        return Work(steps, [call], items, counts, notes, repeat=repeat)
 
     def _begin(
         self, names: Sequence[str | None], start: Callable[[TestRun], Steps]
