@@ -191,3 +191,17 @@ def test_what_a_killed_writer_left_is_removed_by_the_next_one(tmp_path: Path) ->
 def test_what_no_file_can_hold_is_written_as_an_escape(tmp_path: Path) -> None:
     write_text(tmp_path / "a", "t\ud800\n")
     assert (tmp_path / "a").read_bytes() == b"t\\ud800\n"
+
+
+@pytest.mark.parametrize("label", ["bf16", 8, 0.5, True])
+def test_a_label_is_of_any_plain_type_and_of_no_other(label: object, tmp_path: Path) -> None:
+    plain = to_plain(RECORD)
+    path = tmp_path / "r.json"
+    for value in (label, [label], None):
+        plain["tests"][0]["labels"] = {"a": value}
+        path.write_text(json.dumps(plain))
+        if value is label:
+            assert read(path).tests[0].labels == {"a": label}
+        else:
+            with pytest.raises(RecordError, match=r"tests\[0\]\.labels\['a'\] is"):
+                read(path)

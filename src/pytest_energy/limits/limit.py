@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from pytest_energy.errors import InputError
 from pytest_energy.limits.spelling import alike
+from pytest_energy.record.plain import spelled
 from pytest_energy.units import (
     JOULES_PER_KWH,
     JOULES_PER_WH,
@@ -93,7 +94,7 @@ class LimitError(InputError):
 
     def __init__(self, text: object, why: str) -> None:
         self.why = why
-        super().__init__(f"limit {text!r}: {why}; valid limits look like {EXAMPLES}")
+        super().__init__(f"limit {spelled(text)}: {why}; valid limits look like {EXAMPLES}")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,6 +19,7 @@ from pytest_energy.limits.limit import LARGEST_COUNT, Limit, LimitError, parse_l
 from pytest_energy.limits.resolve import Subject
 from pytest_energy.plugin.measured_tests import MARKER as NAME
 from pytest_energy.plugin.measured_tests import asks_for_fixture, test_id
+from pytest_energy.record.plain import spelled
 from pytest_energy.sensors.base import Provenance
 from pytest_energy.units import Quantity, plural
 
@@ -70,33 +71,35 @@ def energy_budget(
     quantities = {each.quantity for each in parsed}
     for name, value in (("id", id), ("task", task), ("model", model)):
         if value is not None and (not isinstance(value, str) or not value.strip()):
-            raise MarkerError(f'{name}={value!r} is not a name; for example {name}="gpt2"')
+            raise MarkerError(f'{name}={spelled(value)} is not a name; for example {name}="gpt2"')
     if isinstance(count, bool) or not isinstance(count, int) or count < 1:
         raise MarkerError(
-            f"count={count!r} is not a whole number of units from 1 up; for example {EXAMPLE}"
+            f"count={spelled(count)} is not a whole number of units from 1 up; "
+            f"for example {EXAMPLE}"
         )
     if count > LARGEST_COUNT:
         raise MarkerError(f"count is larger than {LARGEST_COUNT:g}; for example {EXAMPLE}")
     if scope not in list(Scope):
         raise MarkerError(
-            f"scope={scope!r} is not known: "
+            f"scope={spelled(scope)} is not known: "
             'write scope="gpu", scope="cpu", scope="all", scope="machine" or leave it out'
         )
     chosen = Scope(scope)
     if Quantity.CPU_TIME in quantities and chosen not in (Scope.AUTO, Scope.CPU):
         raise MarkerError(
-            f"scope={scope!r} with limit {limit!r}: CPU time is counted on the CPU; "
-            'leave scope out or write scope="cpu"'
+            f"scope={spelled(scope)} with limit {spelled(limit)}: CPU time is counted on the "
+            'CPU; leave scope out or write scope="cpu"'
         )
     if method is not None and method not in list(Provenance):
         raise MarkerError(
-            f"method={method!r} is not known: "
+            f"method={spelled(method)} is not known: "
             'write method="measured", method="integrated", method="estimated" or leave it out'
         )
     counted_one_way = quantities & {Quantity.CPU_TIME, Quantity.FLOPS}
     if counted_one_way and method is not None:
         raise MarkerError(
-            f"method={method!r} with limit {limit!r}: {' and '.join(counted_one_way)} has one way "
+            f"method={spelled(method)} with limit {spelled(limit)}: "
+            f"{' and '.join(counted_one_way)} has one way "
             "to be counted; leave method out"
         )
     return Declaration(
@@ -122,10 +125,11 @@ def _limits(limit: object) -> tuple[Limit, ...]:
     except LimitError as error:
         raise MarkerError(str(error)) from None
     if not parsed:
-        raise MarkerError(f"limit={limit!r} is an empty list; for example {EXAMPLE}")
+        raise MarkerError(f"limit={spelled(limit)} is an empty list; for example {EXAMPLE}")
     if twice := limited_twice(parsed):
         raise MarkerError(
-            f"limit={limit!r} has two limits of {twice}; keep one of them, for example {EXAMPLE}"
+            f"limit={spelled(limit)} has two limits of {twice}; keep one of them, for example "
+            f"{EXAMPLE}"
         )
     return parsed
 
@@ -137,7 +141,7 @@ def _max_increase(value: object) -> MaxIncrease | None:
         return MaxIncrease(fraction(value))
     except ValueError as error:
         raise MarkerError(
-            f'max_increase={value!r}: {error}; for example max_increase="5 %"'
+            f'max_increase={spelled(value)}: {error}; for example max_increase="5 %"'
         ) from None
 
 
@@ -154,7 +158,7 @@ def _labels(labels: object) -> dict[str, str | int | float | bool]:
         for key, value in labels.items()
     ):
         raise MarkerError(
-            f"labels={labels!r} is not a dict of names to plain values; "
+            f"labels={spelled(labels)} is not a dict of names to plain values; "
             'for example labels={"dtype": "bf16", "batch": 8}'
         )
     return {str(key): _plain(value) for key, value in labels.items()}
@@ -224,16 +228,18 @@ def _called(mark: pytest.Mark) -> Declaration:
             continue
         if name in _LATER:
             raise MarkerError(
-                f"{name}={value!r} isn't supported yet: {_LATER[name]}; for example {EXAMPLE}"
+                f"{name}={spelled(value)} isn't supported yet: {_LATER[name]}; for example "
+                f"{EXAMPLE}"
             )
         raise MarkerError(
-            f"unknown keyword {name}={value!r}; known are {', '.join(signature.parameters)}: "
+            f"unknown keyword {name}={spelled(value)}; "
+            f"known are {', '.join(signature.parameters)}: "
             f"{EXAMPLE}"
         )
     if len(mark.args) > 1 or (mark.args and "limit" in mark.kwargs):
         extra = mark.args[1] if len(mark.args) > 1 else mark.kwargs["limit"]
         raise MarkerError(
-            f"a second limit {extra!r}: write several as a list, "
+            f"a second limit {spelled(extra)}: write several as a list, "
             f'@pytest.mark.{NAME}(["2 J / 1k input-tokens", "0.3 J / output-token"]); '
             f"for example {EXAMPLE}"
         )

@@ -75,6 +75,6 @@ def board_of(channel: str, machine: MachineRecord) -> GpuRecord | None:
     """The board of a channel such as "gpu:0"; records of the first version tell it by its place."""
     named = [each for each in machine.gpus if each.channel == channel]
     kind, _, index = channel.partition(":")
-    if not named and kind == Kind.GPU and index.isdecimal() and int(index) < len(machine.gpus):
+    if not named and kind == Kind.GPU and index in map(str, range(len(machine.gpus))):
         named = [each for each in machine.gpus[int(index) :] if not each.channel]
     return named[0] if named else None

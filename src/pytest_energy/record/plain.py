@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from dataclasses import asdict, fields, is_dataclass
 from enum import StrEnum
 from functools import lru_cache
@@ -58,7 +58,8 @@ def _value(hint: Any, data: object, where: str) -> Any:
     if isinstance(hint, UnionType):
         if data is None and NoneType in get_args(hint):
             return None
-        hint = next(each for each in get_args(hint) if each is not NoneType)
+        kinds = [each for each in get_args(hint) if each is not NoneType]
+        hint = type(data) if type(data) in kinds else kinds[0]  # a label is of one of several
     origin = get_origin(hint)
     if isinstance(hint, type) and issubclass(hint, StrEnum):
         try:
@@ -75,6 +76,9 @@ def _value(hint: Any, data: object, where: str) -> Any:
         if others and others[0] is not Ellipsis and len(data) != 1 + len(others):
             raise RecordError(f"{where} has {len(data)} values, not {1 + len(others)}")
         return tuple(_value(inner, each, f"{where}[{i}]") for i, each in enumerate(data))
+    if origin is Mapping and isinstance(data, dict):
+        _, inner = get_args(hint)
+        return {key: _value(inner, each, f"{where}[{short(key)}]") for key, each in data.items()}
     expected: Any = {float: int | float}.get(hint, origin or hint)
     if not isinstance(data, expected) or (isinstance(data, bool) and hint is not bool):
         raise RecordError(f"{where} is {short(data)}, not {getattr(hint, '__name__', hint)}")
@@ -83,9 +87,17 @@ def _value(hint: Any, data: object, where: str) -> Any:
     return data
 
 
+def spelled(value: object) -> str:
+    """A value as Python writes it; it refuses integers of thousands of digits."""
+    try:
+        return repr(value)
+    except ValueError:
+        return "a number of too many digits"
+
+
 def short(value: object) -> str:
     """A value as messages show it: a file may hold something else than it should."""
-    text = repr(value)
+    text = spelled(value)
     return text if len(text) <= SHOWN_CHARACTERS else text[:SHOWN_CHARACTERS] + "..."
 
 

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 NO_GPUS = "--energy-gpus none leaves all GPUs out"
 PER_WORKER = "per-worker"
+#: Digits of the index of a GPU: no machine has as many.
+LONGEST_INDEX = 9
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 WORKER = "PYTEST_XDIST_WORKER"
 
@@ -114,7 +116,8 @@ def _enumerated(boards: Sequence[Board]) -> list[Allotted]:
 
 def _named(word: str, boards: Sequence[Board]) -> Allotted | None:
     if word.isdecimal():
-        index = int(word)
+        # Python reads no integer of thousands of digits.
+        index = int(word) if len(word) <= LONGEST_INDEX else len(boards)
         return _enumerated(boards)[index] if index < len(boards) else None
     if word.startswith("MIG-GPU-"):  # drivers before R470: MIG-GPU-<uuid>/<gi>/<ci>
         uuid = word.removeprefix("MIG-").partition("/")[0]

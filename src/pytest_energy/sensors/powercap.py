@@ -26,6 +26,8 @@ ZONE = re.compile(r"[\w-]*rapl[\w-]*(:\d+)+")
 PACKAGE = re.compile(r"package-(?P<number>\d+)(-die-\d+)?")
 NAME = re.compile(r"[a-z][a-z0-9_-]*")
 FOLDER_LEVELS = 4
+#: Of a count in microjoules; the kernel's have 64 bits.
+MOST_DIGITS = 20
 """The root, a control type in it, a package in that and its parts."""
 
 
@@ -282,7 +284,7 @@ def text_of(path: Path) -> str:
 def number(text: bytes) -> int | None:
     """A count as the kernel writes it; int() would take signs and underscores too."""
     digits = text.strip()
-    return int(digits) if digits.isdigit() else None
+    return int(digits) if digits.isdigit() and len(digits) <= MOST_DIGITS else None
 
 
 def shown(text: bytes | str) -> str:

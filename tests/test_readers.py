@@ -1,0 +1,226 @@
+"""Whatever a reader is given, it reads it or says what is wrong with it, in its own error.
+
+    pytest --hypothesis-profile=nightly tests/test_readers.py
+
+tries 10,000 inputs on each; the ordinary run tries 100.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from records import RECORD
+from session_records import session
+
+from pytest_energy.baselines.file import BaselineError, parse_line, text_of
+from pytest_energy.baselines.update import Mode, update
+from pytest_energy.carbon.intensity import parse_intensity
+from pytest_energy.errors import EnergyError
+from pytest_energy.limits.file import BudgetsFileError, parse_budgets
+from pytest_energy.limits.limit import parse_limit
+from pytest_energy.limits.suggest import suggest
+from pytest_energy.plugin.marker import MarkerError, energy_budget
+from pytest_energy.plugin.options import unknown_variables
+from pytest_energy.plugin.values import PARSERS
+from pytest_energy.record.file import read
+from pytest_energy.record.plain import RecordError, to_plain
+from pytest_energy.report.formats import format_named, names
+from pytest_energy.sensors import powercap
+from pytest_energy.sensors.gpu_choice import Board, allotted, is_cuda_order_open, listed
+from pytest_energy.sensors.remote_page import read_page
+from pytest_energy.sensors.tdp import watts_per_core
+
+#: Numbers that no arithmetic is made for, and texts that something could interpret.
+HOSTILE: list[Any] = [
+    *(0, -1, 1e-320, 5e-324, 1e99, -1e99, 10**99, 1 << 63, 1e308, True, None),
+    *("", " ", "\ud800", "\x1b[2J", "::error::x", "=1+1", "a\nb", "\0", "NaN", "9" * 5000),
+    *([], {}, "fail", "flops", "cpu-time", "9999-12-31T23:59:59+00:00", "x" * 3000),
+]
+#: Words of what these readers read, so that a text gets further than its first character.
+WORDS = [
+    *(
+        "schema = 1\n",
+        "[[budget]]\n",
+        "[hardware.a]\n",
+        "[carbon]\n",
+        "max = ",
+        "tests = ",
+        "id = ",
+    ),
+    *('"1 J / query"', "'''", '"""', "\\", "#", ".", "=", "[", "]", "{", "}", ",", '"', "\n", "\r"),
+    *(
+        "1e999",
+        "9" * 4301,
+        "nan",
+        "inf",
+        "-",
+        "/",
+        " per ",
+        "1000",
+        "Wh",
+        "J",
+        "FLOP",
+        "gCO2e",
+        "%",
+    ),
+    *("GPU-", "MIG-", "MIG-GPU-", "all", "none", "0", "٣", "²", "-1", ":", "measured", "tdp", "\0"),
+    *("DCGM_FI_DEV_TOTAL_ENERGY_CONSUMPTION", 'gpu="0"', "# TYPE ", " 1.5", " 1e400", "\ufeff"),
+]
+TEXT = st.one_of(st.text(), st.lists(st.sampled_from(WORDS) | st.text(max_size=3)).map("".join))
+LIMITS = [
+    *("1 J / query", "2,1 Wh / query", f"{'9' * 400} J / query", "1 J / 1e999 queries"),
+]
+BOARDS = tuple(Board(each, f"GPU-{each}") for each in (0, 1))
+
+
+def reads(reader: Callable[[], object], *errors: type[Exception]) -> Any:
+    """What it read, or None; its message is a sentence for people."""
+    said = "a sentence"
+    try:
+        return reader()
+    except errors as error:
+        said = str(error)
+    assert said.strip()
+    assert "Traceback" not in said
+    return None
+
+
+@given(TEXT)
+@example('x = "' + '\\"' * 99)
+def test_budgets_files(text: str) -> None:
+    found = reads(lambda: parse_budgets(text, "b.toml"), BudgetsFileError)
+    assert found is None or found.shown == "b.toml"
+
+
+@given(TEXT | st.sampled_from(LIMITS))
+def test_limits_and_intensities(text: str) -> None:
+    reads(lambda: parse_limit(text), EnergyError)
+    reads(lambda: parse_intensity(text), ValueError)
+
+
+ANY = st.one_of(TEXT, st.sampled_from(HOSTILE), st.integers(), st.floats(), st.binary())
+ANYTHING = st.recursive(
+    ANY, lambda inner: st.lists(inner) | st.dictionaries(TEXT, inner), max_leaves=3
+)
+
+
+@given(
+    st.sampled_from(["limit", "count", "task", "scope", "max_increase", "method", "labels", "id"]),
+    ANYTHING,
+)
+@example("count", -(10**5000))
+@example("scope", 10**5000)
+@example("max_increase", 10**5000)
+@example("labels", {"a": 10**5000})
+@example("labels", {1: 1})
+def test_marker_arguments(name: str, value: Any) -> None:
+    reads(lambda: energy_budget(**{name: value}), MarkerError)
+
+
+@given(st.sampled_from([*PARSERS]), TEXT)
+@example("gpus", "9" * 5000)
+@example("pids", "9" * 5000)
+@example("max_rounds", "9" * 5000)
+def test_values_of_options_ini_and_environment(name: str, text: str) -> None:
+    reads(lambda: PARSERS[name](text), ValueError)
+
+
+@given(st.dictionaries(TEXT.map("PYTEST_ENERGY_".__add__), TEXT))
+def test_variables(environment: dict[str, str]) -> None:
+    assert len(unknown_variables(environment)) <= len(environment)
+
+
+@given(TEXT)
+@example("9" * 5000)
+@example("0," * 5000)
+def test_lists_of_gpus(text: str) -> None:
+    assert len(allotted(text, BOARDS)) <= len(BOARDS)
+    is_cuda_order_open(text, text, (text, "b"))
+    reads(lambda: listed(text.split(","), BOARDS), EnergyError)
+
+
+@given(st.binary())
+@example(b"9" * 5000)
+@example("٣".encode())
+def test_powercap_files(data: bytes) -> None:
+    found = powercap.number(data)
+    assert found is None or found >= 0
+    assert powercap.shown(data).isprintable()
+
+
+@given(TEXT)
+def test_pages_of_metrics_and_processors(text: str) -> None:
+    reads(
+        lambda: read_page(text, ["DCGM_FI_DEV_TOTAL_ENERGY_CONSUMPTION"]), EnergyError, ValueError
+    )
+    assert (reads(lambda: watts_per_core(text), EnergyError) or 1.0) > 0
+
+
+# -- a line and a record in which a few values are others ------------------------------------------
+
+(LINE,) = map(json.loads, text_of(update((), [session()], Mode.ADD).lines).splitlines())
+PLAIN = to_plain(RECORD)
+
+
+def places(data: Any, above: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """The paths of all values in plain data."""
+    items = data.items() if isinstance(data, dict) else enumerate(data)
+    return [
+        path
+        for key, value in items
+        for path in (
+            (*above, key),
+            *(places(value, (*above, key)) if isinstance(value, dict | list) else ()),
+        )
+    ]
+
+
+def changed(data: Any, changes: list[tuple[tuple[Any, ...], Any]]) -> Any:
+    found = json.loads(json.dumps(data))
+    for (*above, last), value in changes:
+        inner = found
+        try:
+            for key in above:
+                inner = inner[key]
+            inner[last] = value
+        except (KeyError, IndexError, TypeError):
+            continue  # an earlier change has taken it away
+    return found
+
+
+def changes(data: Any) -> st.SearchStrategy[list[tuple[tuple[Any, ...], Any]]]:
+    each = st.tuples(st.sampled_from(places(data)), st.sampled_from(HOSTILE))
+    return st.lists(each, min_size=1, max_size=4)
+
+
+@given(changes(LINE) | st.binary().map(lambda each: each))
+def test_lines_of_baselines(given: Any) -> None:
+    data = given if isinstance(given, bytes) else json.dumps(changed(LINE, given)).encode()
+    line = reads(lambda: parse_line(data), BaselineError)
+    if line is not None:
+        assert parse_line(text_of([line]).encode()) == line
+
+
+@given(changes=changes(PLAIN))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@example(changes=[(("tests", 2, "interval", 0), 1e-320)])
+@example(changes=[(("run", "versions", "python"), True)])
+@example(changes=[(("tests", 0, "labels", "dtype"), 10**999)])
+@example(changes=[(("tests", 2, "channels", 0, "name"), "gpu:" + "9" * 5000)])
+def test_run_records(changes: list[tuple[tuple[Any, ...], Any]], tmp_path: Path) -> None:
+    path = tmp_path / "r.json"
+    path.write_text(json.dumps(changed(PLAIN, changes)))
+    record = reads(lambda: read(path), RecordError)
+    if record is None:
+        return
+    for name in names():
+        if name not in ("html", "cyclonedx"):  # slow; tests of their own give them such records
+            reads(partial(format_named(name), record), EnergyError)
+    reads(lambda: suggest([record], "", "b.toml"), EnergyError)
+    reads(lambda: update((), [record], Mode.ADD), EnergyError)
