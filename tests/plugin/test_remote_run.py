@@ -141,6 +141,50 @@ def test_counters_that_a_budgets_file_names_replace_the_known_ones(
     assert [each["name"] for each in test["channels"] if each["gated"]] == ["box:machine-0"]
 
 
+@pytest.mark.parametrize(
+    ("prefix", "hits", "said"),
+    [("prefix_cache", 512, "6.2 %"), ("gpu_prefix_cache", 512, "6.2 %"), ("prefix_cache", 4, "")],
+)
+def test_what_a_server_took_from_its_cache_is_noted(
+    energy_pytester: EnergyPytester, server: Server, prefix: str, hits: int, said: str
+) -> None:
+    """Of two engines, each of which has looked up more before the test."""
+
+    def vllm() -> tuple[int, bytes]:
+        after = "/idle" in server.paths
+        counts = {"hits": 100 + after * hits / 2, "queries": 5000 + after * 4096}
+        page = "".join(
+            line(f"vllm:{prefix}_{name}_total", value, engine=engine)
+            for name, value in counts.items()
+            for engine in "01"
+        )
+        status, body = server.asked()
+        return status, body and body + page.encode()
+
+    server.answer = vllm
+    _, test = measured(energy_pytester, server)
+    notes = [each for each in test["notes"] if "prefix cache" in each]
+    assert bool(notes) is bool(said)
+    assert all(f"box took {said} of the prompts (512 of 8,192 tokens)" in each for each in notes)
+
+
+def test_a_page_with_a_cache_alone_is_read_too(
+    energy_pytester: EnergyPytester, server: Server
+) -> None:
+    def vllm() -> tuple[int, bytes]:
+        looked_up = 1000.0 * len(server.paths)
+        pair = ("hits", looked_up / 2), ("queries", looked_up)
+        page = "".join(line(f"vllm:prefix_cache_{name}_total", value) for name, value in pair)
+        return 200, page.encode()
+
+    server.answer = vllm
+    result, test = measured(energy_pytester, server, scope="cpu", work="spin(50)")
+    (note,) = [each for each in test["notes"] if "prefix cache" in each]
+    assert "box took 50 % of the prompts" in note
+    shown = " ".join(result.stdout.str().split())
+    assert "no energy counter" in shown and "its prefix cache is read" in shown
+
+
 def test_no_page_is_read_unless_it_is_asked_for(
     energy_pytester: EnergyPytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -42,6 +42,7 @@ class BetweenRounds:
     def judged_by(self, judge: SomeJudge) -> SomeJudge:
         """Warm-up is over."""
         self._judge = judge
+        self.watch.read_caches()
         if self.turns is not None:
             self.turns.next_round()
         return judge

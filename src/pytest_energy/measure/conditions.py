@@ -11,11 +11,12 @@ from pathlib import Path
 
 from pytest_energy.measure.explanation import Surroundings
 from pytest_energy.measure.in_use import in_first_pid_namespace
-from pytest_energy.measure.no_work import working_peers
+from pytest_energy.measure.no_work import from_cache, working_peers
 from pytest_energy.measure.peers import Connects, Peer, Peers
 from pytest_energy.measure.protocol import Round
 from pytest_energy.record.schema import GpuStateRecord
 from pytest_energy.sensors.discover import Instruments
+from pytest_energy.sensors.remote_caches import CacheCounts, PrefixCache
 
 UNKNOWN = (
     "whether others used {channel} is unknown: the driver lists several processes, and its process "
@@ -33,6 +34,7 @@ class Watch:
         self._matched = in_first_pid_namespace()
         self._others: dict[str, dict[int, str]] = {}
         self._unknown: dict[str, str] = {}
+        self._caches: list[tuple[PrefixCache, CacheCounts | None]] = []
         self._counted: dict[int, str] = {}
         self._before = self._states()
 
@@ -69,6 +71,19 @@ class Watch:
         """A sentence about the servers that count; or ""."""
         names = ", ".join(f"{name} (process {pid})" for pid, name in self._counted.items())
         return f"servers outside the process tree that count too: {names}" if names else ""
+
+    def read_caches(self) -> None:
+        """Remember what the caches of servers have answered until now."""
+        self._caches = [(each, each.read()) for each in self._instruments.caches]
+
+    def cached(self) -> tuple[str, ...]:
+        """What they have answered since, in sentences."""
+        pairs = [(cache.alias, before, cache.read()) for cache, before in self._caches]
+        return tuple(
+            from_cache(alias, after.since(before))
+            for alias, before, after in pairs
+            if before is not None and after is not None
+        )
 
     def peers(self) -> tuple[Peer, ...]:
         """Whom the test talked to since the first look."""

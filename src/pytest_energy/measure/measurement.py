@@ -180,7 +180,9 @@ class Gate:
             self._look_for_late_use([judge])
         warmup = [each for each in rounds if each.warmup]
         around = _surroundings(watch, job, rounds, rounds[1:])
-        return self._records(_noted(job, around_us, watch.counted), judge, warmup, around)
+        return self._records(
+            _noted(job, around_us, watch.counted, *watch.cached()), judge, warmup, around
+        )
 
     def interleaved(
         self,
@@ -212,11 +214,12 @@ class Gate:
                 between,
             )
             self._look_for_late_use(comparing.judges)
+        cached = watch.cached()
         warmup = [[each for each in mine if each.warmup] for mine in rounds]
         around = _surroundings(watch, first, [], [each for mine in rounds for each in mine[1:]])
         reference, *candidates = (
             self._records(
-                _noted(job, around_us, watch.counted),
+                _noted(job, around_us, watch.counted, *cached),
                 judge,
                 before,
                 replace(around, problem=_no_work(job, mine)),
@@ -280,11 +283,14 @@ class Gate:
         watch.look()
         with self._exclusively(job) as around_us:
             watch.count_servers()
+            watch.read_caches()
             rounds, judge = yield from run_window(
                 self._meter, names, lambda: self._make_judges([job])[0]
             )
         around = _surroundings(watch, job, rounds, rounds)
-        return self._records(_noted(job, around_us, watch.counted), judge, (), around)
+        return self._records(
+            _noted(job, around_us, watch.counted, *watch.cached()), judge, (), around
+        )
 
     def unmeasured(self, job: Job, reason: str) -> tuple[TestRecord, ...]:
         """The records of a test that ended before there was anything to judge."""

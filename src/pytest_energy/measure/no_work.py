@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pytest_energy.errors import Reason
 from pytest_energy.measure.peers import Peer
 from pytest_energy.measure.protocol import Round
+from pytest_energy.sensors.remote_caches import CacheCounts
 from pytest_energy.units import figure, percent
 
 #: Later calls have collapsed when they take less than this and less than this share of the first.
@@ -32,6 +33,8 @@ WAITING_SHARE = 0.5
 #: A connection is part of the work when calls exchange so many bytes, or make one every other time.
 BYTES_A_CALL = 16
 CONNECTIONS_A_CALL = 0.5
+#: Of the tokens that a server looks up; fewer hits are not reported.
+CACHE_SHARE = 0.01
 REMEDY = (
     "make the input inside the test, clear the cache, or pass inputs= to energy.measure, so that "
     "each call does the work"
@@ -123,6 +126,19 @@ def _done_by(peer: Peer, own_cores: float) -> Reason:
         f"the test exchanged data with {peer.name} (process {peer.pid}, {place}), which isn't in "
         f"its process tree: what that process used isn't counted; add --energy-pids={peer.pid}, or "
         "--energy-pids=auto for each server that a test talks to",
+    )
+
+
+def from_cache(alias: str, counts: CacheCounts) -> str:
+    """That a server answered so much of the prompts from its prefix cache; or ""."""
+    hits, queries = counts.hits, counts.queries
+    if queries <= 0 or hits < CACHE_SHARE * queries:
+        return ""
+    return Reason(
+        "prefix-cache",
+        f"{alias} took {percent(hits / queries)} of the prompts ({hits:,.0f} of {queries:,.0f} "
+        "tokens) from its prefix cache, so this figure holds less work than new prompts need: pass "
+        "inputs= with repeat=False, or start vLLM with --no-enable-prefix-caching",
     )
 
 

@@ -31,6 +31,7 @@ from pytest_energy.sensors.gpu_choice import (
     no_gpus,
 )
 from pytest_energy.sensors.process_tree import PidChoice, ProcessTree
+from pytest_energy.sensors.remote_caches import PrefixCache, RemoteProbe
 
 if TYPE_CHECKING:
     from pytest_energy.sensors.gpu_activity import GpuActivity
@@ -150,6 +151,12 @@ class Instruments:
         """The boards among the devices, which have numbers."""
         found = [each.devices for each in self.built_in if isinstance(each, GpuProbe)]
         return tuple(chain.from_iterable(found))
+
+    @property
+    def caches(self) -> tuple[PrefixCache, ...]:
+        """Those of servers whose pages the user names."""
+        found = (each.cache for each in self.added if isinstance(each, RemoteProbe))
+        return tuple(each for each in found if each is not None)
 
     @property
     def candidates(self) -> tuple[Allotted, ...]:

@@ -14,18 +14,19 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from pytest_energy.sensors import remote_caches
 from pytest_energy.sensors.base import (
     Access,
     Channel,
     Clock,
     Device,
     Kind,
-    Probe,
     Reading,
     Sensor,
     SensorFault,
 )
 from pytest_energy.sensors.gpu_counter import History, Sighting
+from pytest_energy.sensors.remote_caches import CacheCounts, PrefixCache, RemoteProbe
 from pytest_energy.sensors.remote_counters import BOOT_TIME, Taken, find_counters
 from pytest_energy.sensors.remote_metrics import KNOWN, Endpoint, RemoteMetric, Sample
 from pytest_energy.sensors.remote_page import fetch, read_page
@@ -63,21 +64,25 @@ def probe(
     taken: Taken,
     say: Callable[[str], None],
     look: Look | None = None,
-) -> Probe:
+) -> RemoteProbe:
     """Read the page, and watch its counters until it is known how often they are refreshed.
 
     chosen: the counters that the user names, of all pages. taken: what others count. say: takes a
     sentence about a long wait. look: reads the page, for tests.
     """
     mine = tuple(each for each in chosen if each.endpoint in ("", endpoint.alias))
-    wanted = {each.metric for each in mine or KNOWN} | {BOOT_TIME}
+    energy = {each.metric for each in mine or KNOWN}
+    wanted = energy | {BOOT_TIME} | remote_caches.NAMES
     looked = look or (lambda seconds: read_page(fetch(endpoint, seconds), wanted))
     kinds = {each.kind for each in mine or KNOWN}
     left_out: dict[str, str] = {}
+    cache: PrefixCache | None = None
 
-    def unavailable(access: Access, why: str, remedy: str) -> Probe:
+    def unavailable(access: Access, why: str, remedy: str) -> RemoteProbe:
         note = f"{endpoint.alias} is not measured: {why}; pytest-energy doctor says what to do"
-        return Probe.unavailable(
+        if cache is not None:
+            note = f"{endpoint.alias}: {why}; its prefix cache is read"
+        return RemoteProbe.unavailable(
             f"remote counters ({endpoint.alias})",
             access,
             kinds,
@@ -85,15 +90,18 @@ def probe(
             remedy,
             notes=(note,),
             left_out=left_out,
+            cache=cache,
         )
 
     try:
         samples = looked(FETCH_SECONDS)
+        if remote_caches.counts_of(samples) is not None:
+            cache = PrefixCache(endpoint.alias, lambda: _cache_of(looked))
         counters = find_counters(endpoint, samples, mine, taken, booted(), left_out)
         if not counters and left_out:
             return unavailable(Access.ABSENT, "; ".join(dict.fromkeys(left_out.values())), "")
         if not counters:
-            names = ", ".join(sorted(wanted - {BOOT_TIME}))
+            names = ", ".join(sorted(energy))
             why = f"the page lists no energy counter (looked for {names})"
             return unavailable(Access.ABSENT, why, NOTHING_FOUND)
         watched = watch(endpoint.alias, counters, looked, clock, say)
@@ -107,7 +115,7 @@ def probe(
     for each in notes[1:]:
         say(each)
     return replace(
-        Probe.of(sensor),
+        RemoteProbe.of(sensor),
         devices=tuple(
             Device(channel=each.counter.channel, name=each.counter.hardware, id=each.counter.uuid)
             for each in watched
@@ -115,7 +123,15 @@ def probe(
         ),
         left_out=left_out,
         notes=notes,
+        cache=cache,
     )
+
+
+def _cache_of(look: Look) -> CacheCounts | None:
+    try:
+        return remote_caches.counts_of(look(FETCH_SECONDS))
+    except SensorFault:
+        return None
 
 
 def booted() -> float | None:
