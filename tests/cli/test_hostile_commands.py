@@ -165,3 +165,24 @@ def test_a_comparison_is_no_markup_whatever_the_records_hold(hostile: str, place
         assert each not in prose
     for each in ("\x1b", "\u202e", "\n::error", "\n# head"):
         assert each not in text + said
+
+
+@pytest.mark.parametrize(
+    "unit",
+    ['query"\n[[budget]]\ntests = "*::*"\nmax = "1 kJ / query', "a b", "\x1b[2J", "x" * 999],
+)
+def test_a_unit_is_no_line_of_the_budgets_file(unit: str, places: Places) -> None:
+    write(session(measured(unit=unit), measured(id="t.py::test_x")), places.record)
+    command("budgets", "suggest", places.record)
+    assert command("budgets", "check") == (0, f"{BUDGETS}: 1 budget, 1 limit\n")
+
+
+@pytest.mark.parametrize("joules", [1e-99, 1e-20, 1e20, 1e90])
+def test_a_figure_that_no_limit_can_hold_gets_none(joules: float, places: Places) -> None:
+    budgets = places.project / BUDGETS
+    budgets.write_text(LOOSE)
+    write(session(measured(joules, id="t.py::test_x")), places.record)
+    for each in ("suggest", "tighten"):
+        command("budgets", each, places.record)
+        assert budgets.read_text() == LOOSE
+    assert command("budgets", "check")[0] == 0

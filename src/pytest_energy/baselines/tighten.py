@@ -18,7 +18,7 @@ from pytest_energy.baselines.baseline import Key, Line, by_key, shown_sessions
 from pytest_energy.limits.budget import Declaration, base_limit, limit_of, rounded_up
 from pytest_energy.limits.file import BudgetsFile, Entry, parse_budgets
 from pytest_energy.limits.headroom import upper_end
-from pytest_energy.limits.limit import Limit
+from pytest_energy.limits.limit import Limit, LimitError, parse_limit
 from pytest_energy.limits.resolve import Subject, matched
 from pytest_energy.limits.room import rooms
 from pytest_energy.limits.toml_lines import places
@@ -234,6 +234,11 @@ def _tightened(text: str, file: BudgetsFile, figures: Mapping[str, Sequence[_Fig
             messages.append(f'{named}: kept "{place.limit.text}" ({about})')
             continue
         new = _AMOUNT.sub(amount, place.limit.text, count=1)
+        try:
+            parse_limit(new)
+        except LimitError as error:
+            messages.append(f'{named}: kept "{place.limit.text}": {error.why}')
+            continue
         edited = _edited(text, place, new)
         if edited is None:
             messages.append(f'{named}: write "{new}" by hand, where it is spelled with escapes')

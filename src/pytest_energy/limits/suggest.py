@@ -14,7 +14,7 @@ from pytest_energy.limits.budget import Declaration, round_flop_limit
 from pytest_energy.limits.checks import test_ids
 from pytest_energy.limits.file import BudgetsFile, parse_budgets
 from pytest_energy.limits.keys import SCHEMA
-from pytest_energy.limits.limit import Limit
+from pytest_energy.limits.limit import Limit, LimitError, parse_limit
 from pytest_energy.limits.resolve import Subject, matched
 from pytest_energy.limits.room import (
     Session,
@@ -75,12 +75,15 @@ def suggest(records: Sequence[RunRecord], text: str, shown: str) -> Suggested:
                 messages.append(f"{test_id}: skipped, {contention(noisy)}")
                 continue
             room = max((room_of(each, history) for each in tests), key=lambda each: each.upper)
+            if why := _unwritable(room.limit):
+                messages.append(f"{test_id}: skipped, because no limit can hold its figure: {why}")
+                continue
             new.append((test_id, room.limit.text, room.method))
             messages.append(f"{test_id}: {room}{_pattern_note(test_id)}")
             flops = _flops(tests, history)
             if flops is None or _standing(tests[0], file, Quantity.FLOPS):
                 continue
-            if isinstance(flops, Limit):
+            if isinstance(flops, Limit) and not _unwritable(flops):
                 new.append((test_id, flops.text, ""))
                 flops = f'max = "{flops.text}" (the same count in each session, without headroom)'
             messages.append(f"{test_id}: {flops}")
@@ -118,6 +121,15 @@ def _flops(tests: Sequence[TestRecord], history: Sequence[Session]) -> Limit | s
 
 def _counted(test: TestRecord) -> float | None:
     return test.explanation.flops_per_unit if test.explanation is not None else None
+
+
+def _unwritable(limit: Limit) -> str:
+    """Why a limit can't be read back, or ""; its unit and figure are those of the record."""
+    try:
+        parse_limit(limit.text)
+    except LimitError as error:
+        return error.why
+    return ""
 
 
 def _left_alone(tests: Sequence[TestRecord]) -> list[str]:
@@ -198,7 +210,7 @@ def _added(text: str, shown: str, limits: Sequence[tuple[str, str, str]]) -> str
     if not text.endswith("\n"):
         text += newline
     entries = (
-        f'\n[[budget]]\ntests = {_quoted(test_id)}\nmax = "{limit}"\n'
+        f"\n[[budget]]\ntests = {_quoted(test_id)}\nmax = {_quoted(limit)}\n"
         + (f'method = "{method}"\n' if method else "")
         for test_id, limit, method in limits
     )

@@ -12,7 +12,7 @@ from typing import Any, NoReturn, get_args, get_origin, get_type_hints
 
 from pytest_energy.errors import InputError
 
-#: No joules, seconds or watts are larger.
+#: No joules, seconds or watts are larger, and none but zero smaller than its inverse.
 LARGEST_NUMBER = 1e100
 #: Of a value that is wrong.
 SHOWN_CHARACTERS = 40
@@ -84,6 +84,8 @@ def _value(hint: Any, data: object, where: str) -> Any:
         raise RecordError(f"{where} is {short(data)}, not {getattr(hint, '__name__', hint)}")
     if hint is float and not abs(data) < LARGEST_NUMBER:
         raise RecordError(f"{where} is {short(data)}, which is too large")
+    if hint is float and 0 < abs(data) < 1 / LARGEST_NUMBER:
+        raise RecordError(f"{where} is {short(data)}, which is too small")
     return data
 
 
