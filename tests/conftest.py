@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.metadata
 import json
 import os
 import pkgutil
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import hypothesis
+import installed
 import pytest
 
 import pytest_energy
@@ -41,6 +43,8 @@ hypothesis.settings.register_profile("nightly", deadline=None, max_examples=10_0
 hypothesis.settings.load_profile("suite")
 # Its plugin imports all of it at the end of every run, which takes two seconds.
 importlib.import_module("hypothesis.internal.observability")
+# Only runs inside of tests use it, and each would load it anew.
+importlib.import_module("pytest_asyncio.plugin")
 
 #: Of a window of CPU time, and of a measurement, in runs that are about neither.
 QUICK_SECONDS = 0.02
@@ -139,6 +143,7 @@ class EnergyPytester:
         if any(option.startswith("-n") for option in options):
             return self.run_process(*options, quick=quick)
         with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(importlib.metadata, "distributions", installed.distributions)
             if quick:
                 patch.setattr(cpu_time, "WINDOW_SECONDS", QUICK_SECONDS)
             return self.pytester.runpytest_inprocess(
