@@ -11,13 +11,14 @@ import shutil
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, cast
 
 import hypothesis
 import installed
 import pytest
+from forked import Forked
 
 import pytest_energy
 from pytest_energy.sensors import cpu_time
@@ -72,7 +73,9 @@ def fake_nvml_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def gpu_env(fake_nvml_library: Path, tmp_path: Path) -> Callable[[str], dict[str, str]]:
+def gpu_env(
+    fake_nvml_library: Path, tmp_path: Path, forked: Forked
+) -> Callable[[str], dict[str, str]]:
     """Environment variables with which a new process sees the boards of a scenario."""
 
     def environment(scenario: str) -> dict[str, str]:
@@ -81,6 +84,7 @@ def gpu_env(fake_nvml_library: Path, tmp_path: Path) -> Callable[[str], dict[str
         search = os.pathsep.join(
             filter(None, [str(fake_nvml_library), os.environ.get("LD_LIBRARY_PATH")])
         )
+        forked.searches.add(search)
         return {"LD_LIBRARY_PATH": search, "FAKE_NVML_SCENARIO": str(path)}
 
     return environment
@@ -118,8 +122,9 @@ def no_contention(monkeypatch: pytest.MonkeyPatch) -> None:
 class EnergyPytester:
     """Runs test files in a folder of their own, with the plugin installed as users have it."""
 
-    def __init__(self, pytester: pytest.Pytester) -> None:
+    def __init__(self, pytester: pytest.Pytester, forked: Forked) -> None:
         self.pytester = pytester
+        self._forked = forked
         self.record_path = pytester.path / "record.json"
         pytester.makepyfile(spin=SPIN)
         # Its plugin takes two seconds of every process.
@@ -150,10 +155,17 @@ class EnergyPytester:
                 *self._options(options, QUICK_SECONDS if quick else None)
             )
 
-    def run_process(self, *options: str, quick: bool = True) -> pytest.RunResult:
-        """Run in a process of its own, in one window a test where that is quick."""
+    def run_process(
+        self, *options: str, quick: bool = True, fresh: bool = False
+    ) -> pytest.RunResult:
+        """Run in a process of its own, in one window a test where that is quick.
+
+        fresh: where it matters what is loaded, so that a fork of a loaded process won't do.
+        """
         given = self._options(options, cpu_time.WINDOW_SECONDS if quick else None)
-        return self.pytester.runpytest_subprocess(*given, timeout=180)
+        if fresh or not self._forked.fits():
+            return self.pytester.runpytest_subprocess(*given, timeout=180)
+        return self._forked.run(self.pytester.path, given, timeout_seconds=180)
 
     def record(self) -> dict[str, Any]:
         """The run record of the latest run."""
@@ -170,6 +182,13 @@ class EnergyPytester:
         return [*limits, locks, f"--energy-json={self.record_path}", *options]
 
 
+@pytest.fixture(scope="session")
+def forked() -> Iterator[Forked]:
+    processes = Forked()
+    yield processes
+    processes.close()
+
+
 @pytest.fixture
-def energy_pytester(pytester: pytest.Pytester) -> EnergyPytester:
-    return EnergyPytester(pytester)
+def energy_pytester(pytester: pytest.Pytester, forked: Forked) -> EnergyPytester:
+    return EnergyPytester(pytester, forked)

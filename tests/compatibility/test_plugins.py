@@ -286,7 +286,9 @@ def test_measured_beside(
     energy_pytester.pytester.makeini("[pytest]\n")
     energy_pytester.write(case.source)
     plugins = ("pytest_energy.plugin.entry", *case.plugins)
-    result = energy_pytester.run_process(*(f"-p{each}" for each in plugins), *case.options)
+    result = energy_pytester.run_process(
+        *(f"-p{each}" for each in plugins), *case.options, fresh=True
+    )
     records = energy_pytester.record()["tests"]
     verdicts: dict[str, list[str]] = {}
     for each in sorted(records, key=lambda each: each["attempt"]):
@@ -315,7 +317,7 @@ def test_measured_with_subtests(
     energy_pytester.write(
         f"{WITHIN}def test_within(subtests):\n    with subtests.test('first'):\n        spin(2)\n"
     )
-    result = energy_pytester.run_process("-ppytest_energy.plugin.entry")
+    result = energy_pytester.run_process("-ppytest_energy.plugin.entry", fresh=True)
     assert result.parseoutcomes()["passed"] == 1
     assert energy_pytester.tests()["test_within"]["verdict"] == "pass"
 

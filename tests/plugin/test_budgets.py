@@ -267,7 +267,7 @@ def test_a_file_without_marked_tests_loads_nothing_heavy(budgets: BudgetsPyteste
     source = f"import sys\n\ndef test_it():\n    assert not set({heavy}) & set(sys.modules)\n"
     budgets.path.write_text(GOOD, encoding="utf-8")
     budgets.inner.write(source)
-    result = budgets.inner.run_process("--energy-country=USA", "--energy-region=CA")
+    result = budgets.inner.run_process("--energy-country=USA", "--energy-region=CA", fresh=True)
     result.assert_outcomes(passed=1)
 
 
@@ -281,7 +281,7 @@ def test_a_country_is_read_without_codecarbon_itself(budgets: BudgetsPytester) -
             assert not {"codecarbon", "pandas", "numpy"} & set(sys.modules)
         """
     budgets.inner.write(source)
-    result = budgets.inner.run_process("--energy-country=USA", "--energy-region=CA")
+    result = budgets.inner.run_process("--energy-country=USA", "--energy-region=CA", fresh=True)
     result.assert_outcomes(passed=1)
     result.stdout.fnmatch_lines(["carbon: 179.064206313 gCO2e/kWh (CodeCarbon *California*"])
 

@@ -90,7 +90,10 @@ def test_a_run_loads_the_libraries_of_the_reports_that_were_asked_for(
     )
     energy_pytester.write('@budget("0.001 mJ / query")\ndef test_over():\n    spin(5)\n')
     result = energy_pytester.run_process(
-        "-p", "no:asyncio", *(f"--energy-report={each}:out/{each}" for each in reports)
+        "-p",
+        "no:asyncio",
+        *(f"--energy-report={each}:out/{each}" for each in reports),
+        fresh=True,
     )
     result.assert_outcomes(failed=1)
     loaded = (energy_pytester.pytester.path / "loaded").read_text(encoding="utf-8").split()
