@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass, replace
+from operator import is_
 from typing import Any, TypeVar
 
 Value = TypeVar("Value")
@@ -46,8 +47,11 @@ def all_printable(value: Value) -> Value:
 def _printable(value: Any, *, lines: bool) -> Any:
     if type(value) is str:
         return printable(value, lines=lines)
+    if value is None or isinstance(value, int | float):  # most of a record
+        return value
     if isinstance(value, tuple):
-        return tuple(_printable(each, lines=lines) for each in value)
+        each_printable = tuple(_printable(each, lines=lines) for each in value)
+        return value if all(map(is_, each_printable, value)) else each_printable
     if isinstance(value, Mapping):
         return {
             _printable(key, lines=False): _printable(each, lines=lines)
@@ -58,7 +62,7 @@ def _printable(value: Any, *, lines: bool) -> Any:
         for each in fields(value):
             before = getattr(value, each.name)
             after = _printable(before, lines=each.name in _SEVERAL_LINES)
-            if each.init and after != before:
+            if each.init and after is not before:
                 changed[each.name] = after
         return replace(value, **changed) if changed else value
     return value
