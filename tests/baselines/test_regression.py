@@ -23,7 +23,7 @@ from session_records import (
 from pytest_energy.baselines.baseline import Baselines, line_of
 from pytest_energy.baselines.regression import threshold_of
 from pytest_energy.limits.budget import MaxIncrease
-from pytest_energy.record.schema import BudgetRecord, TestRecord
+from pytest_energy.record.schema import BudgetRecord, LoadRecord, TestRecord
 from pytest_energy.rules.baseline import Session, change
 
 
@@ -243,3 +243,25 @@ def test_a_call_that_does_other_work_than_its_baseline_is_noted() -> None:
         "costs for one query are of another mix now"
     )
     assert judged(measured(), before).notes == ()
+
+
+def test_the_number_of_requests_in_flight_is_part_of_the_key() -> None:
+    def under(concurrency: int) -> TestRecord:
+        load = LoadRecord(
+            concurrency=concurrency,
+            in_flight=float(concurrency),
+            requests=200,
+            failed=0,
+            requests_per_second=10.0,
+            median_seconds=0.4,
+            p99_seconds=0.9,
+        )
+        return measured(load=load)
+
+    before = stored(session(under(4)))
+    assert judged(under(4), before).verdict == "pass"
+    other = judged(under(16), before)
+    assert other.verdict == "no-baseline"
+    assert "stored as 4 requests in flight; this is 16 requests in flight" in other.reason
+    alone = judged(measured(), before)
+    assert "this is one call at a time" in alone.reason

@@ -37,7 +37,8 @@ class Key:
     """What two sessions must share to be compared.
 
     name: of the measurement, where a test has several. estimate: what turned CPU time into joules
-    ("4 W a core"), "" where that is not how they came about. labels: as sorted JSON.
+    ("4 W a core"), "" where that is not how they came about. labels: as sorted JSON. concurrency:
+    requests in flight, None for one call after the other.
     """
 
     test: str
@@ -48,6 +49,7 @@ class Key:
     estimate: str
     labels: str
     hardware: str
+    concurrency: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +61,7 @@ class Line:
     session measured. window: mean seconds of these five. FLOPs (method "flops") are exact, and one
     round has them all. start: UTC, in ISO 8601. run: the UUID of
     the run. gpus: UUIDs of the boards. celsius: of the boards after the rounds, None where unknown.
-    units: what one call of these rounds did, by unit.
+    units: what one call of these rounds did, by unit. concurrency: requests in flight.
     """
 
     test: str
@@ -84,6 +86,7 @@ class Line:
     celsius: tuple[int | None, ...]
     versions: Mapping[str, str]
     units: Mapping[str, float] = field(default_factory=dict)
+    concurrency: int | None = None
     schema: int = SCHEMA
 
     @cached_property
@@ -97,6 +100,7 @@ class Line:
             estimate=self.estimate,
             labels=_plain_labels(self.labels),
             hardware=self.hardware,
+            concurrency=self.concurrency,
         )
 
     @property
@@ -132,6 +136,7 @@ class Line:
             key.estimate,
             key.labels,
             key.hardware,
+            f"{key.concurrency or 0:06}",
             self.start,
             self.run,
         )
@@ -203,6 +208,7 @@ def key_of(test: TestRecord, machine: MachineRecord) -> Key:
         estimate=", ".join(sorted(estimates)),
         labels=_plain_labels(test.labels),
         hardware=ANY_HARDWARE if test.method == FLOPS_METHOD else hardware_of(test, machine),
+        concurrency=None if test.load is None else test.load.concurrency,
     )
 
 
@@ -257,6 +263,7 @@ def line_of(test: TestRecord, record: RunRecord) -> Line:
         celsius=tuple(each.celsius for each in after),
         versions=record.run.versions,
         units=units_a_call(test),
+        concurrency=key.concurrency,
     )
 
 
@@ -268,6 +275,7 @@ _WORDS = {
     "method": ("{}", ""),
     "estimate": ("{}", ""),
     "labels": ("labels {}", "without labels"),
+    "concurrency": ("{} requests in flight", "one call at a time"),
 }
 
 

@@ -10,7 +10,7 @@ from pytest_energy.limits.budget import Budget, Declaration
 from pytest_energy.measure.coverage import Coverage
 from pytest_energy.measure.laps import LAP_SECONDS, Cleaned, cleaned, least
 from pytest_energy.measure.protocol import Round
-from pytest_energy.record.schema import CPU_TIME_METHOD
+from pytest_energy.record.schema import CPU_TIME_METHOD, LoadRecord
 from pytest_energy.rules.estimate import LOOKS, MIN_ROUNDS, estimate
 from pytest_energy.rules.limit import look, undetectable
 from pytest_energy.rules.verdict import Verdict
@@ -34,6 +34,7 @@ class Job:
     the unit of a test without a limit. cycle: how many calls see each input once; rounds of whole
     cycles do the same work. notices: what the summary says of its limits. is_compared: with another
     work, so that it needs no limit. empty_call_seconds: how long a call of nothing takes here.
+    load: the requests that were kept in flight.
     """
 
     test_id: str
@@ -46,6 +47,7 @@ class Job:
     notices: tuple[str, ...] = ()
     is_compared: bool = False
     empty_call_seconds: Callable[[], float] = float
+    load: LoadRecord | None = None
 
     def unit_of(self, budget: Budget) -> str:
         return budget.unit if budget.units_of is not None else self.units[0]

@@ -23,6 +23,7 @@ from pytest_energy.measure.explanation import Surroundings
 from pytest_energy.measure.grid import GridJudge, run_grid
 from pytest_energy.measure.in_use import find_gpus_in_use, offer_of
 from pytest_energy.measure.judgement import BudgetJudge, Job, Judgement
+from pytest_energy.measure.load import Load, run_load
 from pytest_energy.measure.meter import Meter
 from pytest_energy.measure.no_work import BUSY_FACTOR, SLOW_SECONDS, no_work, work_elsewhere
 from pytest_energy.measure.pairs import run_interleaved
@@ -275,6 +276,36 @@ class Gate:
                 strict=True,
             )
         )
+
+    def load(
+        self, job: Job, load: Load, progress: Progress
+    ) -> Generator[float, None, tuple[TestRecord, ...]]:
+        """Windows while others keep requests in flight: yields seconds to wait for them."""
+        watch = Watch(self.instruments, self._connects)
+        between = BetweenRounds(watch, progress, self._turns)
+
+        def make_judge() -> BudgetJudge:
+            (judge,) = self._make_judges([job])
+            return between.judged_by(judge)
+
+        with self._exclusively(job) as around_us, self._checking_itself():
+            rounds, judge = yield from run_load(
+                self._meter,
+                self._clock,
+                self._settings.limits,
+                [channel.name for channel in self.instruments.channels],
+                self._warmup_seconds(job),
+                load,
+                make_judge,
+                between,
+            )
+            self._look_for_late_use([judge])
+        for each in judge.judgements:
+            each.coverage = replace(each.coverage, problem=load.problem or each.coverage.problem)
+        warmup = [each for each in rounds if each.warmup]
+        around = _surroundings(watch, job, rounds, rounds[1:])
+        job = _noted(_noted(replace(job, load=load.record), around_us), load.note)
+        return self._records(job, judge, warmup, around)
 
     def window(self, job: Job) -> Generator[int, Units, tuple[TestRecord, ...]]:
         """One long run: yields once for the work, and is sent what it did."""

@@ -213,13 +213,13 @@ def _warm(
         return True
     if len(rounds) < WARMUP_ROUNDS or seconds < needed:
         return False
-    return sum(each.calls for each in rounds) >= cycle and _has_settled(rounds)
+    paces = [math.log(each.window.seconds / each.calls) for each in rounds]
+    return sum(each.calls for each in rounds) >= cycle and has_settled(paces)
 
 
-def _has_settled(rounds: Sequence[Round]) -> bool:
-    """Whether the last two rounds agree within twice the least difference seen before."""
-    pace = [math.log(each.window.seconds / each.calls) for each in rounds]
-    steps = [abs(later - earlier) for earlier, later in pairwise(pace)]
+def has_settled(paces: Sequence[float]) -> bool:
+    """Whether the last two of these (logarithms) agree within twice the least difference before."""
+    steps = [abs(later - earlier) for earlier, later in pairwise(paces)]
     return steps[-1] <= 2 * max(min(steps[:-1], default=0.0), SPREAD_FLOOR)
 
 

@@ -145,6 +145,7 @@ def test_record(
         findings=(finding,),
         explanation=explanation,
         laps=_laps(clean),
+        load=job.load,
         notes=(
             *job.notices,
             *coverage.notes,

@@ -3,33 +3,38 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pytest_energy.errors import EnergyUsageError
 from pytest_energy.limits.budget import Budget
 from pytest_energy.limits.checks import fraction
 from pytest_energy.measure.calls import (
     Function,
-    Steps,
     Work,
     awaited,
     called,
     inputs_of,
     named,
 )
+from pytest_energy.measure.clients import Clients, event_loop, level_name, levels_of
 from pytest_energy.measure.counting import EXAMPLE, Count, counted, counts_for
 from pytest_energy.measure.extra_calls import ExtraCalls
+from pytest_energy.measure.load import Load, Traffic
 from pytest_energy.measure.work import WorkCount
+from pytest_energy.plugin.comparison import works_of
 from pytest_energy.plugin.generation import check_part_limits, sizes_of
 from pytest_energy.rules.paired import MAX_RATIO_INCREASE
-from pytest_energy.sensors.clock import now
+from pytest_energy.sensors.base import Clock
+from pytest_energy.sensors.clock import now, sleep
 
 if TYPE_CHECKING:
     from pytest_energy.plugin.measuring import TestRun
 
 __tracebackhide__ = True  # a failing test's traceback ends in the user's lines
+
+SomeSteps = TypeVar("SomeSteps", bound=Generator[Any, Any, None])
 
 
 class Energy:
@@ -62,7 +67,7 @@ class Energy:
         """Sentences for the summary, by measurement."""
         self.flops: dict[str | None, WorkCount] = {}
         """What extra calls of each measurement did, where that was asked for."""
-        self._begun: list[Steps] = []
+        self._begun: list[Generator[Any, Any, None]] = []
         self._ended = False
 
     def end(self) -> None:
@@ -180,6 +185,56 @@ class Energy:
                 work.units = sizes.units_of(index, result)
         return result
 
+    def measure_load(
+        self,
+        request: Callable[..., Any],
+        inputs: Iterable[Any] | None = None,
+        *,
+        concurrency: int | Sequence[int] = 16,
+        count: Count | None = None,
+        tokens: Count | None = None,
+        images: Count | None = None,
+        units: Mapping[str, Count] | None = None,
+        name: str | None = None,
+    ) -> Any:
+        """Keep so many requests in flight, and measure windows of the steady state.
+
+        Args:
+            request: Makes one request, with the next of `inputs`; a function, which threads call,
+                or a coroutine function, which runs in an event loop of its own.
+            inputs: Are used in a cycle, one a request.
+            concurrency: How many requests are in flight; several are measured one after the other.
+            count: As in `measure`.
+            tokens: As in `measure`.
+            images: As in `measure`.
+            units: As in `measure`.
+            name: Needed for a second measurement in one test.
+
+        Returns:
+            The last result.
+        """
+        if not callable(request):
+            raise EnergyUsageError(f"energy.measure_load calls requests, and {request!r} is none")
+        for budget in self._budgets:
+            if budget.counts_flops:
+                raise EnergyUsageError(
+                    f"{budget.origin}: a limit in FLOPs is for energy.measure, where torch counts "
+                    "one call at a time"
+                )
+        levels = levels_of(concurrency)
+        items = inputs_of(inputs)
+        counts = counts_for(self._budgets, count=count, tokens=tokens, images=images, units=units)
+        result = None
+        with event_loop(request) as loop:
+            for level in levels:
+                load = Load(level, Traffic(Clock(now, sleep)))
+                label = level_name(name, level) if len(levels) > 1 else name
+                steps = self._begin([label], _loading(label, list(counts), load))
+                with Clients(request, items, counts, load.traffic, level, loop) as clients:
+                    clients.drive(steps)
+                result = clients.result
+        return result
+
     def compare(
         self,
         reference: Function | Mapping[str, Function],
@@ -213,7 +268,7 @@ class Energy:
         Returns:
             The last result of each by its name ("reference" and "candidate").
         """
-        works = _works(reference, candidate)
+        works = works_of(reference, candidate)
         items = inputs_of(inputs)
         counts = counts_for(self._budgets, count=count, tokens=tokens, images=images, units=units)
         energy = [each for each in self._budgets if not each.counts_flops]
@@ -325,8 +380,8 @@ class Energy:
         return Work(steps, [call], items, counts, notes, repeat=repeat)
 
     def _begin(
-        self, names: Sequence[str | None], start: Callable[[TestRun], Steps]
-    ) -> Steps | None:
+        self, names: Sequence[str | None], start: Callable[[TestRun], SomeSteps]
+    ) -> SomeSteps | None:
         """The steps of what is measured under these names, or None where nothing is measured."""
         if self._ended:
             raise EnergyUsageError(
@@ -347,37 +402,7 @@ class Energy:
         return steps
 
 
-def _works(
-    reference: Function | Mapping[str, Function], candidate: Function | None
-) -> Mapping[str, Function]:
-    """The functions to be compared by name, that of the reference first."""
-    works: dict[str, Any] = {"reference": reference, "candidate": candidate}
-    if isinstance(reference, Mapping):
-        works = dict(reference)
-        if candidate is not None or len(works) < 2:
-            raise EnergyUsageError(f"{_wrong(works, candidate)}; write: {_COMPARE_MANY}")
-    for label, work in works.items():
-        if not isinstance(label, str) or not label.strip():
-            raise EnergyUsageError(f"{label!r} is not a name; write: {_COMPARE_MANY}")
-        if not callable(work):
-            raise EnergyUsageError(
-                f"energy.compare calls what it is given, and the {label}, {work!r}, can't be "
-                f"called; write: {_COMPARE}"
-            )
-        if inspect.iscoroutinefunction(work):
-            raise EnergyUsageError(
-                f"energy.compare was given the coroutine function {named(work)}, and calls "
-                f"plain functions only; outside an event loop write: "
-                f"lambda: asyncio.run({named(work)}())"
-            )
-    return works
-
-
-_COMPARE = "energy.compare(lambda: old_model(TEXTS), lambda: new_model(TEXTS), count=32)"
-_COMPARE_MANY = 'energy.compare({"eager": eager, "compiled": compiled}, inputs=TEXTS)'
-
-
-def _wrong(works: Mapping[str, Function], candidate: Function | None) -> str:
-    if candidate is not None:
-        return "energy.compare was given functions by name and a second argument"
-    return f"energy.compare was given {len(works)} functions, and takes two or more"
+def _loading(
+    name: str | None, units: Sequence[str], load: Load
+) -> Callable[[TestRun], Generator[float, None, None]]:
+    return lambda run: run.load(name, units, load)

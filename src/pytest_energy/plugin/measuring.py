@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from pytest_energy.plugin.overheads import overheads_of
 if TYPE_CHECKING:
     from pytest_energy.measure.calls import Steps
     from pytest_energy.measure.judgement import Job
+    from pytest_energy.measure.load import Load
     from pytest_energy.measure.work import WorkCount
     from pytest_energy.plugin.fixture import Energy
     from pytest_energy.record.schema import TestRecord
@@ -89,6 +90,18 @@ class TestRun:
         progress = self.instruments.progress(self.item.nodeid, 1 + len(PART_UNITS))
         try:
             self.records += yield from self.instruments.find().generation(job, cells, progress)
+        finally:
+            progress.clear()
+
+    def load(
+        self, name: str | None, units: Sequence[str], load: Load
+    ) -> Generator[float, None, None]:
+        """Measure while others keep requests in flight: yields seconds to wait for them."""
+        __tracebackhide__ = True
+        progress = self.instruments.progress(self.item.nodeid)
+        job = self._job(name, units, 1)
+        try:
+            self.records += yield from self.instruments.find().load(job, load, progress)
         finally:
             progress.clear()
 

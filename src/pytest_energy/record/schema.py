@@ -182,6 +182,24 @@ class BaselineRecord:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LoadRecord:
+    """Requests that were kept in flight while the rounds were measured.
+
+    concurrency: how many were asked for; in_flight: how many there were on average. requests: those
+    that ended well in a round; failed: those that did not. median_seconds, p99_seconds: of their
+    latencies; the latter is None for fewer than 100.
+    """
+
+    concurrency: int
+    in_flight: float
+    requests: int
+    failed: int
+    requests_per_second: float
+    median_seconds: float | None
+    p99_seconds: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class CellRecord:
     """Requests of one size. figure: of one request, in joules (CPU seconds where these are judged).
 
@@ -229,6 +247,7 @@ class TestRecord:
     session: which of the record's sessions it belongs to; 0 in a record of one session.
     location: of the test as file:line, from the root folder of the run.
     parts: of a request, where the figure is of one of them; its rounds hold what the part took.
+    load: the requests that were kept in flight, None where one call followed the other.
     """
 
     __test__ = False  # pytest would collect the class by its name
@@ -268,6 +287,7 @@ class TestRecord:
     flops_per_unit: float | None = None
     laps: LapsRecord | None = None
     parts: PartsRecord | None = None
+    load: LoadRecord | None = None
 
     @property
     def quantity(self) -> Quantity:

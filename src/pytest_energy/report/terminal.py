@@ -21,6 +21,7 @@ from pytest_energy.report.cells import (
     shown_interval,
     shown_limit,
 )
+from pytest_energy.report.loads import print_loads
 from pytest_energy.report.printable import all_printable, without_commands
 from pytest_energy.report.regressions import regression_notes, vs_baseline
 from pytest_energy.report.table import Column, Row, console_of, print_table, printed
@@ -72,6 +73,7 @@ def render(
         ("task", "limit from"),
         ("channels", "vs baseline"),
     )
+    print_loads(console, record, scale)
     for note in _notes(record, in_failures):
         # Indented lines are to be pasted, so they are never wrapped.
         for line in note.splitlines():
