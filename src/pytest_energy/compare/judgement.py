@@ -180,14 +180,16 @@ def _ratios(
     pairs: Sequence[Pair], reference: Sequence[Figure], candidate: Sequence[Figure]
 ) -> list[float]:
     return [
-        _ratio_in_turns(old, new) if pair.in_turns else _centre(new) / _centre(old)
+        _ratio(old, new, in_turns=pair.in_turns)
         for pair, old, new in zip(pairs, reference, candidate, strict=True)
     ]
 
 
-def _ratio_in_turns(reference: Figure, candidate: Figure) -> float:
-    """The centre of the ratios of rounds: what others did to a round, they did to both alike."""
-    rounds = zip(reference.rounds, candidate.rounds, strict=False)  # one may have needed more
+def _ratio(reference: Figure, candidate: Figure, *, in_turns: bool) -> float:
+    """In turns, the centre of the ratios of rounds, in which others did the same to both."""
+    rounds = list(zip(reference.rounds, candidate.rounds, strict=False))  # one may have more
+    if not in_turns or not rounds:
+        return _centre(candidate) / _centre(reference)
     return estimate_ratio([new / old for old, new in rounds]).centre
 
 
