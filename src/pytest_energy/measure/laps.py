@@ -83,13 +83,14 @@ def cleaned(windows: Sequence[Window], unit: str) -> Cleaned | None:
     # The end of a lap may choose too where it can't prefer the cheaper ones: the laps that are left
     # hardly differ, and are a third or more. Of calls twice as long a ninth would be left then, and
     # those would show in the spread if they were more than 1 % of all calls.
-    steady = len(both) >= MOST * len(begun) and _spread(both, unit) <= STEADY
+    spread = _spread(both, unit)
+    steady = len(both) >= MOST * len(begun) and spread <= STEADY
     chosen = both if steady else begun
     found = Cleaned(
         laps=len(laps),
-        seconds=fmean(each.seconds for each in laps),
+        seconds=fmean([each.seconds for each in laps]),
         affected=1 - len(both) / len(laps),
-        spread=_spread(chosen, unit),
+        spread=spread if steady else _spread(begun, unit),
     )
     if problem := _problem(windows, laps, chosen):
         return replace(found, problem=problem)
@@ -231,9 +232,10 @@ class _Rate:
     @classmethod
     def of(cls, laps: Sequence[Lap], unit: str) -> _Rate:
         return cls(
-            fmean(each.cpu_seconds for each in laps),
-            fmean(each.units.get(unit, 0.0) for each in laps),
-            fmean(each.calls for each in laps),
+            # Of lists: there are tens of thousands of laps, and fmean counts a generator in Python.
+            fmean([each.cpu_seconds for each in laps]),
+            fmean([each.units.get(unit, 0.0) for each in laps]),
+            fmean([each.calls for each in laps]),
         )
 
     def expected(self, lap: Lap, unit: str) -> float:
