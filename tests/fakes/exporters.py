@@ -28,6 +28,7 @@ class VirtualExporter:
 
     behind: the value is so many seconds old when it appears, as behind a Prometheus server. A
     period of 0 reads the counter afresh for each page. fetched: how often the page was read.
+    fails_every: so many pages, one does not list the counter.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class VirtualExporter:
         self.fault: SensorFault | None = None
         self.frozen = False
         self.fetched = 0
+        self.fails_every = 0
         self.offset_joules = 5e6
         self._random = random.Random(seed)
         self._powers: list[tuple[float, float]] = [(0.0, IDLE_WATTS)]
@@ -76,6 +78,8 @@ class VirtualExporter:
         self.time.pass_by(0.003)  # and back
         if self.fault is not None:
             raise self.fault
+        if self.fails_every and not self.fetched % self.fails_every:
+            return []
         return [Sample(DCGM, self.labels, round(self._shown * 1000))]
 
 

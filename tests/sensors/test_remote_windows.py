@@ -153,6 +153,14 @@ def test_a_page_that_fails_once_does_no_harm() -> None:
     assert found == pytest.approx(BUSY_WATTS * 3.0, rel=0.02)
 
 
+@pytest.mark.parametrize("period", [0.0, 1.0])
+def test_a_counter_that_is_left_out_now_and_then_does_no_harm(period: float) -> None:
+    exporter = VirtualExporter(VirtualTime(), period)
+    exporter.fails_every = 3
+    found = window(exporter, sensor_of(exporter), 3.0)
+    assert found == pytest.approx(BUSY_WATTS * 3.0, rel=0.02)
+
+
 def test_a_page_that_keeps_failing_is_a_fault_that_says_why() -> None:
     exporter = VirtualExporter(VirtualTime(), 1.0)
     sensor = sensor_of(exporter)

@@ -34,6 +34,7 @@ from pytest_energy.sensors.remote_watch import (
     AFTER_TICKS,
     FETCH_SECONDS,
     FRESH_SECONDS,
+    GRACE_SECONDS,
     LOOK_SECONDS,
     POLL_SECONDS,
     POLL_SHARE,
@@ -44,8 +45,6 @@ from pytest_energy.sensors.remote_watch import (
 )
 
 LOOK_EVERY_SECONDS = 0.5
-#: For a page that fails now and then.
-GRACE_SECONDS = 1.0
 #: A refresh counts where it is known to this part of a period.
 PRECISION = 0.1
 #: More than this nothing of a kind draws.
@@ -160,12 +159,16 @@ def _notes(alias: str, watched: Sequence[Watched]) -> tuple[str, ...]:
 
 @dataclass(kw_only=True)
 class _Open:
-    """A counter in an open window. began: the refresh that the window opened on."""
+    """A counter in an open window.
+
+    began: the refresh that the window opened on. unread: why the latest page did not show it.
+    """
 
     watched: Watched
     history: History
     began: Tick | None = None
     fault: SensorFault | None = None
+    unread: SensorFault | None = None
     ticks: list[Tick] = field(default_factory=list)
     last: tuple[float, float] | None = None
     """When the latest reading was begun, and its joules."""
@@ -178,9 +181,9 @@ class _Open:
     def see(self, before: float, after: float, samples: Sequence[Sample]) -> None:
         """Take in a reading of the page that began and ended at these times."""
         try:
-            joules = self.watched.counter.joules(samples)
+            joules, self.unread = self.watched.counter.joules(samples), None
         except SensorFault as fault:
-            self.fault = self.fault or fault
+            self.unread = fault
             return
         last, self.last = self.last, (before, joules)
         self.fault = self.fault or self.history.see(Sighting(before, after, joules))
@@ -273,7 +276,8 @@ class Remote(Sensor):
             waited = self._clock.now() - started
             for each in waiting:
                 if waited > (count + 3) * each.interval + GRACE_SECONDS:
-                    each.fault = each.fault or unread or _unseen(waited, each.interval)
+                    unseen = _unseen(waited, each.interval)
+                    each.fault = each.fault or unread or each.unread or unseen
             shortest = min(each.interval for each in waiting)
             self._clock.sleep(max(POLL_SECONDS, POLL_SHARE * shortest))
 

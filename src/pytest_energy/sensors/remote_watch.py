@@ -27,6 +27,8 @@ POLL_SHARE = 0.01
 #: The counter is read afresh for each page where it changes at least so often.
 FRESH_SECONDS = 0.1
 FETCH_SECONDS = 5.0
+#: For a page that fails now and then.
+GRACE_SECONDS = 1.0
 #: Inside a window; a page that takes longer is not waited for.
 LOOK_SECONDS = 0.2
 AFTER_TICKS = 3
@@ -97,13 +99,21 @@ def watch(
             took >= LEAST_PROBE_SECONDS
         )
 
+    answered = started
     while now - started < MOST_PROBE_SECONDS and not all(map(is_known, ticks.values())):
         before = clock.now()
-        samples = look(FETCH_SECONDS)
-        now = clock.now()
+        try:
+            samples = look(FETCH_SECONDS)
+            shown = [(each, each.joules(samples)) for each in counters]
+        except SensorFault:
+            now = clock.now()
+            if now - answered > GRACE_SECONDS:
+                raise
+            clock.sleep(POLL_SECONDS)
+            continue  # an exporter leaves out now and then what it could not read
+        now = answered = clock.now()
         readings += 1
-        for each in counters:
-            joules = each.joules(samples)
+        for each, joules in shown:
             seen = last.get(each.channel)
             if seen is not None and joules != seen[1]:
                 ticks[each.channel].append(Tick((seen[0] + now) / 2, joules))
