@@ -16,8 +16,8 @@ from pytest_energy.cli.compare import compare
 from pytest_energy.cli.doctor import doctor
 from pytest_energy.cli.figures import carbon, report, schema, show
 from pytest_energy.cli.model_card import model_card
+from pytest_energy.cli.output import say
 from pytest_energy.errors import EnergyError
-from pytest_energy.report.printable import printable
 from pytest_energy.study import commands as study_commands
 
 
@@ -35,7 +35,7 @@ class Commands(TyperGroup):
             return super().invoke(ctx)
         except EnergyError as error:
             names = " ".join(("pytest-energy", *self._named_by(words)))
-            typer.echo(printable(f"{names}: {error}", lines=True), err=True)
+            say(f"{names}: {error}", err=True)
             raise typer.Exit(2) from None
 
     def _named_by(self, words: list[str]) -> list[str]:

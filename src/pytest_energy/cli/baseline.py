@@ -10,9 +10,10 @@ from rich.console import Console
 
 from pytest_energy.baselines import BASELINES_FOLDER
 from pytest_energy.cli.arguments import BaselinesPath, RecordPaths
+from pytest_energy.cli.output import say
 from pytest_energy.errors import InputError
 from pytest_energy.record import file as record
-from pytest_energy.report.printable import all_printable, printable
+from pytest_energy.report.printable import all_printable
 
 baseline = typer.Typer(
     help=f"Earlier sessions of the tests, in the folder {BASELINES_FOLDER}.", no_args_is_help=True
@@ -42,9 +43,9 @@ def baseline_update(
         folder, str(folder), lambda lines: update(lines, records, Mode(mode))
     )
     for line in (*found.messages, *(f"written: {folder / name}" for name in written)):
-        typer.echo(printable(line))
+        say(line)
     if not written:
-        typer.echo("nothing written")
+        say("nothing written")
 
 
 @baseline.command("list")
@@ -55,9 +56,9 @@ def baseline_list(folder: BaselinesPath = Path(BASELINES_FOLDER)) -> None:
 
     lines = all_printable(read_folder(folder, str(folder)).lines)
     if not lines:
-        typer.echo(f"{folder}: no baselines; create them with pytest --energy-update new")
+        say(f"{folder}: no baselines; create them with pytest --energy-update new")
         return
-    typer.echo(render_baselines(lines, Console().width), nl=False)
+    say(render_baselines(lines, Console().width), nl=False)
 
 
 @baseline.command("drop")
@@ -73,4 +74,4 @@ def baseline_drop(
 
     found, _ = change_folder(folder, str(folder), lambda lines: drop(lines, tests))
     for line in found.messages:
-        typer.echo(printable(line))
+        say(line)

@@ -10,13 +10,13 @@ import typer
 
 from pytest_energy.baselines import BASELINES_FOLDER
 from pytest_energy.cli.arguments import BaselinesPath, BudgetsPath, RecordPaths
+from pytest_energy.cli.output import say
 from pytest_energy.errors import InputError
 from pytest_energy.limits import BUDGETS_FILE
 from pytest_energy.limits.file import BudgetsFileError, read_budgets
 from pytest_energy.limits.toml_file import LARGEST_BYTES
 from pytest_energy.record import file as record
 from pytest_energy.record.project_files import read_file, write_text, writing
-from pytest_energy.report.printable import printable
 from pytest_energy.units import numbered
 
 budgets = typer.Typer(help=f"The limits in {BUDGETS_FILE}.", no_args_is_help=True)
@@ -31,10 +31,10 @@ def check(path: BudgetsPath = Path(BUDGETS_FILE)) -> None:
     try:
         found = read_budgets(path, str(path))
     except BudgetsFileError as error:
-        typer.echo(str(error), err=True)
+        say(str(error), err=True)
         raise typer.Exit(4) from None
     limits = sum(len(entry.limits) for entry in found.entries)
-    typer.echo(f"{path}: {numbered(len(found.entries), 'budget')}, {numbered(limits, 'limit')}")
+    say(f"{path}: {numbered(len(found.entries), 'budget')}, {numbered(limits, 'limit')}")
 
 
 @budgets.command()
@@ -57,8 +57,8 @@ def suggest(
         if found.written:
             write_text(path, found.text)
     for line in found.messages:
-        typer.echo(printable(line, lines=True))
-    typer.echo(f"{path}: {numbered(found.written, 'budget')} written")
+        say(line)
+    say(f"{path}: {numbered(found.written, 'budget')} written")
 
 
 @budgets.command()
@@ -97,5 +97,5 @@ def tighten(
         if found.lowered:
             write_text(path, found.text)
     for line in found.messages:
-        typer.echo(printable(line, lines=True))
-    typer.echo(f"{path}: {numbered(found.lowered, 'limit')} lowered")
+        say(line)
+    say(f"{path}: {numbered(found.lowered, 'limit')} lowered")

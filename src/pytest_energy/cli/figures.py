@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 
 from pytest_energy.cli.arguments import RecordPath, RecordPaths
+from pytest_energy.cli.output import say
 from pytest_energy.record import file as record
 from pytest_energy.report.printable import all_printable
 
@@ -32,7 +33,7 @@ def show(
     width = console.width
     shown = all_printable(found)
     for line in [*details(shown, width), *adds_up(shown, width)] if verbose else ():
-        typer.echo(line)
+        say(line)
 
 
 def report(

@@ -9,10 +9,10 @@ from typing import Annotated
 import typer
 
 from pytest_energy.cli.arguments import RecordPaths
+from pytest_energy.cli.output import say
 from pytest_energy.errors import InputError
 from pytest_energy.record import file as record
 from pytest_energy.record.project_files import read_file, write_text, writing
-from pytest_energy.report.printable import printable
 
 #: Cards of people are smaller.
 LARGEST_BYTES = 1 << 22
@@ -47,4 +47,4 @@ def model_card(
         card = updated(text, merged, test)
         write_text(readme, card.text)
     for line in card.messages:
-        typer.echo(printable(f"{readme}: {line}"))
+        say(f"{readme}: {line}")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-#: A spreadsheet takes a text that begins so for a formula.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+#: A spreadsheet takes a text that begins so for a formula, and a CI system for a command.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "::", "##[")
 
 
 def cell(value: object) -> object:
