@@ -73,7 +73,7 @@ def test_the_body_runs_on_one_set_of_fixtures(energy_pytester: EnergyPytester) -
                 assert len(SETUPS) == 1
         """
     )
-    result = energy_pytester.run()
+    result = energy_pytester.run("--energy-max-seconds=5")  # ten calls, on a busy machine too
     result.assert_outcomes(passed=1)
     calls = sum(each["calls"] for each in energy_pytester.record()["tests"][0]["rounds"])
     assert calls > 10
