@@ -87,9 +87,55 @@ class Traffic:
         with self._lock:
             return sum(started < until for started in self._in_flight.values())
 
-    def overlapping(self, since: float, until: float) -> list[Request]:
+    def overlapping(self, since: float, until: float) -> tuple[Request, ...]:
         with self._lock:
-            return [each for each in self.finished if each.ended > since and each.started < until]
+            finished = list(self.finished)
+        return tuple(each for each in finished if each.ended > since and each.started < until)
+
+
+@dataclass(frozen=True)
+class Span:
+    """A window, and all requests that were in flight in it, once they have ended."""
+
+    since: float
+    until: float
+    requests: tuple[Request, ...]
+
+    @property
+    def seconds(self) -> float:
+        return self.until - self.since
+
+    @property
+    def in_flight(self) -> float:
+        """How many requests there were on average."""
+        return (
+            sum(
+                min(each.ended, self.until) - max(each.started, self.since)
+                for each in self.requests
+            )
+            / self.seconds
+        )
+
+    @property
+    def done(self) -> float:
+        """Requests by the share of their time in it; failed ones are none."""
+        return sum(
+            each.share(self.since, self.until) for each in self.requests if each.units is not None
+        )
+
+    @property
+    def units(self) -> Units:
+        """What was done in it, by the same share."""
+        units: dict[str, float] = {}
+        for each in self.requests:
+            share = each.share(self.since, self.until)
+            for unit, number in (each.units or {}).items():
+                units[unit] = units.get(unit, 0.0) + share * number
+        return units
+
+    @property
+    def ended(self) -> list[Request]:
+        return [each for each in self.requests if self.since <= each.ended < self.until]
 
 
 @dataclass
@@ -98,23 +144,22 @@ class Load:
 
     concurrency: int
     traffic: Traffic
-    windows: list[tuple[float, float]] = field(default_factory=list)
+    spans: list[Span] = field(default_factory=list)
 
     @property
     def record(self) -> LoadRecord | None:
         """None before anything was measured."""
-        if not self.windows:
+        if not self.spans:
             return None
-        requests, failed = self._requests()
-        latencies = sorted(each.ended - each.started for each in requests)
-        seconds = sum(until - since for since, until in self.windows)
+        latencies = sorted(each.ended - each.started for each in self._ended(failed=False))
         position = math.ceil(0.99 * len(latencies)) - 1
         return LoadRecord(
             concurrency=self.concurrency,
-            in_flight=fmean(map(self._in_flight, self.windows)),
-            requests=len(requests),
-            failed=failed,
-            requests_per_second=sum(map(self._done_in, self.windows)) / seconds,
+            in_flight=fmean(each.in_flight for each in self.spans),
+            requests=len(latencies),
+            failed=len(self._ended(failed=True)),
+            requests_per_second=sum(each.done for each in self.spans)
+            / sum(each.seconds for each in self.spans),
             median_seconds=median(latencies) if latencies else None,
             p99_seconds=latencies[position] if len(latencies) >= LEAST_FOR_P99 else None,
         )
@@ -122,16 +167,17 @@ class Load:
     @property
     def problem(self) -> str:
         """Why these windows are no measurement of this load, or ""."""
-        requests, failed = self._requests()
-        if failed > FAILED * (len(requests) + failed):
+        failed = len(self._ended(failed=True))
+        requests = len(self._ended(failed=False)) + failed
+        if failed > FAILED * requests:
             raised = type(self.traffic.error).__name__
             return Reason(
                 "failed-requests",
-                f"{failed:,} of {numbered(len(requests) + failed, 'request')} failed (the first "
+                f"{failed:,} of {numbered(requests, 'request')} failed (the first "
                 f"with {raised}), and what a failed request uses is no cheap work; allowed: "
                 f"{percent(FAILED)}",
             )
-        least = min(map(self._in_flight, self.windows), default=math.inf)
+        least = min((each.in_flight for each in self.spans), default=math.inf)
         if least < KEPT * self.concurrency:
             return Reason(
                 "load-not-kept",
@@ -143,7 +189,7 @@ class Load:
 
     @property
     def note(self) -> str:
-        _, failed = self._requests()
+        failed = len(self._ended(failed=True))
         return f"{numbered(failed, 'request')} failed, and counted as no work" if failed else ""
 
     def window(
@@ -171,46 +217,21 @@ class Load:
                     f"{figure(patience)} s; give the client a timeout"
                 )
             yield POLL_SECONDS
+        span = Span(opened, closed, self.traffic.overlapping(opened, closed))
         if not warmup:
-            self.windows.append((opened, closed))
-        units: dict[str, float] = {}
-        for each in self.traffic.overlapping(opened, closed):
-            share = each.share(opened, closed)
-            for unit, number in (each.units or {}).items():
-                units[unit] = units.get(unit, 0.0) + share * number
-        requests = round(self._done_in((opened, closed)))
-        return Round(window, max(requests, 1), units, warmup)
+            self.spans.append(span)
+        return Round(window, max(round(span.done), 1), span.units, warmup)
 
     def latency(self) -> float:
         """The median seconds of the latest requests."""
         latest = self.traffic.finished[-10 * self.concurrency :]
         return median(each.ended - each.started for each in latest)
 
-    def _requests(self) -> tuple[list[Request], int]:
-        """Those that ended well in a window, and how many failed in one."""
-        ended = [
-            each
-            for since, until in self.windows
-            for each in self.traffic.overlapping(since, until)
-            if since <= each.ended < until
+    def _ended(self, *, failed: bool) -> list[Request]:
+        """Requests that ended in a window."""
+        return [
+            each for span in self.spans for each in span.ended if (each.units is None) is failed
         ]
-        done = [each for each in ended if each.units is not None]
-        return done, len(ended) - len(done)
-
-    def _done_in(self, window: tuple[float, float]) -> float:
-        """Requests by the share of their time in a window; failed ones are none."""
-        return sum(
-            each.share(*window)
-            for each in self.traffic.overlapping(*window)
-            if each.units is not None
-        )
-
-    def _in_flight(self, window: tuple[float, float]) -> float:
-        since, until = window
-        return sum(
-            min(each.ended, until) - max(each.started, since)
-            for each in self.traffic.overlapping(since, until)
-        ) / (until - since)
 
 
 def run_load(
