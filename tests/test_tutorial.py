@@ -1,0 +1,58 @@
+"""docs/tutorial.md works as it stands: its files and commands, in order, from an empty folder."""
+
+from __future__ import annotations
+
+import subprocess
+
+import pytest
+from tutorial import PAGE, Step, steps, words
+from typer.testing import CliRunner
+
+from pytest_energy.cli import app
+from pytest_energy.sensors import cpu_time
+
+STEPS = list(steps(PAGE.read_text(encoding="utf-8")))
+#: A round is as short as that, and there are five, which a baseline takes.
+QUICK_SECONDS = 0.1
+FIVE_ROUNDS = "--energy-max-rounds=5"
+#: What depends on the number of rounds, on how even they are, and on the machine.
+OF_ROUNDS = {"its", "first", "rounds", "uJ", "mJ", "AMD", "EPYC", "amd-epyc", "cores"}
+
+
+@pytest.mark.realtime
+@pytest.mark.untraced
+@pytest.mark.usefixtures("no_contention")
+def test_each_step_prints_what_the_page_shows(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cpu_time, "WINDOW_SECONDS", QUICK_SECONDS)
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.delenv("CI", raising=False)
+    pytester.makeini("[pytest]\naddopts = -p no:hypothesispytest -p no:asyncio\n")
+    for step in STEPS:
+        if step.name:
+            (pytester.path / step.name).write_text(step.text, encoding="utf-8")
+            continue
+        statuses, output = zip(*(ran(line, pytester) for line in step.commands), strict=True)
+        assert statuses == (*[0] * (len(statuses) - 1), 1 if step.fails else 0), output
+        assert words(step.output) - OF_ROUNDS - words("\n".join(output)) == set()
+
+
+def ran(line: str, pytester: pytest.Pytester) -> tuple[int, str]:
+    """The exit status of a command and what it prints."""
+    program, *arguments = line.split()
+    if program == "pytest":
+        locks = f"--energy-lock-folder={pytester.path / 'locks'}"
+        result = pytester.runpytest_inprocess(*arguments, FIVE_ROUNDS, locks, "--energy-gpus=none")
+        return int(result.ret), result.stdout.str()
+    if program == "pytest-energy":
+        found = CliRunner().invoke(app, arguments)
+        return found.exit_code, found.stdout
+    done = subprocess.run(line, shell=True, cwd=pytester.path, capture_output=True, text=True)
+    return done.returncode, done.stdout
+
+
+def test_the_steps_are_those_of_a_page() -> None:
+    page = "Write `a.py`:\n\n```python\nx\n```\n\n```sh\npip install a\n```\n\n```sh\nls\n```\n\n"
+    page += "```text\n1 failed\n```\n"
+    assert list(steps(page)) == [Step("a.py", "x\n"), Step("", "ls\n", "1 failed\n")]
