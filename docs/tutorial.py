@@ -2,7 +2,7 @@
 
 python docs/tutorial.py
 
-What a command printed stays as it is while only its figures differ. The machine is taken for a
+What the commands printed stays as it is while only figures differ. The machine is taken for a
 quiet one, as the reader's is: other load is not looked for, and a run that shows it is repeated.
 """
 
@@ -104,20 +104,19 @@ def pytest_configure() -> None:
 
 def main() -> None:
     page = PAGE.read_text(encoding="utf-8")
+    outputs: list[tuple[Step, str]] = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        end = 0
         for step in steps(page):
             if step.name:
                 (folder / step.name).write_text(step.text, encoding="utf-8")
-                continue
-            output = printed(step, folder)
-            print(step.text, output, sep="\n")
-            start = page.index(f"```sh\n{step.text}```", end)
-            end = start + len(step.text)
-            if words(output) != words(step.output):
-                old = f"```sh\n{step.text}```\n\n```text\n{step.output}```"
-                page = page.replace(old, old.removesuffix(f"{step.output}```") + f"{output}```")
+            else:
+                outputs.append((step, printed(step, folder)))
+    if all(words(output) == words(step.output) for step, output in outputs):
+        return
+    for step, output in outputs:
+        shown = f"```sh\n{step.text}```\n\n```text\n"
+        page = page.replace(f"{shown}{step.output}```", f"{shown}{output}```", 1)
     PAGE.write_text(page, encoding="utf-8")
 
 
