@@ -25,8 +25,8 @@ from dataclasses import replace
 from pathlib import Path
 from statistics import fmean, stdev
 
-from pytest_energy.measure.laps import cleaned
-from pytest_energy.measure.meter import Meter, Window
+from pytest_energy.measurement.laps import cleaned
+from pytest_energy.measurement.meter import Meter, Window
 from pytest_energy.rules.estimate import estimate
 from pytest_energy.sensors import clock
 from pytest_energy.sensors.base import Clock

@@ -44,7 +44,7 @@ def test_it():
 #: Adds up what the thread used in all windows, or keeps it from starting.
 CONFTEST = """
 import json, os, time
-from pytest_energy.measure.watcher import Watcher
+from pytest_energy.measurement.watcher import Watcher
 
 start, stop = Watcher.start, Watcher.stop
 total = {"cpu_seconds": 0.0, "seconds": 0.0, "wakeups": 0}

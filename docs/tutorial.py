@@ -97,7 +97,7 @@ def printed(step: Step, folder: Path, columns: int = 80, options: str = "") -> s
 
 def pytest_configure() -> None:
     """As a plugin of the runs: there is no contention."""
-    from pytest_energy.measure import result
+    from pytest_energy.measurement import result
 
     vars(result)["has_contention"] = lambda _: False
 

@@ -116,7 +116,7 @@ def assert_estimated(test: dict[str, Any], spun_seconds: float) -> None:
 @pytest.fixture
 def no_contention(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tests that run in this process see a machine without contention, whatever it does."""
-    monkeypatch.setattr("pytest_energy.measure.result.has_contention", lambda measured: False)
+    monkeypatch.setattr("pytest_energy.measurement.result.has_contention", lambda measured: False)
 
 
 class EnergyPytester:

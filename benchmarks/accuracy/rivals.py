@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 from loads import LONGER
 
-from pytest_energy.measure.watcher import Poll, Watcher
+from pytest_energy.measurement.watcher import Poll, Watcher
 from pytest_energy.sensors.base import Clock, SensorFault
 from pytest_energy.sensors.gpu_counter import probe_counters
 from pytest_energy.sensors.gpu_energy import GpuEnergy

@@ -67,7 +67,7 @@ def _opener(name: str) -> Callable[[], None]:
         return _rival("Zeus")
     if name.startswith("CodeCarbon"):
         return _rival("CodeCarbon")
-    from pytest_energy.measure.meter import Meter
+    from pytest_energy.measurement.meter import Meter
     from pytest_energy.sensors.base import Clock
     from pytest_energy.sensors.cpu_time import CpuTime
     from pytest_energy.sensors.gpu_counter import ProbedCounters, probe_counters

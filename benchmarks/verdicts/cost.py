@@ -14,8 +14,8 @@ from limit import RED, judge
 from noise import Noise, Shape, generator
 from virtual import ConstantSensor, VirtualTime
 
-from pytest_energy.measure.meter import Meter
-from pytest_energy.measure.protocol import WARMUP_SECONDS, Limits, Round, run_rounds
+from pytest_energy.measurement.meter import Meter
+from pytest_energy.measurement.protocol import WARMUP_SECONDS, Limits, Round, run_rounds
 from pytest_energy.rules.estimate import MAX_ROUNDS
 from pytest_energy.rules.verdict import Verdict
 from pytest_energy.sensors.base import Channel, Kind

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 # pytester forgets what a run in this process imports first: a second copy's enums would differ.
-import pytest_energy.measure.measurement  # noqa: F401
+import pytest_energy.measurement.gate  # noqa: F401
 from pytest_energy.errors import EnergyError
 from pytest_energy.sensors.base import (
     Access,

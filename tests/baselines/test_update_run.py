@@ -257,7 +257,8 @@ def test_named_measurements_have_baselines_of_their_own(baseline_project: Baseli
 
 def test_workers_measure_and_the_controller_writes(baseline_project: BaselineProject) -> None:
     baseline_project.bench.pytester.makeconftest(
-        "from pytest_energy.measure import result\nresult.has_contention = lambda measured: False\n"
+        "from pytest_energy.measurement import result\n"
+        "result.has_contention = lambda measured: False\n"
     )
     baseline_project.bench.write(TWO.format(name="b", ms=2))
     two = ("-n2", *LIGHT, *FIVE)

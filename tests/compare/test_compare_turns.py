@@ -21,13 +21,13 @@ from pytest_energy.compare.processes import (
     started,
 )
 from pytest_energy.compare.turns import NoTurns, RanBoth, run_in_turns
-from pytest_energy.measure.memory import available_bytes
+from pytest_energy.measurement.memory import available_bytes
 from pytest_energy.record.lock import read_holder
 
 HEAD = """
 import os, signal, sys, time
 from pathlib import Path
-from pytest_energy.measure.turns import Turns
+from pytest_energy.measurement.turns import Turns
 
 turns = Turns(*map(int, os.environ["PYTEST_ENERGY_COMPARE_PIPES"].split(",")))
 

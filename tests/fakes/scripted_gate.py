@@ -11,9 +11,9 @@ import pytest
 
 from pytest_energy.limits.budget import Budget, Declaration, Scope
 from pytest_energy.limits.limit import parse_limit
-from pytest_energy.measure.judgement import Job
-from pytest_energy.measure.measurement import Gate, GateSettings
-from pytest_energy.measure.protocol import Limits
+from pytest_energy.measurement.gate import Gate, GateSettings
+from pytest_energy.measurement.judgement import Job
+from pytest_energy.measurement.protocol import Limits
 from pytest_energy.record.schema import TestRecord
 from pytest_energy.sensors.base import Probe, Reading
 from pytest_energy.sensors.discover import Choice
@@ -76,7 +76,7 @@ class ScriptedGate:
 @pytest.fixture
 def scripted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., ScriptedGate]:
     """Makes gates on scripted sensors; work in virtual time uses no CPU time."""
-    monkeypatch.setattr("pytest_energy.measure.judgement.IDLE_SHARE", 0.0)
+    monkeypatch.setattr("pytest_energy.measurement.judgement.IDLE_SHARE", 0.0)
 
     def make(**options: Any) -> ScriptedGate:
         return ScriptedGate(tmp_path / "locks", **options)

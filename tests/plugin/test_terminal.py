@@ -10,8 +10,8 @@ from types import SimpleNamespace
 import pytest
 
 from conftest import EnergyPytester
-from pytest_energy.measure.meter import Window
-from pytest_energy.measure.protocol import Round
+from pytest_energy.measurement.meter import Window
+from pytest_energy.measurement.protocol import Round
 from pytest_energy.plugin.progress import ProgressLine
 from pytest_energy.sensors import clock
 

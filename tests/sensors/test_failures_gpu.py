@@ -90,7 +90,7 @@ def test_torch_for_the_cpu_beside_a_gpu_counts_the_cpu(
 
 
 def test_process_ids_of_a_container_count_all_gpus_aloud(gpu: GpuBench) -> None:
-    container = "from pytest_energy.measure import in_use\nin_use._FIRST_PID_NAMESPACE = ''\n"
+    container = "from pytest_energy.measurement import in_use\nin_use._FIRST_PID_NAMESPACE = ''\n"
     idle = "@budget('1 kJ / query')\ndef test_idle(energy):\n"
     idle += "    with energy.window(): time.sleep(0.3)\n"
     source = container + INFER.replace("infer(0.2)", "infer(0.2); spin(60)") + idle

@@ -12,7 +12,7 @@ from gpu_bench import COUNTER, OURS, PRECISE, TORCH, GpuBench
 from gpu_bench import QUICK_COUNTER as QUICK
 
 from conftest import EnergyPytester
-from pytest_energy.measure.in_use import in_first_pid_namespace
+from pytest_energy.measurement.in_use import in_first_pid_namespace
 
 pytestmark = pytest.mark.realtime
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from exporters import DCGM, LiveExporter, line, live_exporter
 
-from pytest_energy.measure.peers import Connects
+from pytest_energy.measurement.peers import Connects
 from pytest_energy.sensors import remote_page
 from pytest_energy.sensors.base import SensorFault
 from pytest_energy.sensors.remote_metrics import Endpoint

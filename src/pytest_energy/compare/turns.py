@@ -19,7 +19,7 @@ from pathlib import Path
 from pytest_energy.compare.outcome import CouldNotCompare
 from pytest_energy.compare.processes import Interrupts, PytestProcess, Ran, RunningPytest
 from pytest_energy.errors import EnergyError
-from pytest_energy.measure.turns import Place
+from pytest_energy.measurement.turns import Place
 from pytest_energy.record.lock import Locks
 from pytest_energy.sensors import clock
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pytest_energy.errors import EnergyUsageError
-from pytest_energy.measure.calls import Function, named
+from pytest_energy.measurement.calls import Function, named
 
 
 def works_of(

@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 
 from pytest_energy.errors import InputError
-from pytest_energy.measure.doctor import Diagnosis, Rules, diagnose
+from pytest_energy.measurement.doctor import Diagnosis, Rules, diagnose
 from pytest_energy.plugin.progress import say
 from pytest_energy.plugin.sensors import added_probes
 from pytest_energy.plugin.settings import Settings, read_settings

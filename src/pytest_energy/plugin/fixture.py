@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pytest_energy.errors import EnergyUsageError
 from pytest_energy.limits.budget import Budget
 from pytest_energy.limits.checks import fraction
-from pytest_energy.measure.calls import (
+from pytest_energy.measurement.calls import (
     Function,
     Work,
     awaited,
@@ -18,11 +18,11 @@ from pytest_energy.measure.calls import (
     inputs_of,
     named,
 )
-from pytest_energy.measure.clients import Clients, event_loop, level_name, levels_of
-from pytest_energy.measure.counting import EXAMPLE, Count, counted, counts_for
-from pytest_energy.measure.extra_calls import ExtraCalls
-from pytest_energy.measure.load import Load, Traffic
-from pytest_energy.measure.work import WorkCount
+from pytest_energy.measurement.clients import Clients, event_loop, level_name, levels_of
+from pytest_energy.measurement.counting import EXAMPLE, Count, counted, counts_for
+from pytest_energy.measurement.extra_calls import ExtraCalls
+from pytest_energy.measurement.load import Load, Traffic
+from pytest_energy.measurement.work import WorkCount
 from pytest_energy.plugin.comparison import works_of
 from pytest_energy.plugin.generation import check_part_limits, sizes_of
 from pytest_energy.rules.paired import MAX_RATIO_INCREASE

@@ -15,7 +15,7 @@ from pytest_energy.limits.budget import (
     REQUEST_PART,
     Budget,
 )
-from pytest_energy.measure.counting import Count, Units, check_units, counted
+from pytest_energy.measurement.counting import Count, Units, check_units, counted
 
 _EXAMPLE = (
     "energy.measure_generation(generate, prompts={128: short, 1024: long}, new_tokens=(1, 64, 256))"

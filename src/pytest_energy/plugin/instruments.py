@@ -18,8 +18,8 @@ from pytest_energy.plugin.settings import Settings
 from pytest_energy.sensors import clock
 
 if TYPE_CHECKING:
-    from pytest_energy.measure.measurement import Gate
-    from pytest_energy.measure.turns import Turns
+    from pytest_energy.measurement.gate import Gate
+    from pytest_energy.measurement.turns import Turns
 
 
 class Instruments:
@@ -33,8 +33,8 @@ class Instruments:
     def find(self) -> Gate:
         """Raises InputError for settings that this machine cannot meet."""
         if self._found is None:
-            from pytest_energy.measure.measurement import Gate, GateSettings
-            from pytest_energy.measure.protocol import Limits
+            from pytest_energy.measurement.gate import Gate, GateSettings
+            from pytest_energy.measurement.protocol import Limits
             from pytest_energy.sensors.base import Clock
 
             settings, turns = self._settings, self._turns
@@ -63,7 +63,7 @@ class Instruments:
         pipes = getattr(self._config, "energy_turns", None)
         if pipes is None:
             return None
-        from pytest_energy.measure.turns import Turns
+        from pytest_energy.measurement.turns import Turns
 
         return Turns(*pipes)
 

@@ -16,10 +16,10 @@ from pytest_energy.plugin.measured_tests import location_of, test_id
 from pytest_energy.plugin.overheads import overheads_of
 
 if TYPE_CHECKING:
-    from pytest_energy.measure.calls import Steps
-    from pytest_energy.measure.judgement import Job
-    from pytest_energy.measure.load import Load
-    from pytest_energy.measure.work import WorkCount
+    from pytest_energy.measurement.calls import Steps
+    from pytest_energy.measurement.judgement import Job
+    from pytest_energy.measurement.load import Load
+    from pytest_energy.measurement.work import WorkCount
     from pytest_energy.plugin.fixture import Energy
     from pytest_energy.record.schema import TestRecord
 
@@ -112,13 +112,13 @@ class TestRun:
         reason = (
             "FLOPs are not countable in energy.window, whose work runs once; use energy.measure"
         )
-        from pytest_energy.measure.work import WorkCount
+        from pytest_energy.measurement.work import WorkCount
 
         self._add_work(name, WorkCount(problem=Reason("window-not-counted", reason)))
 
     def complete(self, reason: str) -> None:
         """Record as unmeasured what was begun, or asked for, and has no record."""
-        from pytest_energy.measure.work import WorkCount
+        from pytest_energy.measurement.work import WorkCount
 
         begun = self.energy.names or {None}
         for name in begun - {each.name for each in self.records}:
@@ -155,8 +155,8 @@ class TestRun:
         }
 
     def _job(self, name: str | None, units: Sequence[str], cycle: int) -> Job:
-        from pytest_energy.measure.calls import empty_call_seconds
-        from pytest_energy.measure.judgement import Job
+        from pytest_energy.measurement.calls import empty_call_seconds
+        from pytest_energy.measurement.judgement import Job
 
         found = self.resolution
         return Job(

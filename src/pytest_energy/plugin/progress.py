@@ -13,7 +13,7 @@ from pytest_energy.report.printable import printable
 from pytest_energy.sensors import clock
 
 if TYPE_CHECKING:
-    from pytest_energy.measure.protocol import Round
+    from pytest_energy.measurement.protocol import Round
 
 AFTER_SECONDS = 2.0
 

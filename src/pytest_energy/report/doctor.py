@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Iterator
 from itertools import groupby
 
-from pytest_energy.measure.doctor import Diagnosis, Gated, Reading
+from pytest_energy.measurement.doctor import Diagnosis, Gated, Reading
 from pytest_energy.report.printable import printable
 from pytest_energy.sensors.base import Missing
 from pytest_energy.units import figure, percent

@@ -1,0 +1,218 @@
+"""The calls of a measurement: their arguments, what they did, and what can't be measured."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import closing
+from functools import partial
+from statistics import median
+from typing import Any
+
+from pytest_energy.errors import EnergyUsageError
+from pytest_energy.measurement.counting import EXAMPLE, Count, Units, counted
+from pytest_energy.measurement.lazy import kind_of_lazy, unsettled, waiting_for
+from pytest_energy.measurement.protocol import InputsUsedUp
+from pytest_energy.sensors.accelerators import wait_for
+from pytest_energy.sensors.clock import real
+
+__tracebackhide__ = True  # a failing test's traceback ends in the user's lines
+
+#: What is measured.
+Function = Callable[..., Any]
+#: A measurement under way: yields the index of the function to call, and is sent what it did.
+Steps = Generator[int, Units, None]
+
+
+class Work:
+    """The calls of one measurement, of one function or of several alternately.
+
+    steps: None to call each function once, unmeasured. inputs: what the functions are called with,
+    one a call in a cycle; None to call them with nothing. notes: takes a sentence for the summary.
+    repeat: False to end the measurement when each input was used once.
+    """
+
+    def __init__(
+        self,
+        steps: Steps | None,
+        functions: Sequence[Function],
+        inputs: list[Any] | None,
+        counts: Mapping[str, Count],
+        notes: list[str],
+        *,
+        repeat: bool = True,
+    ) -> None:
+        self._repeat = repeat
+        self._steps = steps
+        self._functions = tuple(functions)
+        self._inputs = inputs
+        self._counts = counts
+        self._notes = notes
+        self.units: Units = {}
+        """What the latest call did."""
+
+    @property
+    def cycle(self) -> int:
+        """How many calls see each input once; 1 where none is seen again."""
+        return len(self._inputs or [None])
+
+    def bound(self, index: int, call: int = 0) -> Function:
+        """A function with the arguments of its call number `call`, from 0."""
+        function = self._functions[index]
+        if self._inputs is None:
+            return function
+        return partial(function, self._inputs[call % len(self._inputs)])
+
+    def calls(self) -> Generator[tuple[int, Function]]:
+        """Which function is to be called, with its arguments, for as long as calls are asked for.
+
+        To be closed by whoever iterates: a call that raises must not leave a window open.
+        """
+        made = [0] * len(self._functions)
+        if self._steps is None:
+            for index in range(len(self._functions)):
+                yield index, self.bound(index)
+            return
+        try:
+            index = next(self._steps)
+            while True:
+                yield index, self.bound(index, made[index])
+                made[index] += 1
+                try:
+                    index = self._steps.send(self.units)
+                    if self._is_used_up(made[index]):
+                        self._steps.throw(InputsUsedUp())
+                except StopIteration:
+                    break
+                except InputsUsedUp:
+                    raise EnergyUsageError(
+                        f"the {made[index]} inputs were used up before one round was complete, and "
+                        "repeat=False uses none again: pass more inputs, or leave repeat out"
+                    ) from None
+        finally:
+            self._steps.close()
+        self._tell_of_cycles(max(made))
+
+    def done(self, result: Any) -> None:
+        """Take what the latest call did."""
+        self.units = counted(self._counts, result)
+
+    def _is_used_up(self, made: int) -> bool:
+        return not self._repeat and self._inputs is not None and made >= len(self._inputs)
+
+    def _tell_of_cycles(self, made: int) -> None:
+        if self._inputs is not None and not self._repeat:
+            needed = f"{made} of {len(self._inputs)} inputs were needed, each used once"
+            ended = "; the measurement ended with them" if self._is_used_up(made) else ""
+            self._notes.append(needed + ended)
+            return
+        if self._inputs is None or made <= len(self._inputs):
+            return
+        inputs = len(self._inputs)
+        self._notes.append(
+            f"the {inputs} inputs were cycled: {made} calls saw each about "
+            f"{made / inputs:.0f} times"
+            if inputs > 1
+            else f"the one input was used for all {made} calls"
+        )
+
+
+def empty_call_seconds(calls: int = 10_000, tries: int = 5) -> float:
+    """The CPU time of a call of nothing on this machine, made as those of a measurement are.
+
+    The median of a few tries, right after the measurement: a busy machine makes both longer.
+    """
+    return median(_seconds_of_nothing(calls) for _ in range(tries)) / calls
+
+
+def _seconds_of_nothing(calls: int) -> float:
+    def steps() -> Steps:
+        units: dict[str, float] = {}
+        for _ in range(calls):
+            for unit, number in (yield 0).items():
+                units[unit] = units.get(unit, 0.0) + number
+
+    nothing = partial(lambda: None)
+    work = Work(steps(), [nothing], None, {"query": 1}, [])
+    started = real.thread_time()
+    with closing(work.calls()) as made:
+        for _, bound in made:
+            work.done(called(nothing, bound))
+    return float(real.thread_time() - started)
+
+
+def called(function: Function, bound: Function) -> Any:
+    """The result of one call, once it is computed. Raises EnergyUsageError for one that isn't."""
+    result = bound()
+    _compute(function, result)
+    wait_for(result)
+    return result
+
+
+async def awaited(function: Function, bound: Function) -> Any:
+    """The same for a function that returns an awaitable."""
+    awaitable = bound()
+    if inspect.isgenerator(awaitable) or inspect.isasyncgen(awaitable):
+        _refuse_lazy(function, awaitable)
+    if not inspect.isawaitable(awaitable):
+        raise EnergyUsageError(
+            f"{named(function)} returned {type(awaitable).__name__}, which can't be "
+            f"awaited; write: {EXAMPLE}"
+        )
+    result = await awaitable
+    _compute(function, result)
+    wait_for(result)
+    return result
+
+
+def _compute(function: Function, result: Any) -> None:
+    """Wait for a result, and for those in a container; refuse what has done nothing yet."""
+    for part in unsettled(result):
+        wait = waiting_for(part)
+        if wait is not None:
+            wait()
+        else:
+            _refuse_lazy(function, part)
+
+
+def inputs_of(inputs: object) -> list[Any] | None:
+    if inputs is None:
+        return None
+    example = "write: energy.measure(model, inputs=[TEXT_1, TEXT_2])"
+    if not isinstance(inputs, Iterable) or isinstance(inputs, str | bytes | Mapping):
+        raise EnergyUsageError(
+            f"inputs of type {type(inputs).__name__} is no list of inputs, one for each call; "
+            f"{example}"
+        )
+    items = list(inputs)
+    if not items:
+        raise EnergyUsageError(f"inputs is empty, so there is nothing to call with; {example}")
+    return items
+
+
+def _refuse_lazy(call: Callable[..., Any], result: object) -> None:
+    """Measuring what has done nothing yet would measure no work."""
+    kind = kind_of_lazy(result)
+    if not kind:
+        return
+    _close(result)
+    if kind.startswith("an awaitable"):
+        write = "await energy.measure_async(...), or in energy.compare: lambda: asyncio.run(work())"
+    elif kind.startswith(("a function", "a delayed")):
+        compute = "()()" if kind.startswith("a function") else "().compute()"
+        write = f"lambda: {named(call)}{compute}"
+    else:
+        write = f"lambda: list({named(call)}())"
+    raise EnergyUsageError(
+        f"{named(call)} returned {kind}, whose work isn't done yet; write: {write}"
+    )
+
+
+def named(call: Callable[..., Any]) -> str:
+    return getattr(call, "__name__", repr(call))
+
+
+def _close(awaitable: Any) -> None:
+    """Spare the user a second, confusing warning that it was never awaited."""
+    if inspect.iscoroutine(awaitable):
+        awaitable.close()

@@ -1,0 +1,170 @@
+"""Bodies that end in nothing: empty, cached, used up, asleep; and honest ones that look alike."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from conftest import EnergyPytester
+from pytest_energy.errors import code_of
+from pytest_energy.measurement.meter import Window
+from pytest_energy.measurement.no_work import no_work
+from pytest_energy.measurement.protocol import Round
+
+EMPTY = 0.7e-6
+
+
+def rounds(first: float, pace: float, *, cpu_share: float = 1.0) -> list[Round]:
+    """A first call alone, and later ones of so many seconds each."""
+    calls = max(round(0.2 / pace), 1)
+
+    def one(seconds: float, calls: int, *, warmup: bool, cpu_share: float = 1.0) -> Round:
+        window = Window(seconds=seconds, readings={}, cpu_seconds=cpu_share * seconds)
+        return Round(window, calls, {"query": float(calls)}, warmup)
+
+    later = [one(pace * calls, calls, warmup=index < 2) for index in range(7)]
+    return [one(first, 1, warmup=True, cpu_share=cpu_share), *later]
+
+
+@pytest.mark.parametrize(
+    ("first", "pace", "code"),
+    [
+        (0.05, 0.3e-6, "cached-result"),
+        (0.05, 3e-6, "cached-result"),  # a look-up with some Python around it
+        (30.0, 9e-6, "cached-result"),
+        (1e-6, 0.3e-6, "no-work"),
+        (1e-6, 1.2e-6, "no-work"),
+        (30.0, 5e-3, ""),  # compiled in its first call
+        (1.0, 0.3e-3, ""),  # loaded in its first call
+        (1.0, 20e-6, ""),
+        (25e-6, 20e-6, ""),  # a small tree
+        (3e-6, 2.5e-6, ""),  # a product of small matrices
+    ],
+)
+def test_a_collapse_is_distinguished_from_quick_work(first: float, pace: float, code: str) -> None:
+    assert code_of(no_work(rounds(first, pace), EMPTY)) == code
+
+
+def test_waiting_in_the_first_call_is_not_counted_as_work() -> None:
+    assert no_work(rounds(0.05, 3e-6, cpu_share=0.01), EMPTY) == ""
+
+
+@pytest.mark.parametrize(("pace", "code"), [(0.3e-6, "no-work"), (20e-6, "")])
+def test_waiting_for_a_core_is_not_counted_as_work(pace: float, code: str) -> None:
+    waited = [
+        replace(each, window=replace(each.window, seconds=4 * each.window.seconds))
+        for each in rounds(1e-6, pace)
+    ]
+    assert code_of(no_work(waited, EMPTY)) == code
+
+
+def test_waiting_for_a_device_is_work() -> None:
+    waited = [
+        replace(each, window=replace(each.window, cpu_seconds=0.01 * each.window.cpu_seconds))
+        for each in rounds(1.0, 200e-6)
+    ]
+    assert no_work(waited, EMPTY) == ""
+
+
+def test_the_collapse_is_reported_with_its_remedy() -> None:
+    assert no_work(rounds(0.05, 0.3e-6), EMPTY) == (
+        "the first call took 50.0 ms, the following 4,666,669 took 0.300 us each: the result is "
+        "cached or the input is used up; make the input inside the test, clear the cache, or pass "
+        "inputs= to energy.measure, so that each call does the work"
+    )
+
+
+FOUND = """
+import functools
+import time
+
+@functools.lru_cache
+def cached(text):
+    spin(20)
+    return text
+
+@pytest.fixture
+def batches():
+    return iter([1] * 20)
+
+@budget("1 J / query")
+def test_empty():
+    pass
+
+@budget("1 J / query")
+def test_cached():
+    cached("a")
+
+@budget("1 J / query")
+def test_cached_by_the_fixture(energy):
+    energy.measure(lambda: cached("b"))
+
+@budget("1 J / query")
+def test_used_up(batches):
+    for batch in batches:
+        spin(batch)
+
+@budget("1 J / query")
+def test_used_up_by_the_fixture(energy, batches):
+    energy.measure(lambda: [spin(batch) for batch in batches])
+
+@budget("1 J / query")
+def test_empty_window(energy):
+    with energy.window(count=3):
+        pass
+
+@budget("1 J / query")
+def test_asleep():
+    time.sleep(0.05)
+
+def test_compared(energy):
+    energy.compare(lambda: spin(1), lambda: cached("c"))
+"""
+CODES = {
+    "test_empty": "no-work",
+    "test_cached": "cached-result",
+    "test_cached_by_the_fixture": "cached-result",
+    "test_used_up": "cached-result",
+    "test_used_up_by_the_fixture": "cached-result",
+    "test_empty_window": "no-work",
+    "test_asleep": "no-work-seen",
+    "test_compared": "cached-result",
+}
+
+
+@pytest.mark.untraced
+def test_work_that_wasnt_done_is_unmeasured(energy_pytester: EnergyPytester) -> None:
+    energy_pytester.write(FOUND)
+    energy_pytester.run("--energy-max-seconds=0.5", quick=False).assert_outcomes(failed=len(CODES))
+    tests = energy_pytester.tests()
+    assert {name: each["verdict"] for name, each in tests.items()} == dict.fromkeys(
+        CODES, "unmeasured"
+    )
+    found = {name: each["code"] for name, each in tests.items()}
+    # A first call that had to wait for its turn looks like one that worked.
+    assert found.pop("test_empty") in ("no-work", "cached-result")
+    assert found == {name: code for name, code in CODES.items() if name != "test_empty"}
+
+
+def test_quick_and_lazy_work_is_measured(energy_pytester: EnergyPytester) -> None:
+    energy_pytester.write(
+        """
+        made = {}
+
+        def sum_of_squares(n=400):
+            return sum(i * i for i in range(n))
+
+        @budget("1 J / query")
+        def test_quick(energy):
+            energy.measure(sum_of_squares)
+
+        @budget("1 J / query")
+        def test_compiled_in_the_first_call():
+            if "model" not in made:
+                spin(200)
+                made["model"] = True
+            spin(0.3)
+        """
+    )
+    energy_pytester.run("--energy-max-seconds=1", quick=False).assert_outcomes(passed=2)
