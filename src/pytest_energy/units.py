@@ -52,6 +52,11 @@ def plural(word: str) -> str:
     return word + ("es" if word.endswith(("ch", "sh", "x", "s")) else "s")
 
 
+def for_one(unit: str) -> str:
+    """ "a query", "an image"."""
+    return f"{'an' if unit[:1].lower() in set('aeio') else 'a'} {unit}"
+
+
 def watt_hours_per_1000(joules_per_unit: float) -> float:
     """The scale of the tables: Wh for 1,000 units."""
     return joules_per_unit * 1000 / JOULES_PER_WH
@@ -81,7 +86,7 @@ def power_of_ten(exponent: int) -> str:
 
 def time_and_power(units_per_second: float, watts: float, unit: str) -> str:
     """What makes the energy of one unit: "41.0 ms a query at 300 W"."""
-    return f"{figure(1000 / units_per_second)} ms a {unit} at {figure(watts)} W"
+    return f"{figure(1000 / units_per_second)} ms {for_one(unit)} at {figure(watts)} W"
 
 
 def percent(fraction: float, *, exact: bool = False) -> str:

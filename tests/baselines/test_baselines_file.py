@@ -126,7 +126,7 @@ def changed(**values: Any) -> Callable[[dict[str, Any]], object]:
     [
         (changed(centre="7"), "the session.centre is '7', not float"),
         (changed(centre=0.0), "centre is 0.0, not a number from 1e-15 to 1e+15"),
-        (changed(centre=5e-324, rounds=[5e-324] * 5), "centre is 5e-324, not a number from 1e-15"),
+        (changed(centre=1e-20, rounds=[1e-20] * 5), "centre is 1e-20, not a number from 1e-15"),
         (changed(centre=10**99, rounds=[10**99] * 5), f"centre is 1{'0' * 39}..., not a number"),
         (changed(window=-1.0), "window is -1.0, not a number from 1e-09 to 1e+09"),
         (changed(variance=-1.0), "variance is -1.0, not a number from 0 to 100"),

@@ -59,7 +59,9 @@ def _value(hint: Any, data: object, where: str) -> Any:
         if data is None and NoneType in get_args(hint):
             return None
         kinds = [each for each in get_args(hint) if each is not NoneType]
-        hint = type(data) if type(data) in kinds else kinds[0]  # a label is of one of several
+        if len(kinds) > 1 and type(data) in kinds:
+            return data  # a label, with which nothing is calculated
+        hint = kinds[0]
     origin = get_origin(hint)
     if isinstance(hint, type) and issubclass(hint, StrEnum):
         try:

@@ -20,6 +20,7 @@ from pytest_energy.units import (
     energy,
     energy_scale,
     figure,
+    for_one,
     grouped,
     interval,
     label,
@@ -95,7 +96,7 @@ def _lines(test: TestRecord, found: Explanation) -> Iterator[str]:
         yield _work(found.flops_per_unit, test)
     if found.involuntary_switches_per_unit is not None:
         each = figure(found.involuntary_switches_per_unit)
-        yield f"involuntary context switches: {each} a {test.unit}"
+        yield f"involuntary context switches: {each} {for_one(test.unit)}"
 
 
 def _cells(parts: PartsRecord, quantity: Quantity) -> Iterator[str]:
@@ -111,7 +112,9 @@ def _accuracy(test: TestRecord) -> str:
 
 
 def _work(flops_per_unit: float, test: TestRecord) -> str:
-    sentence = f"work: {amount(flops_per_unit, Quantity.FLOPS)} a {test.unit}, as torch counts them"
+    sentence = (
+        f"work: {amount(flops_per_unit, Quantity.FLOPS)} {for_one(test.unit)}, as torch counts them"
+    )
     if not test.joules_per_unit:
         return sentence
     return f"{sentence}; {amount(flops_per_unit / test.joules_per_unit, Quantity.FLOPS)} a joule"
