@@ -25,7 +25,7 @@ def test_new_add_and_reset_store_sessions_as_named(baseline_project: BaselinePro
     assert "written: nothing" in unchanged
     assert baseline_project.text() == before
     added = output(baseline_project.it(2, "--energy-update=add"))
-    assert re.search(r"test_it: [\d.]+ mJ -> [\d.]+ mJ / query \(.* %\), 1 -> 2 ses", added)
+    assert re.search(r"test_it: [\d.]+ mJ -> [\d.]+ mJ / query.* \(.* %\), 1 -> 2 ses", added)
     assert baseline_project.text().startswith(before)
     assert len(baseline_project.stored()) == 2
     again = output(baseline_project.it(2, "--energy-update=add"))

@@ -196,7 +196,10 @@ def test_it(energy):
 
 def test_a_process_that_is_added_counts_until_it_is_forgotten() -> None:
     begun = subprocess.run(
-        ["sh", "-c", "sleep 60 >/dev/null & echo $!"], capture_output=True, text=True, check=True
+        ["sh", "-c", "sleep 60 >/dev/null 2>&1 & echo $!"],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     orphan = int(begun.stdout)  # of a parent that has ended
     try:

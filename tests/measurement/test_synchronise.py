@@ -74,7 +74,7 @@ def block_until_ready(results):
     for each in results if isinstance(results, list) else [results]:
         if each in waiting:
             waiting.remove(each)
-            spin(20)
+            spin(50)
     return results
 
 def live_arrays():
@@ -104,7 +104,7 @@ def test_jax_computes_in_the_window(energy_pytester: EnergyPytester, body: str) 
     energy_pytester.run_process()
     for test in energy_pytester.tests().values():  # anyio's runs on two event loops
         assert test["verdict"] in ("pass", "inconclusive")
-        assert 0.02 <= test["cpu_seconds_per_unit"] < 0.03
+        assert 0.99 * 0.05 <= test["cpu_seconds_per_unit"] < 0.075
         assert sum(each["seconds"] for each in test["rounds"]) < 2
 
 
