@@ -429,6 +429,7 @@ def test_long_values_leave_room_for_the_example(tmp_path: Path) -> None:
 NEAR = "".join(f'[hardware.{"a" * 30}{i:04d}]\ngpu = "x"\n' for i in range(2000))
 
 
+@pytest.mark.untraced
 @pytest.mark.parametrize(
     "content",
     [

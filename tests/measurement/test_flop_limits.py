@@ -50,6 +50,7 @@ def test_over_the_limit_fails_and_at_it_passes(
         )
 
 
+@pytest.mark.untraced  # the work is too little to be seen
 def test_energy_without_a_limit_fails_nothing_beside_it(flop_bench: EnergyPytester) -> None:
     quiet = WORK.replace("    spin()\n", "")
     flop_bench.write(f"{quiet}\n@budget('1 kFLOP / query')\ndef test_it():\n    work(1000)\n")
