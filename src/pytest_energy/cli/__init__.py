@@ -24,13 +24,17 @@ from pytest_energy.study import commands as study_commands
 class Commands(TyperGroup):
     """Ends with status 2 and the message where a command raises an error of this package."""
 
-    def invoke(self, ctx: Any) -> Any:
-        """Run the command that is named."""
-        words = [str(each) for each in (*ctx._protected_args, *ctx.args)]
+    def main(self, *args: Any, **extra: Any) -> Any:
+        """Read the command line, and run the command that is named."""
         for stream in (sys.stdout, sys.stderr):
             # A name that the terminal's encoding lacks, or no encoding has, ends no command.
             if isinstance(stream, TextIOWrapper):
                 stream.reconfigure(errors="backslashreplace")
+        return super().main(*args, **extra)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that is named."""
+        words = [str(each) for each in (*ctx._protected_args, *ctx.args)]
         try:
             return super().invoke(ctx)
         except EnergyError as error:
