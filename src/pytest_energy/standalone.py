@@ -6,7 +6,7 @@ import inspect
 import math
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from html import escape
 from typing import Any
@@ -16,8 +16,6 @@ from pytest_energy.limits.budget import Budget, Declaration, Scope
 from pytest_energy.measurement.calls import (
     Steps,
     Work,
-    awaited,
-    called,
     empty_call_seconds,
     inputs_of,
     named,
@@ -143,12 +141,7 @@ def measure(
     settings = _settings(gpus, max_seconds, cpu_watts_per_core)
     counts = counts_for((), count=count, tokens=tokens, images=images, units=units)
     with _begun(call, inputs, counts, scope, settings) as (work, finish):
-        value = None
-        with closing(work.calls()) as calls:
-            for _, bound in calls:
-                value = called(call, bound)
-                work.done(value)
-        return finish(value)
+        return finish(work.run())
 
 
 async def measure_async(
@@ -168,12 +161,7 @@ async def measure_async(
     settings = _settings(gpus, max_seconds, cpu_watts_per_core)
     counts = counts_for((), count=count, tokens=tokens, images=images, units=units)
     with _begun(call, inputs, counts, scope, settings) as (work, finish):
-        value = None
-        with closing(work.calls()) as calls:
-            for _, bound in calls:
-                value = await awaited(call, bound)
-                work.done(value)
-        return finish(value)
+        return finish(await work.run_async())
 
 
 def _settings(gpus: str, max_seconds: float, cpu_watts_per_core: float) -> GateSettings:

@@ -160,7 +160,7 @@ def test_a_comparison_is_no_markup_whatever_the_records_hold(hostile: str, place
     kinds, prose = parts(text)
     markup = {"image", "link_open", "html_inline", "html_block", "s_open", "heading_open"}
     assert not kinds & markup
-    assert "torch" in prose  # the versions are said
+    assert "torch" in prose  # the versions are printed
     for each in ("@everyone", "://", "www.evil", "#12", "GH-12", ":tada:"):
         assert each not in prose
     for each in ("\x1b", "\u202e", "\n::error", "\n# head"):

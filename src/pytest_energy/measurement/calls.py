@@ -53,7 +53,7 @@ class Work:
 
     @property
     def cycle(self) -> int:
-        """How many calls see each input once; 1 where none is seen again."""
+        """How many calls see each input once."""
         return len(self._inputs or [None])
 
     def bound(self, index: int, call: int = 0) -> Function:
@@ -92,6 +92,24 @@ class Work:
         finally:
             self._steps.close()
         self._tell_of_cycles(max(made))
+
+    def run(self) -> Any:
+        """Make all calls; gives the result of the last one."""
+        result = None
+        with closing(self.calls()) as calls:
+            for index, bound in calls:
+                result = called(self._functions[index], bound)
+                self.done(result)
+        return result
+
+    async def run_async(self) -> Any:
+        """The same for functions that return awaitables."""
+        result = None
+        with closing(self.calls()) as calls:
+            for index, bound in calls:
+                result = await awaited(self._functions[index], bound)
+                self.done(result)
+        return result
 
     def done(self, result: Any) -> None:
         """Take what the latest call did."""
@@ -132,12 +150,9 @@ def _seconds_of_nothing(calls: int) -> float:
             for unit, number in (yield 0).items():
                 units[unit] = units.get(unit, 0.0) + number
 
-    nothing = partial(lambda: None)
-    work = Work(steps(), [nothing], None, {"query": 1}, [])
+    work = Work(steps(), [partial(lambda: None)], None, {"query": 1}, [])
     started = real.thread_time()
-    with closing(work.calls()) as made:
-        for _, bound in made:
-            work.done(called(nothing, bound))
+    work.run()
     return float(real.thread_time() - started)
 
 

@@ -142,7 +142,7 @@ class Clients:
             number = self._traffic.begin()
             try:
                 result = called(self._request, bound)
-            except Exception as error:
+            except Exception as error:  # whatever a client raises, this request failed
                 self._failed(number, error)
             else:
                 self._done(number, result)
@@ -156,7 +156,7 @@ class Clients:
             number = self._traffic.begin()
             try:
                 result = await awaited(self._request, bound)
-            except Exception as error:
+            except Exception as error:  # as in a thread
                 self._failed(number, error)
                 await asyncio.sleep(0)  # others may be waiting
             else:
@@ -165,7 +165,7 @@ class Clients:
     def _done(self, number: int, result: Any) -> None:
         try:
             units = counted(self._counts, result)
-        except Exception as error:
+        except Exception as error:  # the user's own function counts
             self._failed(number, error)
             return
         self.result = result

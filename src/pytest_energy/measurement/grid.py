@@ -68,7 +68,7 @@ class GridJudge:
         problem = problem_of(judgement, final)
         found = None
         if not problem and measured[0]:
-            found = fit([_cell(each, judgement) for each in measured])
+            found = fit([cell_of(each, judgement) for each in measured])
             if found is None:
                 problem = _NOT_SEPARABLE
         if problem:
@@ -101,7 +101,8 @@ def part_of(found: Fit, unit: str) -> Part:
     return {REQUEST_PART: found.request, INPUT_PART: found.inputs, OUTPUT_PART: found.outputs}[unit]
 
 
-def _cell(rounds: Sequence[Round], judgement: Judgement) -> Cell:
+def cell_of(rounds: Sequence[Round], judgement: Judgement) -> Cell:
+    """The requests of one size in all passes."""
     calls = sum(each.calls for each in rounds)
     return Cell(
         inputs=sum(each.units[INPUT_PART] for each in rounds) / calls,

@@ -199,15 +199,11 @@ class Load:
 
         A request counts in the window by the share of its time in it.
         """
-        meter.open(names)
-        opened = self.traffic.clock.now()
-        try:
+        with meter.window(names) as measured:
+            opened = self.traffic.clock.now()
             while meter.running() < seconds:
                 yield max(POLL_SECONDS, seconds / 20)
-        except BaseException:
-            meter.abandon()
-            raise
-        window = meter.close()
+        window = measured.window
         closed = opened + window.seconds
         waited = self.traffic.clock.now()
         while pending := self.traffic.pending(closed):

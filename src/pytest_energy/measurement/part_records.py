@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from operator import mul
 
 from pytest_energy.carbon.intensity import Intensity
 from pytest_energy.errors import Reason, code_of
@@ -21,6 +22,7 @@ from pytest_energy.measurement.grid import (
     Grid,
     GridJudge,
     amount_of,
+    cell_of,
     part_of,
 )
 from pytest_energy.measurement.judgement import Job, Judgement
@@ -106,7 +108,7 @@ def _part_record(
         code=_code(verdict, part, doubt),
     )
     figure = part.centre * to_joules
-    share_of_all = sum(map(_product, shares, amounts)) / sum(amounts)
+    share_of_all = sum(map(mul, shares, amounts)) / sum(amounts)
     low_high = part.interval
     return replace(
         judged(record, finding),
@@ -147,10 +149,6 @@ def _rounds(rounds: Sequence[RoundRecord], shares: Sequence[float]) -> tuple[Rou
     )
 
 
-def _product(one: float, other: float) -> float:
-    return one * other
-
-
 def _doubt(
     record: TestRecord,
     judgement: Judgement,
@@ -161,18 +159,13 @@ def _doubt(
 ) -> str:
     """What makes a part's figure uncertain, or ""."""
     if found.is_linear is False:
-        cell = measured[found.worst]
-        calls = sum(each.calls for each in cell)
-        inputs, outputs = (
-            sum(each.units[unit] for each in cell) / calls for unit in (INPUT_PART, OUTPUT_PART)
-        )
-        missed = found.missed[found.worst]
+        cell, missed = cell_of(measured[found.worst], judgement), found.missed[found.worst]
         return Reason(
             "not-linear",
-            f"not linear here: a request with {inputs:,.0f} input and {outputs:,.0f} output tokens "
-            f"uses {percent(missed)} {'more' if missed > 0 else 'less'} than its parts come to "
-            f"(allowed: {percent(LINEAR_WITHIN)}); measure lengths that are nearer to each other, "
-            "or the requests that you serve with energy.measure",
+            f"not linear here: a request with {cell.inputs:,.0f} input and {cell.outputs:,.0f} "
+            f"output tokens uses {percent(missed)} {'more' if missed > 0 else 'less'} than its "
+            f"parts come to (allowed: {percent(LINEAR_WITHIN)}); measure lengths that are nearer "
+            "to each other, or the requests that you serve with energy.measure",
         )
     if verdict is Verdict.FAIL and judgement.limit is not None:
         lowest = min(part.values) / judgement.limit if record.contention else None
@@ -194,23 +187,20 @@ def _code(verdict: Verdict, part: Part, doubt: str) -> str:
 
 
 def _parts_record(found: Fit, measured: Grid, judgement: Judgement) -> PartsRecord:
-    cells = []
-    for rounds, missed in zip(measured, found.missed, strict=True):
-        calls = sum(each.calls for each in rounds)
-        cells.append(
-            CellRecord(
-                input_tokens=sum(each.units[INPUT_PART] for each in rounds) / calls,
-                output_tokens=sum(each.units[OUTPUT_PART] for each in rounds) / calls,
-                figure=sum(amount_of(each, judgement) / each.calls for each in rounds)
-                / len(rounds),
-                missed=missed,
-            )
-        )
+    cells = [cell_of(each, judgement) for each in measured]
     return PartsRecord(
         empty_request=found.request.centre,
         prefill_token=found.inputs.centre,
         decode_token=found.outputs.centre,
-        cells=tuple(cells),
+        cells=tuple(
+            CellRecord(
+                input_tokens=each.inputs,
+                output_tokens=each.outputs,
+                figure=each.mean,
+                missed=missed,
+            )
+            for each, missed in zip(cells, found.missed, strict=True)
+        ),
         is_linear=found.is_linear,
     )
 

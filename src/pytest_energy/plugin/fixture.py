@@ -13,7 +13,6 @@ from pytest_energy.limits.checks import fraction
 from pytest_energy.measurement.calls import (
     Function,
     Work,
-    awaited,
     called,
     inputs_of,
     named,
@@ -115,11 +114,7 @@ class Energy:
                 f"write: await energy.measure_async({named(call)}, ...)"
             )
         work = self._work(call, inputs, count, tokens, images, units, name, repeat)
-        result = None
-        with closing(work.calls()) as calls:
-            for _, bound in calls:
-                result = called(call, bound)
-                work.done(result)
+        result = work.run()
         for counting in self._extra_calls(work, name):
             with counting as more:
                 work.done(more())
@@ -139,11 +134,7 @@ class Energy:
     ) -> Any:
         """As `measure`, for a function that returns an awaitable: await energy.measure_async(f)."""
         work = self._work(call, inputs, count, tokens, images, units, name, repeat)
-        result = None
-        with closing(work.calls()) as calls:
-            for _, bound in calls:
-                result = await awaited(call, bound)
-                work.done(result)
+        result = await work.run_async()
         for counting in self._extra_calls(work, name):
             with counting as more:
                 work.done(await more())

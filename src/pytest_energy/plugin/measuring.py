@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from pytest_energy.limits.resolve import Resolution
 from pytest_energy.plugin.instruments import Instruments
 from pytest_energy.plugin.measured_tests import location_of, test_id
 from pytest_energy.plugin.overheads import overheads_of
+from pytest_energy.plugin.progress import ProgressLine
 
 if TYPE_CHECKING:
     from pytest_energy.measurement.calls import Steps
@@ -53,12 +55,9 @@ class TestRun:
     def rounds(self, name: str | None, units: Sequence[str], cycle: int) -> Steps:
         """Measure by the protocol; `cycle` calls see each input once."""
         __tracebackhide__ = True
-        progress = self.instruments.progress(self.item.nodeid)
         job = self._job(name, units, cycle)
-        try:
+        with self._progress() as progress:
             self.records += yield from self.instruments.find().rounds(job, progress)
-        finally:
-            progress.clear()
 
     def interleaved(
         self,
@@ -72,12 +71,9 @@ class TestRun:
         __tracebackhide__ = True
         self._compared |= set(names)
         jobs = [self._job(each, units, cycle) for each in names]
-        progress = self.instruments.progress(self.item.nodeid, len(jobs))
-        try:
+        with self._progress(len(jobs)) as progress:
             found = self.instruments.find()
             self.records += yield from found.interleaved(jobs, labels, max_increase, progress)
-        finally:
-            progress.clear()
 
     def generation(self, name: str | None, cells: int) -> Steps:
         """Measure requests of several sizes, the largest last, and judge their parts."""
@@ -87,23 +83,17 @@ class TestRun:
             job = replace(job, units=tuple(each.unit for each in job.budgets))
         else:
             job = replace(job, budgets=job.budgets * len(PART_UNITS))
-        progress = self.instruments.progress(self.item.nodeid, 1 + len(PART_UNITS))
-        try:
+        with self._progress(1 + len(PART_UNITS)) as progress:
             self.records += yield from self.instruments.find().generation(job, cells, progress)
-        finally:
-            progress.clear()
 
     def load(
         self, name: str | None, units: Sequence[str], load: Load
     ) -> Generator[float, None, None]:
         """Measure while others keep requests in flight: yields seconds to wait for them."""
         __tracebackhide__ = True
-        progress = self.instruments.progress(self.item.nodeid)
         job = self._job(name, units, 1)
-        try:
+        with self._progress() as progress:
             self.records += yield from self.instruments.find().load(job, load, progress)
-        finally:
-            progress.clear()
 
     def window(self, name: str | None, units: Sequence[str]) -> Steps:
         """Measure one long run."""
@@ -153,6 +143,15 @@ class TestRun:
             "machine": to_plain(found.machine),
             "versions": found.versions,
         }
+
+    @contextmanager
+    def _progress(self, works: int = 1) -> Iterator[ProgressLine]:
+        """The line on the terminal, which is cleared at the end of this."""
+        progress = self.instruments.progress(self.item.nodeid, works)
+        try:
+            yield progress
+        finally:
+            progress.clear()
 
     def _job(self, name: str | None, units: Sequence[str], cycle: int) -> Job:
         from pytest_energy.measurement.calls import empty_call_seconds

@@ -11,6 +11,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from operator import mul
 from statistics import fmean, stdev
 
 from pytest_energy.rules.estimate import LOOK_CONFIDENCE, LOOKS, MIN_ROUNDS
@@ -163,15 +164,11 @@ def _non_negative(rows: Sequence[Row]) -> tuple[tuple[int, ...], list[float]]:
             if found is None or min(found) < 0:
                 continue
             full = _full(found, columns)
-            missed = sum((1 - sum(map(_times, row, full))) ** 2 for row in rows)
+            missed = sum((1 - sum(map(mul, row, full))) ** 2 for row in rows)
             if best is None or missed < best[0]:
                 best = missed, columns, full
     assert best is not None  # each column alone has a solution, which is above zero
     return best[1], best[2]
-
-
-def _times(one: float, other: float) -> float:
-    return one * other
 
 
 def _least_squares(
