@@ -13,6 +13,7 @@ import pytest
 from reason_codes import reason_codes
 from typer.main import get_command
 from typer.testing import CliRunner
+from usage_errors import usage_errors
 
 from pytest_energy.cli import app
 from pytest_energy.limits.limit import SYMBOLS
@@ -60,8 +61,14 @@ def messages(code: str) -> str:
     return "\n>\n".join(f"> {each}" for each in reason_codes()[code])
 
 
+def errors(files: str) -> str:
+    """What files of the package, separated by blanks, refuse."""
+    sentences = (each for name in files.split() for each in usage_errors()[name])
+    return "\n".join(f"- `` {each} ``" for each in dict.fromkeys(sentences))
+
+
 def completed(page: str) -> str:
-    """A page with its tables and messages."""
+    """A page with its tables, messages and errors."""
     parts = {
         "options": options,
         "commands": commands,
@@ -71,7 +78,8 @@ def completed(page: str) -> str:
     for name, part in parts.items():
         if f"<!-- {name} -->" in page:
             page = page.replace(f"<!-- {name} -->", part())
-    return re.sub(r"<!-- messages: ([\w-]+) -->", lambda found: messages(found[1]), page)
+    page = re.sub(r"<!-- messages: ([\w-]+) -->", lambda found: messages(found[1]), page)
+    return re.sub(r"<!-- errors: (.+?) -->", lambda found: errors(found[1]), page, flags=re.DOTALL)
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

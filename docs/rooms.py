@@ -11,11 +11,11 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 PICTURE = ROOT / "docs" / "rooms.svg"
-WIDTH, ROW, GAP, LEFT = 360, 34, 6, 12
+WIDTH, ROW, GAP, LEFT = 420, 34, 6, 12
 #: The way of a joule, and what each room on it makes of it.
 WAY = {
     "sensors": "joules of a window",
-    "measure": "rounds of a test",
+    "measurement": "rounds of a test",
     "rules": "a verdict",
     "limits": "which limit applies",
     "baselines": "earlier sessions",

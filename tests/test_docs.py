@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 from reason_codes import reason_codes
-from rooms import PICTURE, layers, picture
+from rooms import PICTURE, WAY, layers, picture
+from usage_errors import usage_errors
 
 from pytest_energy.report.formats import names
 from pytest_energy.rules.verdict import Verdict
@@ -123,6 +124,21 @@ def test_reason_codes_are_found_with_their_messages() -> None:
     assert {"over-limit", "over-reference", "pynvml-shadowed", "no-torch"} <= set(found)
 
 
+def test_each_usage_error_has_its_place() -> None:
+    page = (ROOT / "docs" / "usage-errors.md").read_text(encoding="utf-8")
+    named = " ".join(re.findall(r"<!-- errors: (.*?) -->", page, re.DOTALL)).split()
+    assert sorted(named) == list(usage_errors())
+
+
+def test_usage_errors_are_found_with_their_sentences() -> None:
+    found = usage_errors()
+    assert "a limit must be above zero" in found["limits/limit.py"]  # raised
+    assert "a bare number has no unit" in found["limits/limit.py"]  # returned, then raised
+    assert "...: the name holds a NUL character" in found["plugin/settings.py"]  # a list's
+    assert "this is a directory; write a text file" in found["record/project_files.py"]
+    assert all(" " in each for sentences in found.values() for each in sentences)
+
+
 def first_cells(page: str, head: str) -> set[str]:
     """The words in the first column of a table."""
     text = (ROOT / "docs" / page).read_text(encoding="utf-8").partition(f"| {head} |")[2]
@@ -144,6 +160,7 @@ def test_the_picture_of_the_folders_shows_the_contract() -> None:
     assert PICTURE.read_text(encoding="utf-8") == picture(found), "run: python docs/rooms.py"
     rooms = {room for layer in found for room in layer}
     assert first_cells("architecture.md", "folder") == rooms
+    assert set(WAY) <= rooms
 
 
 def test_a_room_that_is_added_is_drawn() -> None:

@@ -151,7 +151,7 @@ def unknown_variables(environment: Mapping[str, str]) -> list[str]:
     """A sentence for each variable that has our prefix and is unknown."""
     known = {each.name.upper(): each.variable for each in (*OPTIONS, *SWITCHES)}
     others = {ENVIRONMENT_PREFIX + flag[9:].upper(): flag for flag, *_ in COMMAND_LINE_ONLY}
-    messages = []
+    mistakes = []
     for name in sorted(environment):
         if not name.startswith(ENVIRONMENT_PREFIX) or name in (
             *known.values(),
@@ -164,8 +164,8 @@ def unknown_variables(environment: Mapping[str, str]) -> list[str]:
             hint = f"did you mean {known[near[0]]}?"
         if name in others:
             hint = f"write {others[name]} into PYTEST_ADDOPTS"
-        messages.append(f"{name}: unknown variable; {hint}")
-    return messages
+        mistakes.append(f"{name}: unknown variable; {hint}")
+    return mistakes
 
 
 def is_job(environment: Mapping[str, str]) -> bool:
