@@ -137,6 +137,16 @@ def test_on_a_quiet_machine_nothing_is_left_out() -> None:
     assert figure(found) == pytest.approx(whole(rounds), rel=0.002)
 
 
+def test_the_time_of_one_unit_is_that_of_the_laps_that_count() -> None:
+    machine = Machine(3, busy=0.4)
+    found = cleaned(
+        [machine.round(lambda call: 0.005 * (1 + call % 3), 3) for _ in range(20)], "query"
+    )
+    assert found is not None
+    # One core is busy throughout, so the time of a call is its CPU time.
+    assert found.seconds_per_unit == pytest.approx(figure(found), rel=0.01)
+
+
 @given(st.lists(st.lists(st.floats(0.001, 0.1), min_size=3, max_size=30), min_size=1, max_size=20))
 def test_undisturbed_rounds_keep_the_sum_of_their_work(costs: list[list[float]]) -> None:
     rounds = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 
 import pytest
@@ -11,6 +12,7 @@ from pytest_energy.errors import code_of
 from pytest_energy.measurement.meter import Window
 from pytest_energy.measurement.no_work import no_work
 from pytest_energy.measurement.protocol import Round
+from pytest_energy.sensors import cpu_time
 
 EMPTY = 0.7e-6
 
@@ -57,6 +59,27 @@ def test_waiting_for_a_core_is_not_counted_as_work(pace: float, code: str) -> No
         for each in rounds(1e-6, pace)
     ]
     assert code_of(no_work(waited, EMPTY)) == code
+
+
+def one_window(seconds: float, cpu_seconds: float, waited: float | None) -> list[Round]:
+    window = Window(seconds=seconds, readings={}, cpu_seconds=cpu_seconds, waited_seconds=waited)
+    return [Round(window, 1, {"query": 3.0}, warmup=False)]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "cpu_seconds", "waited", "code"),
+    [
+        (0.0004, 0.0005, 0.0, "no-work"),
+        (0.0006, 0.00065, 0.0, "no-work"),  # beside busy processes
+        (0.0154, 0.0005, 0.0150, "no-work"),
+        (0.0154, 0.0024, 0.0130, ""),
+        (0.0154, 0.0005, None, ""),  # it may have waited for a device
+    ],
+)
+def test_a_window_holds_more_work_than_opening_and_closing_it_takes(
+    seconds: float, cpu_seconds: float, waited: float | None, code: str
+) -> None:
+    assert code_of(no_work(one_window(seconds, cpu_seconds, waited), EMPTY)) == code
 
 
 def test_waiting_for_a_device_is_work() -> None:
@@ -168,3 +191,27 @@ def test_quick_and_lazy_work_is_measured(energy_pytester: EnergyPytester) -> Non
         """
     )
     energy_pytester.run("--energy-max-seconds=1", quick=False).assert_outcomes(passed=2)
+
+
+@pytest.mark.untraced
+@pytest.mark.parametrize(("waits_for", "verdict"), [("a core", "pass"), ("itself", "unmeasured")])
+def test_a_process_that_gets_hardly_any_core_is_not_idle(
+    waits_for: str,
+    verdict: str,
+    energy_pytester: EnergyPytester,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = time.perf_counter if waits_for == "a core" else lambda: 0.0
+    monkeypatch.setattr(cpu_time, "waited_seconds", clock)
+    energy_pytester.write(
+        """
+        import time
+
+        @budget("1 J / query")
+        def test_slow():
+            spin(0.2)
+            time.sleep(0.02)
+        """
+    )
+    energy_pytester.run("--energy-max-seconds=0.5")
+    assert energy_pytester.tests()["test_slow"]["verdict"] == verdict

@@ -1,4 +1,4 @@
-"""How busy the machine is."""
+"""How busy the machine is, and how long a thread waits for a core."""
 
 from __future__ import annotations
 
@@ -30,6 +30,24 @@ def test_a_file_that_cannot_be_read_is_unknown(
     text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert read(text, tmp_path, monkeypatch) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("582744000 250000000 17\n", 0.25), ("", None), ("0 1\n", None), ("a b c\n", None)],
+)
+def test_waiting_for_a_core_is_the_second_number(
+    text: str, seconds: float | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "schedstat"
+    path.write_text(text, encoding="ascii")
+    monkeypatch.setattr(proc, "_THREAD_SCHEDSTAT", str(path))
+    assert proc.waited_seconds() == seconds
+
+
+def test_no_file_of_the_thread_is_unknown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(proc, "_THREAD_SCHEDSTAT", str(tmp_path / "none"))
+    assert proc.waited_seconds() is None
 
 
 def test_our_own_work_is_in_it() -> None:

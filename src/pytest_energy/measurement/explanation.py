@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from pytest_energy.measurement.protocol import Round
 from pytest_energy.record.schema import Explanation, GpuStateRecord
@@ -79,6 +79,17 @@ def explain(
         gpus_before=tuple(around.before[name] for name in names if name in around.before),
         gpus_after=tuple(around.after[name] for name in names if name in around.after),
         drift_per_round=slope if abs(slope) * (len(values) - 1) > DRIFT else None,
+    )
+
+
+def without_disturbed_laps(
+    found: Explanation, joules_per_unit: float, seconds_per_unit: float
+) -> Explanation:
+    """The same with time and power of the laps that the figure rests on."""
+    return replace(
+        found,
+        units_per_second=1 / seconds_per_unit,
+        mean_watts=joules_per_unit / seconds_per_unit,
     )
 
 

@@ -245,18 +245,19 @@ def _idle(measured: Sequence[Round], coverage: Coverage) -> str:
             "happened elsewhere, or other work ran there when the session began; check the "
             "address, and run the test again",
         )
-    if cpu_seconds >= IDLE_SHARE * seconds or (moved and not coverage.guessed):
+    ran_seconds = sum(each.window.ran_seconds for each in measured)
+    if cpu_seconds >= IDLE_SHARE * ran_seconds or (moved and not coverage.guessed):
         return ""
     if coverage.guessed:
         return Reason(
             "gpu-unknown",
-            f"the test's processes used {percent(cpu_seconds / seconds)} of one core, and nothing "
-            "tells which GPU they used, if any; name those in use with --energy-gpus",
+            f"the test's processes used {percent(cpu_seconds / ran_seconds)} of one core, and "
+            "nothing tells which GPU they used, if any; name those in use with --energy-gpus",
         )
     return Reason(
         "no-work-seen",
-        f"the test's processes used {percent(cpu_seconds / seconds)} of one core and no GPU in use "
-        "rose above its idle power, so the work happened where no sensor looks (a server, "
+        f"the test's processes used {percent(cpu_seconds / ran_seconds)} of one core and no GPU in "
+        "use rose above its idle power, so the work happened where no sensor looks (a server, "
         "another machine), or there was none; measure where the model runs, or add the process of "
         "a server with --energy-pids=PID",
     )

@@ -47,14 +47,15 @@ _CROWDED = "contention"
 class Cleaned:
     """The CPU seconds of each round for one unit, without its disturbed laps.
 
-    values, units: of each round; None and 0 for one that is left out. laps, seconds: how many there
-    were, and their mean length. affected: the share of them that was disturbed. spread: by how much
-    undisturbed laps of the same input differ, as a fraction. problem: why no lap is left out and
-    every round counts as a whole, or "".
+    values, units: of each round; None and 0 for one that is left out. seconds_per_unit: how long
+    one unit took. laps, seconds: how many there were, and their mean length. affected: the share of
+    them that was disturbed. spread: by how much undisturbed laps of the same input differ, as a
+    fraction. problem: why no lap is left out and every round counts as a whole, or "".
     """
 
     values: tuple[float | None, ...] = ()
     units: tuple[float, ...] = ()
+    seconds_per_unit: float = 0.0
     laps: int = 0
     seconds: float = 0.0
     affected: float = 0.0
@@ -109,7 +110,10 @@ def cleaned(windows: Sequence[Window], unit: str) -> Cleaned | None:
         counts = len(mine) >= ROUND_SHARE * len(window.laps) and min(expected, used) > 0
         values.append(figure * used / expected if counts else None)
         units.append(expected / figure if counts else 0.0)
-    whole = replace(found, values=tuple(values), units=tuple(units))
+    took = sum(fmean([each.seconds for each in mine]) for mine in _by_position(chosen).values())
+    whole = replace(
+        found, values=tuple(values), units=tuple(units), seconds_per_unit=took / counted
+    )
     if None in values and whole.counted < MIN_ROUNDS:
         return replace(
             found, problem=Reason(_CROWDED, f"{percent(found.affected)} of the laps were disturbed")

@@ -41,6 +41,7 @@ class Window:
     seconds: of the work alone. readings: joules, or why there is no number, by channel name.
     cpu_seconds: of the process tree. other_cpu_seconds: of all other processes on the machine,
     or None where nothing tells. involuntary_switches: how often this process had to leave a core.
+    waited_seconds: for a core, by the thread that measures; None where the system doesn't say.
     laps: the same in short pieces, where CPU time is what decides.
     """
 
@@ -49,7 +50,13 @@ class Window:
     cpu_seconds: float
     other_cpu_seconds: float | None = None
     involuntary_switches: int | None = None
+    waited_seconds: float | None = None
     laps: tuple[Lap, ...] = ()
+
+    @property
+    def ran_seconds(self) -> float:
+        """Those in which the thread that measures did not wait for a core."""
+        return max(self.seconds - (self.waited_seconds or 0.0), 0.0)
 
     def joules(self, names: Sequence[str]) -> float:
         """The sum over these channels. Raises SensorFault where one has no number."""
@@ -168,13 +175,13 @@ class Meter:
         neighbours = None
         if busy is not None and self._busy is not None:
             neighbours = max(busy - self._busy - own, 0.0)
-        switches = self._cpu_time.involuntary_switches
         return Window(
             seconds=ended - self._started,
             readings=kept,
             cpu_seconds=own,
             other_cpu_seconds=neighbours,
-            involuntary_switches=switches,
+            involuntary_switches=self._cpu_time.involuntary_switches,
+            waited_seconds=self._cpu_time.waited_seconds,
         )
 
     def abandon(self) -> None:

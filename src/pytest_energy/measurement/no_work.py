@@ -18,11 +18,12 @@ COLLAPSED_SECONDS = 10e-6
 COLLAPSED_SHARE = 0.01
 LEAST_FIRST_SECONDS = 2e-3
 #: A call that takes less than an empty one, this factor of noise, and this time beyond did nothing:
-#: not even a product of two small matrices. A window holds what opening and closing it takes too.
+#: not even a product of two small matrices. A window holds what opening and closing it takes too:
+#: 0.2 to 0.5 ms, and up to 0.7 ms beside six busy processes on two cores.
 EMPTY_NOISE = 2.0
 NOTHING_SECONDS = 0.5e-6
-NOTHING_IN_WINDOW_SECONDS = 0.5e-3
-#: A busy machine makes a call take so many times as long at most.
+NOTHING_IN_WINDOW_SECONDS = 2e-3
+#: Where the wait for a core isn't counted, a busy machine makes a call so many times as long.
 BUSY_FACTOR = 5.0
 #: Slower calls needn't be compared with an empty one.
 SLOW_SECONDS = 20e-6
@@ -50,7 +51,7 @@ def no_work(rounds: Sequence[Round], empty_call_seconds: float) -> str:
     pace = min(map(_pace, rounds[1:] or measured))
     following = sum(each.calls for each in rounds[1:])
     if not following:
-        return _empty("the window", pace) if pace < NOTHING_IN_WINDOW_SECONDS else ""
+        return _empty_window(pace) if pace < NOTHING_IN_WINDOW_SECONDS else ""
     first = rounds[0].window
     is_empty = pace < EMPTY_NOISE * empty_call_seconds + NOTHING_SECONDS
     # A first call that only waited for its turn on a busy machine used no CPU time.
@@ -62,7 +63,7 @@ def no_work(rounds: Sequence[Round], empty_call_seconds: float) -> str:
             f"the first call took {duration(first.seconds)}, the following {following:,} took "
             f"{duration(pace)} each: the result is cached or the input is used up; {REMEDY}",
         )
-    return _empty("a call", pace) if is_empty else ""
+    return _empty_call(pace) if is_empty else ""
 
 
 def _pace(measured: Round) -> float:
@@ -71,7 +72,7 @@ def _pace(measured: Round) -> float:
     That is CPU time. A call that waits for a device uses little of it, but takes long.
     """
     window = measured.window
-    return max(window.cpu_seconds, window.seconds / BUSY_FACTOR) / measured.calls
+    return max(window.cpu_seconds, window.ran_seconds / BUSY_FACTOR) / measured.calls
 
 
 def work_elsewhere(peers: Sequence[Peer], rounds: Sequence[Round]) -> str:
@@ -142,11 +143,20 @@ def from_cache(alias: str, counts: CacheCounts) -> str:
     )
 
 
-def _empty(what: str, seconds: float) -> Reason:
+def _empty_call(seconds: float) -> Reason:
     return Reason(
         "no-work",
-        f"{what} took {duration(seconds)}, no longer than one without work: it did nothing, its "
+        f"a call took {duration(seconds)}, no longer than one without work: it did nothing, its "
         f"result is cached or its input is used up; {REMEDY}",
+    )
+
+
+def _empty_window(seconds: float) -> Reason:
+    return Reason(
+        "no-work",
+        f"the window took {duration(seconds)}, and opening and closing it is a part of that: it "
+        f"needs {duration(NOTHING_IN_WINDOW_SECONDS)} of work at least; put more calls into it, or "
+        "measure one with energy.measure",
     )
 
 

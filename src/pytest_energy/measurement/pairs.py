@@ -170,12 +170,14 @@ def _part(window: Window, laps: Sequence[Lap]) -> Window:
         share = of_cpu if name == CHANNEL else of_time
         readings[name] = reading if isinstance(reading, SensorFault) else reading * share
     others, switches = window.other_cpu_seconds, window.involuntary_switches
+    waited = window.waited_seconds
     return Window(
         seconds=seconds,
         readings=readings,
         cpu_seconds=cpu_seconds,
         other_cpu_seconds=None if others is None else others * of_time,
         involuntary_switches=None if switches is None else round(switches * of_time),
+        waited_seconds=None if waited is None else waited * of_time,
         laps=tuple(laps),
     )
 

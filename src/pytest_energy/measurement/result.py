@@ -17,6 +17,7 @@ from pytest_energy.measurement.explanation import (
     has_contention,
     has_neighbours,
     other_cores,
+    without_disturbed_laps,
 )
 from pytest_energy.measurement.judgement import (
     Job,
@@ -92,6 +93,8 @@ def test_record(
         compared = estimate(values, units)
         joules = estimate(joules_per_unit(judgement, coverage.gated), units)
         explanation = explain(measured, unit, values, coverage.gated, around)
+        if clean is not None and clean.values and joules is not None:
+            explanation = without_disturbed_laps(explanation, joules.centre, clean.seconds_per_unit)
         lowest = min(values) / limit if contention and limit is not None else None
         doubt = doubt_of_excess(other_processes, lowest, 1 + judgement.tolerance, "limit")
         if verdict is Verdict.FAIL:

@@ -57,11 +57,13 @@ class Explanation:
     """What makes a figure: time, power, and how the machine was meanwhile.
 
     seconds: of the measured rounds. units: what was counted in them, by unit. mean_watts: of the
-    gated channels, gross. net_joules_per_unit: without what the gated channels draw when idle, None
-    where that isn't known. involuntary_switches_per_unit: how often the test had to leave a core.
-    gpus_before, gpus_after: the gated boards around the rounds. drift_per_round: the trend across
-    the rounds as a fraction of the figure, None where there is none. flops_per_unit: floating-point
-    operations as torch counts them, None where they weren't asked for or aren't countable.
+    gated channels, gross. Where laps are left out because others disturbed them, units_per_second
+    and mean_watts are of the others, as the figure is. net_joules_per_unit: without what the gated
+    channels draw when idle, None where that isn't known. involuntary_switches_per_unit: how often
+    the test had to leave a core. gpus_before, gpus_after: the gated boards around the rounds.
+    drift_per_round: the trend across the rounds as a fraction of the figure, None where there is
+    none. flops_per_unit: floating-point operations as torch counts them, None where they weren't
+    asked for or aren't countable.
     """
 
     seconds: float

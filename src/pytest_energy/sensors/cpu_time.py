@@ -13,6 +13,7 @@ from collections.abc import Mapping
 
 from pytest_energy.sensors.base import Channel, Kind, Provenance, Reading, Sensor, SensorFault
 from pytest_energy.sensors.clock import real
+from pytest_energy.sensors.proc import waited_seconds
 from pytest_energy.sensors.process_tree import Lost, ProcessTree, Snapshot
 
 try:
@@ -38,6 +39,7 @@ class CpuTime(Sensor):
         self._tree = tree or ProcessTree()
         self._opened = 0.0
         self._switches: int | None = None
+        self._waited: float | None = None
         self._began = self._latest = Snapshot()
         self._lost = Lost()
         self._forked = False
@@ -47,6 +49,8 @@ class CpuTime(Sensor):
         """CPU seconds of the process tree in the window closed last."""
         self.involuntary_switches: int | None = None
         """How often in that window this process or a finished child had to leave a core."""
+        self.waited_seconds: float | None = None
+        """How long in that window the thread that measures waited for a core."""
         counted = "process tree" if self._tree.visible else "process and its finished children"
         if self._tree.listed:
             counted += f" and of process {', '.join(map(str, self._tree.listed))}"
@@ -68,7 +72,7 @@ class CpuTime(Sensor):
 
     def open(self, names: frozenset[str]) -> None:
         # The reading's own cost stays outside: our clock is read last here and first in close.
-        self._switches = _switches()
+        self._switches, self._waited = _switches(), waited_seconds()
         self._lost, self._forked, self._fault = Lost(), False, None
         self._discount = (0.0, 0)
         try:
@@ -107,6 +111,10 @@ class CpuTime(Sensor):
         self.involuntary_switches = None
         if now is not None and self._switches is not None:
             self.involuntary_switches = max(now - self._switches - switches, 0)
+        waited = waited_seconds()
+        self.waited_seconds = None
+        if waited is not None and self._waited is not None:
+            self.waited_seconds = max(waited - self._waited, 0.0)
         return {CHANNEL: reading}
 
     def abandon(self) -> None:

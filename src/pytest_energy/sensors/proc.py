@@ -1,4 +1,4 @@
-"""Files of /proc: read without a free descriptor, and how busy the machine is."""
+"""Files of /proc: read without a free descriptor, and what tells how busy the machine is."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pytest_energy.sensors.base import SensorFault
 from pytest_energy.sensors.clock import real
 
 _PROC_STAT = "/proc/stat"
+_THREAD_SCHEDSTAT = "/proc/thread-self/schedstat"
 _EXHAUSTED = (errno.EMFILE, errno.ENFILE)
 _GONE = (errno.ENOENT, errno.ESRCH)
 
@@ -101,13 +102,33 @@ def busy_seconds() -> float | None:
     In ticks of 10 ms a core. Idle time, waiting for disks and time stolen by a hypervisor are left
     out; guests are part of user time (proc(5)).
     """
+    first = _beginning(_PROC_STAT).partition(b"\n")[0].split()  # it holds the sums
     try:
-        file = real.open(_PROC_STAT, os.O_RDONLY)
-        try:
-            first = real.read(file, 256).partition(b"\n")[0].split()  # it holds the sums
-        finally:
-            real.close(file)
         user, nice, system, _, _, irq, softirq = (int(word) for word in first[1:8])
-    except (OSError, ValueError):
+    except ValueError:
         return None
     return (user + nice + system + irq + softirq) / real.sysconf("SC_CLK_TCK")
+
+
+def waited_seconds() -> float | None:
+    """How long this thread has waited for a core; None where the kernel doesn't count it.
+
+    Its second number, in nanoseconds (Documentation/scheduler/sched-stats.rst of Linux).
+    """
+    try:
+        _, waited, _ = (int(word) for word in _beginning(_THREAD_SCHEDSTAT).split())
+    except ValueError:
+        return None
+    return waited / 1e9
+
+
+def _beginning(path: str) -> bytes:
+    """The first 256 bytes of a file; none where it can't be read."""
+    try:
+        file = real.open(path, os.O_RDONLY)
+        try:
+            return real.read(file, 256)
+        finally:
+            real.close(file)
+    except OSError:
+        return b""
