@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,7 @@ _DISTURBED = re.compile(
     r"|machine\s+warms"
 )
 ATTEMPTS = 4
+COLUMNS = 80
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ def words(text: str) -> set[str]:
     return set(re.findall(r"[A-Za-z][a-z_-]{2,}", text))
 
 
-def printed(step: Step, folder: Path, columns: int = 80, options: str = "") -> str:
+def printed(step: Step, folder: Path, columns: int = COLUMNS, options: str = "") -> str:
     """What the commands of a step print where nothing disturbs them."""
     programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment = {**os.environ, "PATH": programs, "COLUMNS": str(columns)}
@@ -95,6 +97,16 @@ def printed(step: Step, folder: Path, columns: int = 80, options: str = "") -> s
     sys.exit(f"other load disturbed {ATTEMPTS} runs of: {step.text}")
 
 
+def wrapped(text: str, columns: int = COLUMNS) -> str:
+    """Long lines as a terminal shows them, but broken between words."""
+    return "".join(
+        f"{textwrap.fill(line, columns, break_long_words=False, break_on_hyphens=False)}\n"
+        if len(line) > columns
+        else f"{line}\n"
+        for line in text.splitlines()
+    )
+
+
 def pytest_configure() -> None:
     """As a plugin of the runs: there is no contention."""
     from pytest_energy.measurement import result
@@ -111,7 +123,7 @@ def main() -> None:
             if step.name:
                 (folder / step.name).write_text(step.text, encoding="utf-8")
             else:
-                outputs.append((step, printed(step, folder)))
+                outputs.append((step, wrapped(printed(step, folder))))
     if all(words(output) == words(step.output) for step, output in outputs):
         return
     for step, output in outputs:

@@ -10,9 +10,11 @@ from __future__ import annotations
 import ast
 import inspect
 import re
+import shlex
 import subprocess
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -29,6 +31,9 @@ from pytest_energy.plugin.options import COMMAND_LINE_ONLY, OPTIONS, SWITCHES
 OPTIONS_OF_PYTEST = {each.flag for each in (*OPTIONS, *SWITCHES)} | {
     flag for flag, *_ in COMMAND_LINE_ONLY
 }
+#: Of pytest-energy-reporter, from which the page on migration leads away.
+OPTIONS_OF_ANOTHER = {"--energy-iterations", "--energy-report-path"}
+COMMANDS = get_command(app)
 ROOT = Path(__file__).parents[1]
 MARKER = "pytest.mark.energy_budget"
 
@@ -61,16 +66,27 @@ def check_commands(example: Example) -> None:
     """The shell can read it, and its commands and options of this package exist."""
     text = example.parsed
     subprocess.run(["sh", "-n"], input=text, text=True, check=True)
-    assert set(re.findall(r"--energy-[a-z-]+", text)) <= OPTIONS_OF_PYTEST
-    for line in re.findall(r"^pytest-energy (.*)", text, re.MULTILINE):
-        command = get_command(app)
-        for word in line.split():
-            command = getattr(command, "commands", {}).get(word, command)
+    assert unknown_options(text) == set()
+    for line in re.findall(r"^pytest-energy .*", text.replace("\\\n", " "), re.MULTILINE):
+        check_line(line)
+
+
+def check_line(line: str) -> None:
+    """The command that it names takes its options; whether the values fit is not asked."""
+    command: Any = COMMANDS
+    words = shlex.split(line, comments=True)[1:]
+    while commands := getattr(command, "commands", {}):
         default = getattr(command, "default_command", "")
-        command = getattr(command, "commands", {}).get(default, command)
-        options = {flag for each in command.params for flag in each.opts}
-        used = set(re.findall(r"(?<= )--[a-z-]+", f" {line}".partition(" -- ")[0]))
-        assert used <= options | {"--help"}, line
+        name = words.pop(0) if words and words[0] in commands else default
+        if words[:1] == ["--help"]:
+            return
+        assert name in commands, f"no command of pytest-energy: {line}"
+        command = commands[name]
+    command.make_parser(command.context_class(command)).parse_args(words)
+
+
+def unknown_options(text: str) -> set[str]:
+    return set(re.findall(r"--energy-[a-z-]+", text)) - OPTIONS_OF_PYTEST
 
 
 def check_yaml(example: Example) -> None:
@@ -78,14 +94,11 @@ def check_yaml(example: Example) -> None:
     yaml.safe_load(example.parsed)
 
 
+CHECKS = {"python": check_python, "toml": check_toml, "sh": check_commands, "yaml": check_yaml}
+#: Outputs, which scripts write, and what the build of the site checks.
+CHECKED_ELSEWHERE = {"text", "{eval-rst}", "{toctree}"}
 SYBIL = Sybil(
-    parsers=[
-        CodeBlockParser("python", check_python),
-        CodeBlockParser("toml", check_toml),
-        CodeBlockParser("sh", check_commands),
-        CodeBlockParser("yaml", check_yaml),
-        SkipParser(),
-    ]
+    parsers=[*(CodeBlockParser(kind, check) for kind, check in CHECKS.items()), SkipParser()]
 )
 
 
@@ -93,16 +106,32 @@ def blocks_of(page: Path) -> list[Example]:
     return list(SYBIL.parse(page).examples())
 
 
+PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
 BLOCKS = {
-    f"{page.relative_to(ROOT)}:{block.line}": block
-    for page in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
-    for block in blocks_of(page)
+    f"{page.relative_to(ROOT)}:{block.line}": block for page in PAGES for block in blocks_of(page)
 }
 
 
 @pytest.mark.parametrize("block", BLOCKS.values(), ids=list(BLOCKS))
 def test_a_block_can_be_used(block: Example) -> None:
     block.evaluate()
+
+
+def test_each_block_is_of_a_kind_that_is_checked() -> None:
+    kinds = {
+        kind
+        for page in PAGES
+        for kind in re.findall(r"^ *```(\S+)", page.read_text(encoding="utf-8"), re.MULTILINE)
+    }
+    assert kinds == CHECKS.keys() | CHECKED_ELSEWHERE
+
+
+def test_commands_and_options_in_sentences_exist() -> None:
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        assert unknown_options(text) <= OPTIONS_OF_ANOTHER, page
+        for line in re.findall(r"`(pytest-energy [^`]+)`", text):
+            check_line(" ".join(line.split()))
 
 
 @pytest.mark.parametrize(
@@ -115,6 +144,8 @@ def test_a_block_can_be_used(block: Example) -> None:
         ("sh", "echo 'a"),
         ("sh", "pytest --energy-jsn=a"),
         ("sh", "pytest-energy report a --too csv"),
+        ("sh", "pytest-energy repot a"),
+        ("sh", "pytest-energy budgets chek"),
         ("yaml", "a: b: c"),
     ],
 )

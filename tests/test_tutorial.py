@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 
 import pytest
-from tutorial import PAGE, Step, steps, words
+from tutorial import COLUMNS, PAGE, Step, steps, words, wrapped
 from typer.testing import CliRunner
 
 from pytest_energy.cli import app
@@ -50,6 +50,14 @@ def ran(line: str, pytester: pytest.Pytester) -> tuple[int, str]:
         return found.exit_code, found.stdout
     done = subprocess.run(line, shell=True, cwd=pytester.path, capture_output=True, text=True)
     return done.returncode, done.stdout
+
+
+def test_outputs_are_as_wide_as_a_terminal() -> None:
+    for step in STEPS:
+        assert wrapped(step.output) == step.output
+    line = "a figure with its unit " * 10
+    assert words(wrapped(line)) == words(line)
+    assert max(map(len, wrapped(line).splitlines())) <= COLUMNS
 
 
 def test_the_steps_are_those_of_a_page() -> None:
