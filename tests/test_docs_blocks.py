@@ -144,8 +144,8 @@ def test_commands_and_options_in_sentences_exist() -> None:
         ("sh", "echo 'a"),
         ("sh", "pytest --energy-jsn=a"),
         ("sh", "pytest-energy report a --too csv"),
-        ("sh", "pytest-energy repot a"),
-        ("sh", "pytest-energy budgets chek"),
+        ("sh", "pytest-energy reports a"),
+        ("sh", "pytest-energy budgets checks"),
         ("yaml", "a: b: c"),
     ],
 )
