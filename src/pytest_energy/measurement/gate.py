@@ -25,7 +25,7 @@ from pytest_energy.measurement.in_use import find_gpus_in_use, offer_of
 from pytest_energy.measurement.judgement import BudgetJudge, Job, Judgement
 from pytest_energy.measurement.load import Load, run_load
 from pytest_energy.measurement.meter import Meter
-from pytest_energy.measurement.no_work import BUSY_FACTOR, SLOW_SECONDS, no_work, work_elsewhere
+from pytest_energy.measurement.no_work import no_work, work_elsewhere
 from pytest_energy.measurement.pairs import run_interleaved
 from pytest_energy.measurement.part_records import part_records
 from pytest_energy.measurement.peers import Connects
@@ -223,7 +223,7 @@ class Gate:
                 _noted(job, around_us, watch.counted, *cached),
                 judge,
                 before,
-                replace(around, problem=_no_work(job, mine)),
+                replace(around, problem=no_work(mine, job.empty_call_seconds)),
             )
             for job, judge, before, mine in zip(jobs, comparing.judges, warmup, rounds, strict=True)
         )
@@ -490,16 +490,9 @@ def _surroundings(
     """What was seen around the rounds of one work; of `watched`, whom they talked to."""
     return replace(
         watch.end(),
-        problem=_no_work(job, rounds) if rounds else "",
+        problem=no_work(rounds, job.empty_call_seconds),
         elsewhere=work_elsewhere(watch.peers(), watched),
     )
-
-
-def _no_work(job: Job, rounds: Sequence[Round]) -> str:
-    """Why these rounds of one work hold none; quick calls are held against empty ones."""
-    last = rounds[-1]
-    is_quick = last.window.seconds < BUSY_FACTOR * SLOW_SECONDS * last.calls
-    return no_work(rounds, job.empty_call_seconds() if is_quick else 0.0)
 
 
 def _on_gpu(budget: Budget) -> Budget:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from pytest_energy.errors import Reason
 from pytest_energy.measurement.peers import Peer
@@ -10,7 +10,8 @@ from pytest_energy.measurement.protocol import Round
 from pytest_energy.sensors.remote_caches import CacheCounts
 from pytest_energy.units import figure, percent
 
-#: Later calls have collapsed when they take less than this and less than this share of the first.
+#: Later calls have collapsed when they take less than this beyond an empty one, and less than this
+#: share of the first.
 #: The least inferences that people test (a small tree of scikit-learn, one matrix product of numpy
 #: with its checks) take 10 us and more; looking a result up in a cache takes less. What is as quick
 #: from its first call on is measured, down to an empty call.
@@ -26,7 +27,7 @@ NOTHING_IN_WINDOW_SECONDS = 2e-3
 #: Where the wait for a core isn't counted, a busy machine makes a call so many times as long.
 BUSY_FACTOR = 5.0
 #: Slower calls needn't be compared with an empty one.
-SLOW_SECONDS = 20e-6
+SLOW_SECONDS = 30e-6
 #: A server that uses this share of the test's own CPU time does a part of its work.
 PEER_SHARE = 0.05
 #: A test that keeps less than this share of a core busy waits for somebody.
@@ -42,8 +43,11 @@ REMEDY = (
 )
 
 
-def no_work(rounds: Sequence[Round], empty_call_seconds: float) -> str:
-    """Why these rounds, warm-up first, hold no work; or "". A collapse needs a first call alone."""
+def no_work(rounds: Sequence[Round], empty_call_seconds: Callable[[], float]) -> str:
+    """Why these rounds, warm-up first, hold no work; or "". A collapse needs a first call alone.
+
+    empty_call_seconds: measures a call of nothing, and is asked where calls are quick.
+    """
     measured = [each for each in rounds if not each.warmup]
     if not measured:
         return ""
@@ -52,12 +56,16 @@ def no_work(rounds: Sequence[Round], empty_call_seconds: float) -> str:
     following = sum(each.calls for each in rounds[1:])
     if not following:
         return _empty_window(pace) if pace < NOTHING_IN_WINDOW_SECONDS else ""
-    first = rounds[0].window
-    is_empty = pace < EMPTY_NOISE * empty_call_seconds + NOTHING_SECONDS
+    if pace >= SLOW_SECONDS:
+        return ""
+    first, empty = rounds[0].window, empty_call_seconds()
+    is_empty = pace < EMPTY_NOISE * empty + NOTHING_SECONDS
     # A first call that only waited for its turn on a busy machine used no CPU time.
     worked = first.seconds if is_empty else first.cpu_seconds
     is_first_alone = rounds[0].calls == 1 and worked >= LEAST_FIRST_SECONDS
-    if is_first_alone and pace < min(COLLAPSED_SECONDS, COLLAPSED_SHARE * worked):
+    # Making a call takes three times as long on a busy machine, so that is no part of the work.
+    of_work = pace - empty
+    if is_first_alone and of_work < min(COLLAPSED_SECONDS, COLLAPSED_SHARE * worked):
         return Reason(
             "cached-result",
             f"the first call took {duration(first.seconds)}, the following {following:,} took "
