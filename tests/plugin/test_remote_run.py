@@ -168,21 +168,50 @@ def test_what_a_server_took_from_its_cache_is_noted(
     assert all(f"box took {said} of the prompts (512 of 8,192 tokens)" in each for each in notes)
 
 
+def cache_alone(server: Server) -> tuple[int, bytes]:
+    """A page that has looked up more each time it is read, and answered half of it."""
+    looked_up = 1000.0 * len(server.paths)
+    pair = ("hits", looked_up / 2), ("queries", looked_up)
+    page = "".join(line(f"vllm:prefix_cache_{name}_total", value) for name, value in pair)
+    return 200, page.encode()
+
+
 def test_a_page_with_a_cache_alone_is_read_too(
     energy_pytester: EnergyPytester, server: Server
 ) -> None:
-    def vllm() -> tuple[int, bytes]:
-        looked_up = 1000.0 * len(server.paths)
-        pair = ("hits", looked_up / 2), ("queries", looked_up)
-        page = "".join(line(f"vllm:prefix_cache_{name}_total", value) for name, value in pair)
-        return 200, page.encode()
-
-    server.answer = vllm
+    server.answer = lambda: cache_alone(server)
     result, test = measured(energy_pytester, server, scope="cpu", work="spin(50)")
     (note,) = [each for each in test["notes"] if "prefix cache" in each]
     assert "box took 50 % of the prompts" in note
     shown = " ".join(result.stdout.str().split())
     assert "no energy counter" in shown and "its prefix cache is read" in shown
+
+
+def test_load_and_the_parts_of_a_request_have_the_note_too(
+    energy_pytester: EnergyPytester, server: Server
+) -> None:
+    server.answer = lambda: cache_alone(server)
+    energy_pytester.write(
+        """
+        @budget(scope="cpu")
+        def test_load(energy):
+            energy.measure_load(spin, concurrency=1)
+
+        @budget(scope="cpu")
+        def test_parts(energy):
+            def generate(prompt, new_tokens):
+                spin(0.1 * (len(prompt) + new_tokens))
+
+            energy.measure_generation(generate, prompts={1: "a", 9: "a" * 9}, new_tokens=(1, 9))
+        """
+    )
+    energy_pytester.run(
+        "--energy-gpus=none", f"--energy-remote=box={server.url}", "--energy-max-seconds=0.3"
+    )
+    tests = energy_pytester.record()["tests"]
+    assert {each["id"].rpartition("::")[2] for each in tests} == {"test_load", "test_parts"}
+    for test in tests:
+        assert len([each for each in test["notes"] if "box took 50 % of the prompts" in each]) == 1
 
 
 def test_no_page_is_read_unless_it_is_asked_for(

@@ -66,24 +66,16 @@ class Watch:
                 self._counted[each.pid] = each.name
         self._peers.are_counted(self._counted)
 
-    @property
-    def counted(self) -> str:
-        """A sentence about the servers that count; or ""."""
-        names = ", ".join(f"{name} (process {pid})" for pid, name in self._counted.items())
-        return f"servers outside the process tree that count too: {names}" if names else ""
-
     def read_caches(self) -> None:
         """Remember what the caches of servers have answered until now."""
         self._caches = [(each, each.read()) for each in self._instruments.caches]
 
-    def cached(self) -> tuple[str, ...]:
-        """What they have answered since, in sentences."""
-        pairs = [(cache.alias, before, cache.read()) for cache, before in self._caches]
-        return tuple(
-            from_cache(alias, after.since(before))
-            for alias, before, after in pairs
-            if before is not None and after is not None
-        )
+    def notes(self) -> tuple[str, ...]:
+        """Sentences about servers outside the process tree: which count, and what caches answered.
+
+        The caches are read once more.
+        """
+        return (self._counted_servers(), *self._from_caches())
 
     def peers(self) -> tuple[Peer, ...]:
         """Whom the test talked to since the first look."""
@@ -99,6 +91,18 @@ class Watch:
             unknown=self._unknown,
             before=self._before,
             after=self._states(),
+        )
+
+    def _counted_servers(self) -> str:
+        names = ", ".join(f"{name} (process {pid})" for pid, name in self._counted.items())
+        return f"servers outside the process tree that count too: {names}" if names else ""
+
+    def _from_caches(self) -> tuple[str, ...]:
+        pairs = [(cache.alias, before, cache.read()) for cache, before in self._caches]
+        return tuple(
+            from_cache(alias, after.since(before))
+            for alias, before, after in pairs
+            if before is not None and after is not None
         )
 
     def _states(self) -> dict[str, GpuStateRecord]:

@@ -181,9 +181,7 @@ class Gate:
             self._look_for_late_use([judge])
         warmup = [each for each in rounds if each.warmup]
         around = _surroundings(watch, job, rounds, rounds[1:])
-        return self._records(
-            _noted(job, around_us, watch.counted, *watch.cached()), judge, warmup, around
-        )
+        return self._records(_noted(job, around_us, *watch.notes()), judge, warmup, around)
 
     def interleaved(
         self,
@@ -215,12 +213,12 @@ class Gate:
                 between,
             )
             self._look_for_late_use(comparing.judges)
-        cached = watch.cached()
+        notes = watch.notes()
         warmup = [[each for each in mine if each.warmup] for mine in rounds]
         around = _surroundings(watch, first, [], [each for mine in rounds for each in mine[1:]])
         reference, *candidates = (
             self._records(
-                _noted(job, around_us, watch.counted, *cached),
+                _noted(job, around_us, *notes),
                 judge,
                 before,
                 replace(around, problem=no_work(mine, job.empty_call_seconds)),
@@ -267,7 +265,7 @@ class Gate:
             self._look_for_late_use([judge.judge])
         rounds = [*warmup, *(each for mine in measured for each in mine)]
         around = _surroundings(watch, job, rounds, rounds[1:])
-        job, intensity = _noted(job, around_us), self._settings.intensity
+        job, intensity = _noted(job, around_us, *watch.notes()), self._settings.intensity
         return tuple(
             self._beside_baseline(job, budget, record)
             for budget, record in zip(
@@ -304,7 +302,7 @@ class Gate:
             each.coverage = replace(each.coverage, problem=load.problem or each.coverage.problem)
         warmup = [each for each in rounds if each.warmup]
         around = _surroundings(watch, job, rounds, rounds[1:])
-        job = _noted(_noted(replace(job, load=load.record), around_us), load.note)
+        job = _noted(replace(job, load=load.record), around_us, load.note, *watch.notes())
         return self._records(job, judge, warmup, around)
 
     def window(self, job: Job) -> Generator[int, Units, tuple[TestRecord, ...]]:
@@ -319,9 +317,7 @@ class Gate:
                 self._meter, names, lambda: self._make_judges([job])[0]
             )
         around = _surroundings(watch, job, rounds, rounds)
-        return self._records(
-            _noted(job, around_us, watch.counted, *watch.cached()), judge, (), around
-        )
+        return self._records(_noted(job, around_us, *watch.notes()), judge, (), around)
 
     def unmeasured(self, job: Job, reason: str) -> tuple[TestRecord, ...]:
         """The records of a test that ended before there was anything to judge."""

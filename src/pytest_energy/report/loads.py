@@ -16,20 +16,25 @@ _HEADS = ("in flight", "requests/s", "units/s", "median s", "p99 s", "failed")
 def print_loads(console: Console, record: RunRecord, scale: Scale) -> None:
     """The table of all loads; nothing where there is none."""
     rows = [
-        Row(Text(_name(test)), (*_cells(test, test.load), shown_figure(test, scale)))
+        Row(Text(load_name(test)), load_cells(test, test.load, scale))
         for test in record.tests
         if test.load is not None
     ]
     if rows:
-        heads = (*_HEADS, f"{scale.symbol}/unit")
-        print_table(console, [Column(each) for each in heads], rows, name="load")
+        print_table(console, [Column(each) for each in load_heads(scale)], rows, name="load")
 
 
-def _name(test: TestRecord) -> str:
+def load_heads(scale: Scale) -> tuple[str, ...]:
+    """Of the cells of a load."""
+    return (*_HEADS, f"{scale.symbol}/unit")
+
+
+def load_name(test: TestRecord) -> str:
     return f"{short_label(test.id, test.name)} (per {test.unit})"
 
 
-def _cells(test: TestRecord, load: LoadRecord) -> tuple[str, ...]:
+def load_cells(test: TestRecord, load: LoadRecord, scale: Scale) -> tuple[str, ...]:
+    """Throughput and latency, and what one unit used."""
     made = test.explanation
     return (
         str(load.concurrency),
@@ -38,6 +43,7 @@ def _cells(test: TestRecord, load: LoadRecord) -> tuple[str, ...]:
         _seconds(load.median_seconds),
         _seconds(load.p99_seconds),
         f"{load.failed:,}",
+        shown_figure(test, scale),
     )
 
 

@@ -32,17 +32,24 @@ def render_page(record: RunRecord, published: Sequence[Published] = ()) -> str:
     published: figures of others that stand beside the run's own.
     """
     view = view_of(record, published)
-    return _rendered("report.html", view.conclusion, view.heads, view)
+    return _rendered("report.html", view.conclusion, view, view.heads, view.load_heads)
 
 
 def render_comparison_page(view: ComparisonView) -> str:
     """Old and new side by side as HTML."""
-    return _rendered("comparison.html", view.conclusion, (), view)
+    return _rendered("comparison.html", view.conclusion, view)
 
 
-def _rendered(name: str, conclusion: Conclusion, heads: Sequence[str], view: object) -> str:
+def _rendered(
+    name: str,
+    conclusion: Conclusion,
+    view: object,
+    heads: Sequence[str] = (),
+    load_heads: Sequence[str] = (),
+) -> str:
     environment = _environment()
-    style = environment.get_template("report.css").render(heads=heads).strip()
+    css = environment.get_template("report.css")
+    style = css.render(heads=heads, load_heads=load_heads).strip()
     return environment.get_template(name).render(
         view=view,
         conclusion=conclusion,

@@ -32,7 +32,9 @@ from pytest_energy.report.html.measurement import (
     shortened,
     tone_of,
 )
+from pytest_energy.report.html.sweep import Row, Sweep, load_rows, sweeps
 from pytest_energy.report.judged import judged
+from pytest_energy.report.loads import load_heads
 from pytest_energy.report.printable import all_printable
 from pytest_energy.report.regressions import regression_notes
 from pytest_energy.report.shares import Share, shares
@@ -75,6 +77,9 @@ class View:
     red: tuple[Measurement, ...]
     others: tuple[Measurement, ...]
     compared: tuple[Compared, ...]
+    load_heads: tuple[str, ...]
+    loads: tuple[Row, ...]
+    sweeps: tuple[Sweep, ...]
     tasks: tuple[Task, ...]
     axis: LogAxis | None
     published: tuple[Published, ...]
@@ -136,6 +141,9 @@ def view_of(record: RunRecord, published: Sequence[Published]) -> View:
             for index, (test, each) in enumerate(zip(tests, found, strict=True))
             if test.reference is not None
         ),
+        load_heads=load_heads(scale),
+        loads=load_rows(tests, scale),
+        sweeps=sweeps(tests),
         tasks=tuple(_task(each) for each in tasks),
         axis=log_axis(tasks, record.carbon),
         published=tuple(published) if any(each.published for each in tasks) else (),
