@@ -227,6 +227,11 @@ def test_hardware_without_a_gpu(tmp_path: Path) -> None:
         ),
         ("schema = 1".encode("utf-16"), f"{NAME}:1: byte 0xff is not UTF-8", ""),
         (b"schema = 1\n" + b"#" * (1 << 20), f"{NAME}: larger than 1 MiB", "smaller file"),
+        (
+            "schema = 1\n[[budget]]\nmax = '1 J / query'\ntests = [" + "'*'," * 20_001 + "]",
+            f"{NAME}:1: its budgets have 20,001 names with * or ?, and 20,000 are allowed",
+            '"tests/test_q.py::*"',
+        ),
     ],
 )
 def test_invalid_toml_is_reported_with_its_line(

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from pytest_energy.limits.budget import Declaration, MaxIncrease, Scope
 from pytest_energy.limits.file import BudgetsFile, Defaults, Entry, Hardware
+from pytest_energy.limits.index import matches
 from pytest_energy.limits.limit import parse_limit
 from pytest_energy.limits.resolve import (
     MachineClass,
@@ -18,7 +19,6 @@ from pytest_energy.limits.resolve import (
     Subject,
     fits,
     matched,
-    matches,
     resolve,
 )
 
@@ -310,6 +310,34 @@ def test_entries_are_matched_whatever_the_hardware() -> None:
     subject = Subject(TEST, frozenset({"gpt2"}))
     assert matched(TASK, subject, limits) == {(BY_TEST.origin, TEST), (BY_TEST.origin, "*gpt2]")}
     assert matched(Declaration(id="x"), subject, limits) == {(BY_ID.origin, "a")}
+
+
+NAMES = st.sampled_from(["a", "b", "a*", "?", "*", "**b", "[a]"])
+
+
+@given(
+    st.lists(
+        st.builds(
+            replace,
+            st.just(entry(1)),
+            tests=st.lists(NAMES, max_size=3).map(tuple),
+            task=st.none() | st.sampled_from("ab"),
+            model=st.none() | NAMES,
+            id=st.none() | st.just("i"),
+        ),
+        max_size=6,
+    ),
+    st.none() | st.sampled_from("ab"),
+    st.frozensets(st.sampled_from(["a", "b", "ab", "*"])),
+    st.sampled_from(["a", "b", "ab", "*", "[a]"]),
+)
+def test_an_entry_names_a_test_whatever_else_the_file_has(
+    entries: list[Entry], task: str | None, models: frozenset[str], test_id: str
+) -> None:
+    entries = [replace(each, origin=f"b:{line}") for line, each in enumerate(entries)]
+    declaration, subject = Declaration(task=task), Subject(test_id, models)
+    alone = [matched(declaration, subject, file(each)) for each in entries]
+    assert matched(declaration, subject, file(*entries)) == frozenset().union(*alone)
 
 
 @given(st.text(st.characters(exclude_characters="*?")), st.text(), st.text())

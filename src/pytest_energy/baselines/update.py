@@ -20,7 +20,7 @@ from pytest_energy.baselines.baseline import (
     shown_sessions,
 )
 from pytest_energy.errors import INPUTS_NOT_COVERED, InputError
-from pytest_energy.limits.resolve import matches
+from pytest_energy.limits.index import matches
 from pytest_energy.limits.spelling import alike
 from pytest_energy.record.contention import contention
 from pytest_energy.record.merge import in_order

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
@@ -13,6 +14,7 @@ from pytest_energy.errors import InputError
 from pytest_energy.limits import checks
 from pytest_energy.limits.budget import MaxIncrease, Scope
 from pytest_energy.limits.checks import near
+from pytest_energy.limits.index import MOST_PATTERNS, Index, patterns
 from pytest_energy.limits.keys import (
     BUDGET,
     HARDWARE,
@@ -117,6 +119,11 @@ class BudgetsFile:
     hardware: Mapping[str, Hardware] = field(default_factory=dict)
     entries: tuple[Entry, ...] = ()
     remotes: tuple[RemoteMetric, ...] = ()
+
+    @cached_property
+    def index(self) -> Index:
+        """Which of the entries could name a test."""
+        return Index(self.entries)
 
 
 def read_budgets(path: Path, shown: str, project: Path | None = None) -> BudgetsFile:
@@ -274,6 +281,9 @@ def _entries(
             mistakes.add(place.at("id"), why, f'id = "{entry.id}-2"')
         elif entry.id:
             origins[entry.id] = mistakes.origin(place.at("id"))
+    if (number := sum(map(patterns, entries))) > MOST_PATTERNS:
+        why = f"its budgets have {number:,} names with * or ?, and {MOST_PATTERNS:,} are allowed"
+        mistakes.add(root, why, 'tests = "tests/test_q.py::*"')
     return tuple(entries)
 
 

@@ -12,12 +12,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
-from fnmatch import fnmatchcase
+from itertools import compress
 
 from pytest_energy.errors import InputError
 from pytest_energy.limits import BUDGETS_FILE
 from pytest_energy.limits.budget import Budget, Declaration, MaxIncrease, Scope
 from pytest_energy.limits.file import BudgetsFile, Entry, Hardware
+from pytest_energy.limits.index import matches
 from pytest_energy.limits.limit import Limit
 from pytest_energy.limits.spelling import MOST_COMPARED, alike
 from pytest_energy.limits.task_names import same_task
@@ -88,8 +89,9 @@ def resolve(
     """
     ranked = _ranked(declaration, subject, file)
     _check_known(declaration, file, bool(ranked))
-    here = [each for each in ranked if _is_hardware(file, each[1].hardware, machine)]
-    elsewhere = [each[1] for each in ranked if each not in here]
+    fitting = [_is_hardware(file, entry.hardware, machine) for _, entry in ranked]
+    here = list(compress(ranked, fitting))
+    elsewhere = [entry for (_, entry), fits in zip(ranked, fitting, strict=True) if not fits]
     here.sort(key=_specificity, reverse=True)
     nearest = here[0][1] if here else None
     filled = replace(
@@ -132,18 +134,15 @@ def matched(
     return frozenset(found)
 
 
-def matches(pattern: str, text: str) -> bool:
-    """Whether a text is a pattern, or fits it; only * and ? are special."""
-    return pattern == text or fnmatchcase(text, pattern.replace("[", "[[]"))
-
-
 def _ranked(
     declaration: Declaration, subject: Subject, file: BudgetsFile
 ) -> list[tuple[Rank, Entry]]:
     if declaration.id is not None:
-        return [(Rank.ID, each) for each in file.entries if each.id == declaration.id]
+        return [(Rank.ID, file.entries[each]) for each in file.index.with_id(declaration.id)]
     tasks = _tasks_meant(declaration, file)
-    ranks = ((_rank(each, tasks, declaration, subject), each) for each in file.entries)
+    candidates = file.index.candidates(subject.test_id, tasks, subject.models)
+    entries = [file.entries[each] for each in candidates]
+    ranks = ((_rank(each, tasks, declaration, subject), each) for each in entries)
     return [(rank, entry) for rank, entry in ranks if rank is not None]
 
 
@@ -152,7 +151,7 @@ def _tasks_meant(declaration: Declaration, file: BudgetsFile) -> frozenset[str]:
     task = declaration.task
     if task is None:
         return frozenset()
-    names = frozenset(each.task for each in file.entries if each.task)
+    names = file.index.tasks
     return names & {task} or frozenset(each for each in names if same_task(each, task))
 
 
@@ -206,7 +205,7 @@ def _max_increase(
         return declaration.max_increase
     having = [each for each in here if each[1].max_increase is not None]
     of_flops = [each for each in having if each[1].is_of_flops]
-    having = (of_flops or having) if flops else [each for each in having if each not in of_flops]
+    having = (of_flops or having) if flops else [each for each in having if not each[1].is_of_flops]
     if not having:
         return None
     chosen = having[0][1].max_increase

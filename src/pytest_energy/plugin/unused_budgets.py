@@ -10,7 +10,8 @@ import pytest
 
 from pytest_energy.limits.budget import Declaration
 from pytest_energy.limits.file import BudgetsFile, Entry
-from pytest_energy.limits.resolve import matched, matches
+from pytest_energy.limits.index import matches
+from pytest_energy.limits.resolve import matched
 from pytest_energy.limits.spelling import alike
 from pytest_energy.plugin import marker
 from pytest_energy.plugin.measured_tests import is_measured, test_id

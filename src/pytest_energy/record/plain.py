@@ -53,7 +53,7 @@ def _hints(cls: Hashable) -> dict[str, Any]:
 
 
 def _value(hint: Any, data: object, where: str) -> Any:
-    if type(data) is hint and hint is not float:  # most values are plain
+    if type(data) is hint and (hint is not float or _is_usual(data)):  # most values are plain
         return data
     if isinstance(hint, UnionType):
         if data is None and NoneType in get_args(hint):
@@ -84,11 +84,14 @@ def _value(hint: Any, data: object, where: str) -> Any:
     expected: Any = {float: int | float}.get(hint, origin or hint)
     if not isinstance(data, expected) or (isinstance(data, bool) and hint is not bool):
         raise RecordError(f"{where} is {short(data)}, not {getattr(hint, '__name__', hint)}")
-    if hint is float and not abs(data) < LARGEST_NUMBER:
-        raise RecordError(f"{where} is {short(data)}, which is too large")
-    if hint is float and 0 < abs(data) < 1 / LARGEST_NUMBER:
-        raise RecordError(f"{where} is {short(data)}, which is too small")
+    if hint is float and not _is_usual(data):
+        size = "small" if abs(data) < 1 else "large"
+        raise RecordError(f"{where} is {short(data)}, which is too {size}")
     return data
+
+
+def _is_usual(number: Any) -> bool:
+    return bool(number == 0 or 1 / LARGEST_NUMBER <= abs(number) < LARGEST_NUMBER)
 
 
 def spelled(value: object) -> str:
