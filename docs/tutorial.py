@@ -25,7 +25,7 @@ _FILE = re.compile(r"`(?P<name>[\w.-]+)`:\n\n\Z")
 #: pytest's header, and what other processes did to no effect.
 _LEFT_OUT = re.compile(
     r"^(?:platform|rootdir|plugins|configfile)\b[^\n]*\n"
-    r"|^\w+: CPU contention: other processes used.*?leaves? (?:it|them) out\n",
+    r"|^\w+: CPU contention: .*?leaves? (?:it|them) out\n",
     re.DOTALL | re.MULTILINE,
 )
 _DISTURBED = re.compile(

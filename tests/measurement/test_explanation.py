@@ -16,9 +16,11 @@ from pytest_energy.limits.limit import parse_limit
 from pytest_energy.measurement.coverage import Coverage
 from pytest_energy.measurement.explanation import Surroundings, explain, has_contention
 from pytest_energy.measurement.judgement import Job, Judgement
+from pytest_energy.measurement.laps import Cleaned
 from pytest_energy.measurement.meter import Lap, Window
 from pytest_energy.measurement.protocol import Round
 from pytest_energy.measurement.result import test_record as record_of
+from pytest_energy.measurement.sentences import contention_notes
 from pytest_energy.record.schema import GpuStateRecord, TestRecord
 from pytest_energy.rules.statistics import drift
 from pytest_energy.sensors.base import Channel, Kind, Provenance
@@ -182,6 +184,15 @@ def laps_of(each: Round, spared: int) -> tuple[Lap, ...]:
         )
         for number in range(20)
     )
+
+
+def test_cores_that_nobody_is_seen_to_use_are_not_reported_as_used() -> None:
+    clean = Cleaned(values=(4.0,), laps=400, seconds=0.005, affected=0.8)
+    seen, unseen = (
+        contention_notes(True, clean, rounds([4.0], CPU, neighbours=cores)) for cores in (1.2, 0.01)
+    )
+    assert seen[0].startswith("CPU contention: other processes used 1.2 of ")
+    assert unseen[0].startswith("CPU contention: 80 % of 400 short windows")
 
 
 def test_a_counter_is_trusted_under_cpu_contention() -> None:

@@ -148,9 +148,9 @@ def contention_notes(
     notes = []
     if contention or clean.affected >= WORTH_SAYING:
         cores = other_cores(measured)
-        used = (
-            "" if cores is None else f"other processes used {cores:.1f} of {os.cpu_count()} cores; "
-        )
+        used = ""  # other virtual machines take cores unseen
+        if cores is not None and cores >= 0.05:
+            used = f"other processes used {cores:.1f} of {os.cpu_count()} cores; "
         windows = f"{clean.laps:,} short windows ({clean.seconds * 1000:.0f} ms)"
         left_out = (
             f"{percent(clean.affected)} of {windows} were disturbed, and the figure leaves them out"
