@@ -239,8 +239,8 @@ def two_ways(found: Sequence[Measured]) -> list[str]:
         "whichever process uses it, and a share of the processor's design power by its load. "
         "Neither reads an instrument here, and both assume nearly the same power for every model, "
         "so both order them by computing time; their joules differ by the factor above. "
-        "[study.md](study.md#two-ways-of-counting) lists what CodeCarbon has changed since the "
-        "study's 2.3.1.",
+        "[The study inside](study.md#two-ways-of-counting) lists what CodeCarbon has changed since "
+        "the study's 2.3.1.",
     ]
 
 
