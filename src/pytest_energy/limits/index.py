@@ -14,8 +14,6 @@ from typing import Any, Protocol
 
 #: Patterns in one file: each is compiled, and compared with each test.
 MOST_PATTERNS = 20_000
-
-
 #: Whether a text fits a pattern.
 Fits = Callable[[str], Any]
 

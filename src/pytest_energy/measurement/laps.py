@@ -95,7 +95,8 @@ def cleaned(windows: Sequence[Window], unit: str) -> Cleaned | None:
     )
     if problem := _problem(windows, laps, chosen):
         return replace(found, problem=problem)
-    rates = {position: _Rate.of(mine, unit) for position, mine in _by_position(chosen).items()}
+    groups = _by_position(chosen)
+    rates = {position: _Rate.of(mine, unit) for position, mine in groups.items()}
     counted = sum(each.units for each in rates.values())
     if not counted:  # what the rounds say of themselves is the reason then
         return None
@@ -110,7 +111,7 @@ def cleaned(windows: Sequence[Window], unit: str) -> Cleaned | None:
         counts = len(mine) >= ROUND_SHARE * len(window.laps) and min(expected, used) > 0
         values.append(figure * used / expected if counts else None)
         units.append(expected / figure if counts else 0.0)
-    took = sum(fmean([each.seconds for each in mine]) for mine in _by_position(chosen).values())
+    took = sum(fmean([each.seconds for each in mine]) for mine in groups.values())
     whole = replace(
         found, values=tuple(values), units=tuple(units), seconds_per_unit=took / counted
     )

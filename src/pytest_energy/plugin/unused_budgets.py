@@ -10,7 +10,7 @@ import pytest
 
 from pytest_energy.limits.budget import Declaration
 from pytest_energy.limits.file import BudgetsFile, Entry
-from pytest_energy.limits.index import matches
+from pytest_energy.limits.index import is_pattern, matches
 from pytest_energy.limits.resolve import matched
 from pytest_energy.limits.spelling import alike
 from pytest_energy.plugin import marker
@@ -116,10 +116,9 @@ class BudgetUse:
         if ids:
             return f"{ids[0]} has another task or model"
         file = test.partition("::")[0]
-        is_pattern = {"*", "?"} & set(file)
-        if not is_pattern and not (self._config.rootpath / file).exists():
+        if not is_pattern(file) and not (self._config.rootpath / file).exists():
             return f"there is no file {file}"
-        if not is_pattern and file not in self._collected:
+        if not is_pattern(file) and file not in self._collected:
             return f"no test was collected from {file}"
         near = alike(test, self._found, number=3, cutoff=0.5)
         hint = f"; did you mean {' or '.join(near)}?" if near else ""
