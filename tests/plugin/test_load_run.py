@@ -94,16 +94,23 @@ def test_what_requests_raise_fails_the_test_and_the_next_one_is_measured(
         def refuse():
             raise ConnectionError("refused")
 
+        async def refuse_later():
+            refuse()
+
         def test_refused(energy):
             energy.measure_load(refuse, concurrency=2)
+
+        def test_refused_later(energy):
+            energy.measure_load(refuse_later, concurrency=2)
 
         def test_after(energy):
             energy.measure(spin)
         """
     )
     result = energy_pytester.run()
-    result.assert_outcomes(failed=1, passed=1)
+    result.assert_outcomes(failed=2, passed=1)
     result.stdout.fnmatch_lines(["*ConnectionError: refused"])
+    result.stdout.no_fnmatch_line("*pytest_energy*.py:*")  # no line of ours
 
 
 def test_without_measuring_requests_are_made_once(energy_pytester: EnergyPytester) -> None:

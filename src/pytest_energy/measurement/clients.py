@@ -18,6 +18,8 @@ from pytest_energy.measurement.counting import Count, counted
 from pytest_energy.measurement.load import POLL_SECONDS, Traffic
 from pytest_energy.sensors.clock import sleep
 
+__tracebackhide__ = True  # a failing test's traceback ends in the user's lines
+
 CLIENT = "pytest-energy-client"
 #: How long a request that is in flight when the test fails is waited for.
 HANGS_SECONDS = 1.0
