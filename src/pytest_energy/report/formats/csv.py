@@ -33,6 +33,7 @@ COLUMNS = (
     "commit",
     "session",
     "flops_per_unit",
+    "start",
 )
 
 
@@ -53,6 +54,7 @@ def render(record: RunRecord) -> str:
             "grams_per_kwh": session.carbon.grams_per_kwh if session.carbon else None,
             "commit": session.run.commit,
             "session": session.run.uuid,
+            "start": session.run.start,
         }
         cells = {name: own[name] if name in own else getattr(test, name) for name in COLUMNS}
         writer.writerow({name: cell(value) for name, value in cells.items()})
