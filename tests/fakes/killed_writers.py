@@ -83,7 +83,7 @@ def main(folder: Path, kills: int, writers: int) -> dict[str, int]:
     store(last, folder)
     stored = {each.run for each in read_folder(folder / "stored", "stored", folder).lines}
     logged = {each for log in folder.glob("log-*") for each in log.read_text().split()}
-    left = [each for each in folder.rglob(".*") if each.stat().st_size]
+    left = list(folder.rglob(".*"))
     return {"stored": len(stored), "lost": len(logged - stored), "left": len(left)}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import subprocess
 import sys
@@ -10,10 +11,10 @@ from pathlib import Path
 import hypothesis
 import killed_writers
 import pytest
-from filelock import FileLock
 
 from pytest_energy.compare.processes import Interrupts
 from pytest_energy.compare.worktree import Repository
+from pytest_energy.record.scratch import LOCK, PREFIX
 
 #: Of the ordinary run, and of `pytest --hypothesis-profile=nightly`.
 KILLS, NIGHTLY_KILLS = 10, 200
@@ -44,17 +45,16 @@ def test_a_work_tree_that_a_killed_comparison_left_is_removed_by_the_next(tmp_pa
     git("init", "-q")
     git("commit", "-q", "--allow-empty", "-m", "first")
     for name in ("left", "used"):
-        scratch = tmp_path / f"pytest-energy-{name}"
+        scratch = tmp_path / f"{PREFIX}{name}"
         scratch.mkdir()
-        (scratch / "lock").touch()
+        (scratch / LOCK).touch()
         git("worktree", "add", "-q", "--detach", str(scratch / "project"))
     repository = Repository(root.resolve())
-    with (
-        FileLock(tmp_path / "pytest-energy-used" / "lock"),
-        repository.worktree("HEAD", Interrupts()) as own,
-    ):
-        assert git("worktree", "list").count("\n") == 3  # the project's, the used one, and ours
-        assert own.is_dir()
+    with (tmp_path / f"{PREFIX}used" / LOCK).open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with repository.worktree("HEAD", Interrupts()) as own:
+            assert own.is_dir()
+            assert git("worktree", "list").count("\n") == 3  # the project's, the used one, and ours
     assert git("worktree", "list").count("\n") == 2
-    assert not (tmp_path / "pytest-energy-left").exists()
-    assert (tmp_path / "pytest-energy-used" / "project").is_dir()
+    assert not (tmp_path / f"{PREFIX}left").exists()
+    assert (tmp_path / f"{PREFIX}used" / "project").is_dir()

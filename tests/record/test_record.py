@@ -175,16 +175,16 @@ def test_the_reader_builds_what_the_writer_took() -> None:
 
 def test_what_a_killed_writer_left_is_removed_by_the_next_one(tmp_path: Path) -> None:
     path = tmp_path / "energy.json"
-    left, young, writing = (tmp_path / f".{path.name}.{digit * 16}" for digit in "abc")
+    left, empty, writing = (tmp_path / f".{path.name}.{digit * 16}" for digit in "abc")
     others = tmp_path / ".energy.json.mine"
     for each in (left, writing, others):
         each.write_text("half")
-    young.touch()
+    empty.touch()
     with writing.open("r+b") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         write_text(path, "{}")
     assert {each.name for each in tmp_path.iterdir()} == {
-        each.name for each in (path, young, writing, others)
+        each.name for each in (path, writing, others)
     }
 
 

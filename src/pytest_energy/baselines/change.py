@@ -36,8 +36,11 @@ def change_folder(
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """Keep other processes out, so that none loses what another adds; no file is left beside it."""
-    name = sha256(os.path.realpath(folder).encode(errors="surrogateescape")).hexdigest()[:16]
+    """Keep other processes out, so that none loses what another adds; no file is left beside it.
+
+    There are sixteen locks for all folders of the machine: one for each would stay for ever.
+    """
+    name = sha256(os.path.realpath(folder).encode(errors="surrogateescape")).hexdigest()[:1]
     with ExitStack() as held:
         with suppress(OSError):  # without a usable folder for locks, the change goes on
             locks = Locks(DEFAULT_FOLDER, partial(print, file=sys.stderr))

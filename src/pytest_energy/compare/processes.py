@@ -23,6 +23,7 @@ from pytest_energy.compare.question import MIN_PAIRS, Plan
 from pytest_energy.record import file as record
 from pytest_energy.record.plain import RecordError
 from pytest_energy.record.schema import RunRecord
+from pytest_energy.record.scratch import scratch_folder
 from pytest_energy.report.progress import Step
 
 #: The file of the run record.
@@ -113,20 +114,21 @@ class PytestProcess:
         self, interrupts: Interrupts, pipes: tuple[int, ...] = ()
     ) -> Iterator[RunningPytest]:
         """It runs until the end of this. pipes: those of its turns, which it inherits."""
-        # Resolved: macOS's temporary folder is behind a link.
-        with tempfile.TemporaryDirectory(prefix="pytest-energy-") as name:
-            scratch = Path(name).resolve()
+        with scratch_folder() as scratch:
+            left = scratch.folder
             # Last, so that they win over what the user gave. What pytest keeps between runs would
             # be left in the user's tree, and would let the first process choose the tests of the
             # second (--lf).
-            ours = ["-p", inside.__name__, f"--energy-json={scratch / RECORD}"]
-            ours.append(f"-ocache_dir={scratch}/cache")
+            ours = ["-p", inside.__name__, f"--energy-json={left / RECORD}"]
+            ours.append(f"-ocache_dir={left}/cache")
             command = [sys.executable, "-m", "pytest", *self.arguments, *ours]
-            more = {**self.variables, inside.FOLDER: str(scratch), "PYTHONDONTWRITEBYTECODE": "1"}
+            more = {**self.variables, inside.FOLDER: str(left), "PYTHONDONTWRITEBYTECODE": "1"}
             if pipes:
                 more[inside.PIPES] = ",".join(map(str, pipes))
-            with started(command, self.folder, more, interrupts, pipes) as child:
-                yield RunningPytest(self.side, child, scratch)
+            # It keeps its folder from being removed where this process is killed before it.
+            kept = (*pipes, scratch.lock)
+            with started(command, self.folder, more, interrupts, kept) as child:
+                yield RunningPytest(self.side, child, left)
 
 
 @dataclass(frozen=True)

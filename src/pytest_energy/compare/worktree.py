@@ -7,16 +7,14 @@ import shutil
 import site
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from filelock import FileLock, Timeout
-
 from pytest_energy.compare.outcome import CouldNotCompare
 from pytest_energy.compare.processes import GIT_VARIABLES, Interrupts
+from pytest_energy.record.scratch import PREFIX, remove_left, scratch_folder
 
 REMEDY = (
     "An editable install or an absolute PYTHONPATH causes this. Either install each tree before "
@@ -24,9 +22,6 @@ REMEDY = (
     "PYTHONPATH=src; give pytest relative paths"
 )
 
-
-#: Folders of comparisons begin so, and hold this while their process lives.
-_PREFIX, _LOCK = "pytest-energy-", "lock"
 #: What a process loaded: (name, file without links).
 Modules = frozenset[tuple[str, Path]]
 
@@ -74,9 +69,9 @@ class Repository:
         One that a killed comparison has left is removed first.
         """
         self._remove_leftovers()
-        with tempfile.TemporaryDirectory(prefix=_PREFIX) as name, FileLock(Path(name, _LOCK)):
+        with scratch_folder() as scratch:
             # A root folder that is a package is imported by its name, so that stays.
-            folder = Path(name).resolve() / self.root.name
+            folder = scratch.folder / self.root.name
             if folder.is_relative_to(self.root):
                 raise CouldNotCompare(
                     "the folder for temporary files is inside the repository, where the second "
@@ -92,12 +87,13 @@ class Repository:
     def _remove_leftovers(self) -> None:
         listed = _try_git(self.root, "worktree", "list", "--porcelain") or ""
         for line in listed.splitlines():
-            folder = Path(line.removeprefix("worktree "))
-            if not folder.parent.name.startswith(_PREFIX) or not _is_left(folder.parent):
+            scratch = (folder := Path(line.removeprefix("worktree "))).parent
+            if not scratch.name.startswith(PREFIX):
                 continue
-            with suppress(CouldNotCompare):
-                self._remove(folder)
-                shutil.rmtree(folder.parent, ignore_errors=True)
+            remove_left(scratch.parent)
+            if not scratch.exists():
+                with suppress(CouldNotCompare):
+                    self._remove(folder)
 
     def _remove(self, folder: Path) -> None:
         """Raises CouldNotCompare where git still lists it."""
@@ -110,17 +106,6 @@ class Repository:
                 "git's work tree of the base can't be removed; run git worktree prune",
                 str(folder),
             )
-
-
-def _is_left(scratch: Path) -> bool:
-    """Whether no process uses this folder of a comparison: each holds a lock in its own."""
-    if not (scratch / _LOCK).exists():
-        return not scratch.exists()
-    try:
-        with FileLock(scratch / _LOCK, blocking=False):
-            return True
-    except (Timeout, OSError):
-        return False
 
 
 def repository_of(folder: Path) -> Repository:

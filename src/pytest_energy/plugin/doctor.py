@@ -11,7 +11,6 @@ import os
 import re
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import partial
@@ -26,6 +25,7 @@ from pytest_energy.plugin.sensors import added_probes
 from pytest_energy.plugin.settings import Settings, read_settings
 from pytest_energy.record.lock import CPU, DEFAULT_FOLDER, Locks
 from pytest_energy.record.plain import from_plain
+from pytest_energy.record.scratch import scratch_folder
 from pytest_energy.sensors import clock
 from pytest_energy.sensors.base import Clock, Probe
 from pytest_energy.sensors.discover import discover
@@ -33,8 +33,8 @@ from pytest_energy.sensors.discover import discover
 
 def diagnose_here(seconds: float) -> tuple[Diagnosis, list[str]]:
     """The diagnosis in the current folder, and why settings are ignored."""
-    with tempfile.TemporaryDirectory() as folder:
-        answer = Path(folder, "diagnosis.json")
+    with scratch_folder() as scratch:
+        answer = scratch.folder / "diagnosis.json"
         command = [sys.executable, "-m", "pytest", "-p", "energy", "--energy-doctor"]
         command += [str(answer), str(seconds)]
         status = subprocess.run(

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from pytest_energy.plugin.hookspec import call_each
 from pytest_energy.record import file as record_file
 from pytest_energy.record.project_files import target, write_text, writing
 from pytest_energy.record.schema import RunRecord
+from pytest_energy.record.scratch import scratch_folder
 from pytest_energy.report.formats import Format, format_named, name_by_ending, names
 
 OPTION = "--energy-report"
@@ -87,8 +87,8 @@ def render_here(record: RunRecord, name: str) -> str:
     """
     if name in names():
         return format_named(name)(record)
-    with tempfile.TemporaryDirectory() as folder:
-        path, answer = Path(folder, "record.json"), Path(folder, "answer.json")
+    with scratch_folder() as scratch:
+        path, answer = scratch.folder / "record.json", scratch.folder / "answer.json"
         record_file.write(record, path)
         command = [sys.executable, "-m", "pytest", "-p", "energy", "--energy-render"]
         status = subprocess.run(

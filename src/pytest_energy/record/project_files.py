@@ -143,14 +143,9 @@ def write_text(path: Path, text: str, project: Path | None = None) -> None:
     """
     where = target(path, project)  # a link stays a link
     _remove_leftovers(where)
-    # A name that can be guessed could be a link that somebody put there: the name is random, and
-    # a file that exists is never opened.
-    scratch = where.with_name(f"{_scratch_prefix(where)}{secrets.token_hex(_RANDOM_BYTES)}")
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
-    opened = os.open(scratch, flags | getattr(os, "O_BINARY", 0), 0o666)
+    scratch, opened = _scratch(where)
     try:
         with os.fdopen(opened, "wb") as file:
-            _lock(file.fileno())
             file.write(text.encode("utf-8", "backslashreplace"))
             file.flush()
             os.fsync(file.fileno())  # else a crash of the machine could leave an empty file
@@ -161,6 +156,23 @@ def write_text(path: Path, text: str, project: Path | None = None) -> None:
         scratch.unlink(missing_ok=True)
 
 
+def _scratch(where: Path) -> tuple[Path, int]:
+    """A new file beside another, open and locked, so that no process takes it for one left."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
+    while True:
+        # A name that can be guessed could be a link that somebody put there: the name is random,
+        # and a file that exists is never opened.
+        scratch = where.with_name(f"{_scratch_prefix(where)}{secrets.token_hex(_RANDOM_BYTES)}")
+        opened = os.open(scratch, flags | getattr(os, "O_BINARY", 0), 0o666)
+        if fcntl is not None:
+            with suppress(OSError):  # a file system without locks, where nothing left is removed
+                fcntl.flock(opened, fcntl.LOCK_EX)
+            if not os.fstat(opened).st_nlink:  # another process has just taken it for one left
+                os.close(opened)
+                continue
+        return scratch, opened
+
+
 def _scratch_prefix(where: Path) -> str:
     return f".{where.name[:200]}."
 
@@ -168,8 +180,7 @@ def _scratch_prefix(where: Path) -> str:
 def _remove_leftovers(where: Path) -> None:
     """Remove what a process that was killed while it wrote this file has left beside it.
 
-    A process that still writes holds a lock on its file; one that has only just made it, and not
-    yet locked it, has written nothing.
+    A process that still writes holds a lock on its file.
     """
     if fcntl is None:
         return
@@ -179,14 +190,8 @@ def _remove_leftovers(where: Path) -> None:
             with suppress(OSError):
                 file = os.open(left, _FLAGS)
                 try:
-                    if stat.S_ISREG(os.fstat(file).st_mode) and os.fstat(file).st_size:
-                        _lock(file)
+                    if stat.S_ISREG(os.fstat(file).st_mode):
+                        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                         left.unlink()
                 finally:
                     os.close(file)
-
-
-def _lock(file: int) -> None:
-    """Raises OSError where another process has it."""
-    if fcntl is not None:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
