@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import pytest
+from notes import notes
 from reason_codes import reason_codes
 from typer.main import get_command
 from typer.testing import CliRunner
@@ -61,14 +62,14 @@ def messages(code: str) -> str:
     return "\n>\n".join(f"> {each}" for each in reason_codes()[code])
 
 
-def errors(files: str) -> str:
-    """What files of the package, separated by blanks, refuse."""
-    sentences = (each for name in files.split() for each in usage_errors()[name])
-    return "\n".join(f"- `` {each} ``" for each in dict.fromkeys(sentences))
+def sentences(files: str, found: dict[str, list[str]]) -> str:
+    """A list of what was found in files of the package, separated by blanks."""
+    texts = (each for name in files.split() for each in found[name])
+    return "\n".join(f"- `` {each} ``" for each in dict.fromkeys(texts))
 
 
 def completed(page: str) -> str:
-    """A page with its tables, messages and errors."""
+    """A page with its tables, messages, errors and notes."""
     parts = {
         "options": options,
         "commands": commands,
@@ -79,7 +80,11 @@ def completed(page: str) -> str:
         if f"<!-- {name} -->" in page:
             page = page.replace(f"<!-- {name} -->", part())
     page = re.sub(r"<!-- messages: ([\w-]+) -->", lambda found: messages(found[1]), page)
-    return re.sub(r"<!-- errors: (.+?) -->", lambda found: errors(found[1]), page, flags=re.DOTALL)
+    return re.sub(r"<!-- (errors|notes): (.+?) -->", _listed, page, flags=re.DOTALL)
+
+
+def _listed(found: re.Match[str]) -> str:
+    return sentences(found[2], notes() if found[1] == "notes" else usage_errors())
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -6,7 +6,8 @@ import re
 from pathlib import Path
 
 import pytest
-from reason_codes import reason_codes
+from notes import ELSEWHERE, HERE, notes
+from reason_codes import reason_codes, sources
 from rooms import PICTURE, WAY, layers, picture
 from usage_errors import usage_errors
 
@@ -142,6 +143,28 @@ def test_usage_errors_are_found_with_their_sentences() -> None:
     assert "...: the name holds a NUL character" in found["plugin/settings.py"]  # a list's
     assert "this is a directory; write a text file" in found["record/project_files.py"]
     assert all(" " in each for sentences in found.values() for each in sentences)
+
+
+def test_each_note_has_its_place() -> None:
+    page = (ROOT / "docs" / "notes.md").read_text(encoding="utf-8")
+    named = " ".join(re.findall(r"<!-- notes: (.*?) -->", page, re.DOTALL)).split()
+    assert sorted(named) == sorted(notes())
+    for place, other in ELSEWHERE.items():
+        assert any(name.startswith(place) for name in sources()), place
+        assert not other or (ROOT / "docs" / other).exists()
+    assert sources().keys() >= HERE
+
+
+def test_notes_are_found_with_their_sentences() -> None:
+    found = notes()
+    assert (
+        "the CPU's energy is estimated: ...; run pytest-energy doctor for details"
+        in (found["sensors/discover.py"])
+    )
+    assert "no permission for the RAPL counters" in found["sensors/powercap.py"]
+    assert "CPU seconds of the process tree in the window closed last." not in str(found)
+    coded = {each for messages in reason_codes().values() for each in messages}
+    assert not coded & {each for sentences in found.values() for each in sentences}
 
 
 def first_cells(page: str, head: str) -> set[str]:
