@@ -30,6 +30,7 @@ pytest_plugins = [
     "baseline_project",
     "budgets_pytester",
     "flop_bench",
+    "quiet_cpu",
     "scripted_gate",
 ]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 
 import pytest
+from quiet_cpu import QuietCpu
 from tutorial import COLUMNS, PAGE, Step, steps, words, wrapped
 from typer.testing import CliRunner
 
@@ -15,15 +16,26 @@ STEPS = list(steps(PAGE.read_text(encoding="utf-8")))
 #: A round is as short as that, and there are five, which a baseline takes.
 QUICK_SECONDS = 0.1
 FIVE_ROUNDS = "--energy-max-rounds=5"
+#: Of CPU time, for one text.
+LAYER_SECONDS = 70e-6
 #: What depends on the number of rounds, on how even they are, and on the machine.
 OF_ROUNDS = {"its", "first", "rounds", "uJ", "mJ", "AMD", "EPYC", "amd-epyc", "cores"}
 
 
-@pytest.mark.realtime
-@pytest.mark.untraced
-@pytest.mark.usefixtures("no_contention")
+class Layers:
+    """As a plugin of the runs: each layer of the page's model uses the same CPU time."""
+
+    def __init__(self, cpu: QuietCpu) -> None:
+        self._cpu = cpu
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Function]) -> None:
+        for module in {item.module for item in items}:
+            (layers,) = module.sentiment.__defaults__
+            module.sentiment = self._cpu.working(module.sentiment, layers * LAYER_SECONDS)
+
+
 def test_each_step_prints_what_the_page_shows(
-    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, quiet_cpu: QuietCpu
 ) -> None:
     monkeypatch.setattr(cpu_time, "WINDOW_SECONDS", QUICK_SECONDS)
     monkeypatch.setenv("COLUMNS", "80")
@@ -33,17 +45,20 @@ def test_each_step_prints_what_the_page_shows(
         if step.name:
             (pytester.path / step.name).write_text(step.text, encoding="utf-8")
             continue
-        statuses, output = zip(*(ran(line, pytester) for line in step.commands), strict=True)
+        statuses, output = zip(
+            *(ran(line, pytester, quiet_cpu) for line in step.commands), strict=True
+        )
         assert statuses == (*[0] * (len(statuses) - 1), 1 if step.fails else 0), output
         assert words(step.output) - OF_ROUNDS - words("\n".join(output)) == set()
 
 
-def ran(line: str, pytester: pytest.Pytester) -> tuple[int, str]:
+def ran(line: str, pytester: pytest.Pytester, cpu: QuietCpu) -> tuple[int, str]:
     """The exit status of a command and what it prints."""
     program, *arguments = line.split()
     if program == "pytest":
         locks = f"--energy-lock-folder={pytester.path / 'locks'}"
-        result = pytester.runpytest_inprocess(*arguments, FIVE_ROUNDS, locks, "--energy-gpus=none")
+        arguments += [FIVE_ROUNDS, locks, "--energy-gpus=none"]
+        result = pytester.runpytest_inprocess(*arguments, plugins=[Layers(cpu)])
         return int(result.ret), result.stdout.str()
     if program == "pytest-energy":
         found = CliRunner().invoke(app, arguments)

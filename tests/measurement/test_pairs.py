@@ -118,3 +118,19 @@ def test_each_work_but_the_first_has_the_time_of_one_measurement(works: int) -> 
 def test_at_most_as_many_pairs_as_rounds() -> None:
     rounds = Bench().run(lambda work: 0.01, max_rounds=7, max_seconds=1000)
     assert [sum(not each.warmup for each in mine) for mine in rounds] == [7, 7]
+
+
+@pytest.mark.parametrize(("later", "alone"), [(0.001, 1), (3.0, 0)])
+def test_a_first_call_that_was_all_of_warm_up_is_looked_at_again_alone(
+    later: float, alone: int
+) -> None:
+    """A result that is cached then takes so little that many calls show it."""
+    made = [0, 0]
+
+    def seconds(work: int) -> float:
+        made[work] += 1
+        return 0.5 if work == 0 else 3.0 if made[1] == 1 else later
+
+    warmup = [each for each in Bench(done_at=3).run(seconds, max_seconds=10.0)[1] if each.warmup]
+    assert [each.calls for each in warmup[:1]] == [1]
+    assert [each.calls >= 1000 for each in warmup[1:]] == [True] * alone

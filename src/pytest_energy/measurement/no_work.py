@@ -60,8 +60,8 @@ def no_work(rounds: Sequence[Round], empty_call_seconds: Callable[[], float]) ->
         return ""
     first, empty = rounds[0].window, empty_call_seconds()
     is_empty = pace < EMPTY_NOISE * empty + NOTHING_SECONDS
-    # A first call that only waited for its turn on a busy machine used no CPU time.
-    worked = first.seconds if is_empty else first.cpu_seconds
+    # A first call that only waited for its turn on a busy machine did no work.
+    worked = first.ran_seconds if is_empty else first.cpu_seconds
     is_first_alone = rounds[0].calls == 1 and worked >= LEAST_FIRST_SECONDS
     # Making a call takes three times as long on a busy machine, so that is no part of the work.
     of_work = pace - empty

@@ -28,6 +28,8 @@ from pytest_energy.sensors.cpu_time import CHANNEL
 
 __tracebackhide__ = True  # a failing test's traceback ends in the user's lines
 
+#: Calls have collapsed below this share of the first one.
+COLLAPSED = 0.1
 #: The measured rounds of each work.
 InterleavedRounds = Sequence[Sequence[Round]]
 
@@ -118,11 +120,33 @@ def run_interleaved(
             measured[work].append(latest)
             rounds[work].append(latest)
             calls[work] = max(calls[work], calls_for(latest, aim))
+        for work in (each for each in order if _has_collapsed(rounds[each])):
+            alone = calls_for(rounds[work][-1], aim)
+            rounds[work].append(
+                (
+                    yield from one_round(
+                        meter, names, alone, aim, warmup=True, work=work, cycle=cycle
+                    )
+                )
+            )
         progress(rounds[0])
         took = clock.now() - before
         final = len(measured[0]) >= limits.max_rounds or clock.now() - started + took > max_seconds
         if judge.is_done(measured, final=final) or final:
             return rounds, judge
+
+
+def _has_collapsed(rounds: Sequence[Round]) -> bool:
+    """Whether a first call that was all of warm-up took much longer than those that followed.
+
+    In a turn of a few quick calls, turning takes longer than they do. Many of them alone show
+    whether there is any work.
+    """
+    first, *following = rounds
+    if any(each.warmup for each in following):
+        return False
+    latest = following[-1]
+    return latest.window.seconds / latest.calls < COLLAPSED * first.window.seconds / first.calls
 
 
 def _shared_round(
