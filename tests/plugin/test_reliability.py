@@ -97,6 +97,10 @@ FAULTS = {
         body="resource.setrlimit(resource.RLIMIT_NOFILE, (3, 64))",
         in_process=False,
     ),
+    "no file may grow any more (`RLIMIT_FSIZE`)": Fault(
+        body="resource.setrlimit(resource.RLIMIT_FSIZE, (2000, -1))",
+        in_process=False,
+    ),
     "the clock is set back while the test runs": Fault(
         body="from freezegun import freeze_time; freeze_time('1999-01-01').start()",
         in_process=False,

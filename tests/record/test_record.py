@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -186,6 +187,20 @@ def test_what_a_killed_writer_left_is_removed_by_the_next_one(tmp_path: Path) ->
     assert {each.name for each in tmp_path.iterdir()} == {
         each.name for each in (path, writing, others)
     }
+
+
+@pytest.mark.parametrize("kind", ["pipe", "directory", "/dev/stdout", "/proc/self/fd/1"])
+def test_a_device_or_a_pipe_is_not_replaced_by_a_file(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / kind  # an absolute one stays itself
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "directory":
+        path.mkdir()
+    before = path.lstat().st_mode
+    with pytest.raises(OSError, match="not a regular file"):
+        write_text(path, "{}")
+    assert path.lstat().st_mode == before
+    assert list(tmp_path.iterdir()) == ([path] if path.is_relative_to(tmp_path) else [])
 
 
 def test_what_no_file_can_hold_is_written_as_an_escape(tmp_path: Path) -> None:

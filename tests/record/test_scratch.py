@@ -14,6 +14,7 @@ from session_records import measured, session
 
 from pytest_energy.baselines.change import change_folder
 from pytest_energy.baselines.update import Mode, update
+from pytest_energy.errors import EnergyError
 from pytest_energy.record import lock
 from pytest_energy.record.scratch import LOCK, PREFIX, scratch_folder
 
@@ -88,6 +89,14 @@ def test_what_is_not_ours_stays(home: Path, tmp_path: Path) -> None:
         pass
     assert sorted(home.rglob("*")) == before
     assert (aim / LOCK).exists()
+
+
+def test_without_a_place_for_temporary_files_the_message_says_what_to_do(
+    home: Path,
+) -> None:
+    home.rmdir()
+    with pytest.raises(EnergyError, match="no temporary folder can be made"), scratch_folder():
+        pass
 
 
 def test_locks_do_not_grow_with_the_number_of_projects(

@@ -139,9 +139,13 @@ def _is_of_the_kernel(path: Path) -> bool:
 def write_text(path: Path, text: str, project: Path | None = None) -> None:
     """Write a file, all or nothing, with the permissions that it has. Raises OSError.
 
-    A character that no file can hold (a lone surrogate) becomes an escape.
+    A character that no file can hold (a lone surrogate) becomes an escape. A device or a pipe is
+    refused: a file would take its place, where root runs this even that of /dev/null.
     """
     where = target(path, project)  # a link stays a link
+    is_special = where.exists() and not where.is_file()
+    if is_special or _is_of_the_kernel(where) or _is_of_the_kernel(_absolute(path)):
+        raise Refused(errno.EINVAL, "this is not a regular file; give the path of a file")
     _remove_leftovers(where)
     scratch, opened = _scratch(where)
     try:

@@ -14,6 +14,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from pytest_energy.errors import EnergyError
+
 try:
     import fcntl
 except ImportError:  # Windows
@@ -33,11 +35,20 @@ class Scratch:
 
 @contextmanager
 def scratch_folder() -> Iterator[Scratch]:
-    """A new folder, removed at the end; those that killed processes left beside it go first."""
-    home = Path(tempfile.gettempdir()).resolve()  # macOS's is behind a link
-    remove_left(home)
+    """A new folder, removed at the end; those that killed processes left beside it go first.
+
+    Raises EnergyError where none can be made.
+    """
     while True:
-        with tempfile.TemporaryDirectory(prefix=PREFIX, dir=home) as name:
+        try:
+            home = Path(tempfile.gettempdir()).resolve()  # macOS's is behind a link
+            remove_left(home)
+            made = tempfile.TemporaryDirectory(prefix=PREFIX, dir=home)
+        except OSError as error:
+            raise EnergyError(
+                f"no temporary folder can be made: {error.strerror}; set TMPDIR to one with room"
+            ) from None
+        with made as name:
             if (lock := _locked(Path(name, LOCK))) is None:
                 continue
             try:
