@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from scripted_gate import WATTS, ScriptedGate
 
 from pytest_energy.limits.budget import PART_UNITS
+from pytest_energy.limits.limit import parse_limit
 from pytest_energy.record.schema import TestRecord
 
 #: Joules of an empty request, of a token in, and of a token out.
@@ -146,6 +148,18 @@ def test_a_part_that_costs_nothing_passes_and_is_no_baseline(scripted: Scripted)
     assert found.verdict == "pass"
     assert found.joules_per_unit is not None and found.joules_per_unit < 1e-4
     assert found.interval is not None and found.interval[0] == 0.0
+
+
+def test_the_suggested_limit_of_an_uncertain_part_is_near_it(scripted: Scripted) -> None:
+    found = measured(scripted(cv=0.05), cost=lambda i, o: joules(i / 30, o))
+    part = next(each for each in found if each.unit == "prefill-token")
+    assert part.interval is not None and part.interval[0] == 0.0
+    assert part.joules_per_unit is not None and part.joules_per_unit > 0
+    (line,) = [note for each in found for note in each.notes if "the line to paste" in note]
+    texts = re.findall(r'"([^"]+)"', line)
+    assert [parse_limit(each).unit for each in texts] == list(PART_UNITS)
+    suggested = parse_limit(texts[PART_UNITS.index("prefill-token")]).base_per_unit
+    assert part.joules_per_unit < suggested < 3 * part.interval[1]
 
 
 def test_sizes_that_are_too_alike_are_unmeasured(scripted: Scripted) -> None:

@@ -61,7 +61,7 @@ def upper_end(
 def upper_end_of_one(found: Estimate, rounds: int, method: str) -> tuple[float, str]:
     """The same for one session: so a test's own summary suggests what `budgets suggest` does."""
     few = found.interval is None
-    variances = [variance_within(found.interval, rounds)]
+    variances = [variance_within(found.centre, found.interval, rounds)]
     return upper_end([math.log(found.centre)], variances, method, few_rounds=few)
 
 
@@ -77,12 +77,17 @@ def _predicted_end(logs: Sequence[float], variances: Sequence[float]) -> float:
     return fmean(logs) + t_quantile(CONFIDENCE, degrees) * math.sqrt((tau2 + within) * (1 + 1 / k))
 
 
-def variance_within(interval: tuple[float, float] | None, rounds: int) -> float:
+def variance_within(centre: float, interval: tuple[float, float] | None, rounds: int) -> float:
+    """Of the centre's logarithm, by half of its interval.
+
+    By the half above, where that is less: the one below may reach to zero, for a part of a request.
+    """
     if interval is None:
         return 0.0
     low, high = interval
-    if not 0 < low <= high:  # of a record that somebody made
+    halves = [math.log(high / centre)] if 0 < centre <= high else []
+    halves += [math.log(high / low) / 2] if 0 < low <= high else []
+    if not halves:  # of a record that somebody made
         return LARGEST_VARIANCE
     quantile = t_quantile(1 - ALPHA / 4, max(rounds, MIN_ROUNDS) - 1)
-    spread = (math.log(high) - math.log(low)) / 2 / quantile
-    return min(spread**2, LARGEST_VARIANCE)
+    return min((min(halves) / quantile) ** 2, LARGEST_VARIANCE)

@@ -185,7 +185,7 @@ def _variance(test: TestRecord) -> float:
     larger than it is.
     """
     rounds = sum(1 for each in test.rounds if not each.warmup)
-    return variance_within(test.interval, rounds)
+    return variance_within(test.joules_per_unit or 0.0, test.interval, rounds)
 
 
 def _figure(test: TestRecord) -> float:
