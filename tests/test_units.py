@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_energy.limits.limit import LimitError, parse_limit
-from pytest_energy.units import figure, plural, singular
+from pytest_energy.units import carbon_scale, figure, plural, singular
 
 
 @pytest.mark.parametrize(
@@ -141,3 +141,16 @@ def test_plural_and_singular_are_inverse(word: str) -> None:
 )
 def test_figures_have_three_digits(value: float, shown: str) -> None:
     assert figure(value) == shown
+
+
+def test_emissions_of_one_column_have_one_unit_that_a_limit_may_have() -> None:
+    scale = carbon_scale([9.7e-5, 3.09e-6, 0.0, 4.1e-5])
+    assert [f"{scale.show(each)} {scale.symbol}" for each in (9.7e-5, 3.09e-6)] == [
+        "0.0970 mgCO2e",
+        "0.00309 mgCO2e",
+    ]
+    assert [carbon_scale([each]).symbol for each in (0.5, 1.0, 2500.0)] == [
+        "mgCO2e",
+        "gCO2e",
+        "kgCO2e",
+    ]

@@ -130,6 +130,12 @@ _ENERGY = (
     Scale("kJ", 1e3),
     Scale("MJ", 1e6),
 )
+#: As in limits.
+_CARBON = (
+    Scale("mgCO2e", 1e-3),
+    Scale("gCO2e", 1.0),
+    Scale("kgCO2e", 1e3),
+)
 #: CPU time is shown on the scale of its limits.
 CPU_TIME = Scale("cpu-ms", 1e-3)
 
@@ -148,6 +154,11 @@ _FLOPS = (
 def energy_scale(joules: Iterable[float]) -> Scale:
     """The unit in which all of these are shown, one a column: the middle one fits it."""
     return _fitting(_ENERGY, joules)
+
+
+def carbon_scale(grams: Iterable[float]) -> Scale:
+    """The same for emissions."""
+    return _fitting(_CARBON, grams)
 
 
 def scale_for(quantity: Quantity, values: Iterable[float]) -> Scale:

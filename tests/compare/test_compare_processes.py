@@ -168,7 +168,8 @@ def test_a_tree_that_does_twice_the_work_regresses_and_is_left_as_it_was(
     assert "your tree, commit" in ended.output
     assert "with uncommitted changes" in ended.output
     assert re.search(r"over the reference's [\d.]+ cpu-ms / query", ended.words)
-    assert ended.errors == ""
+    steps = [line.partition(" ")[2] for line in ended.errors.splitlines()]  # no terminal
+    assert all(re.fullmatch(r"pair \d+ of \d+, in turns", each) for each in steps), steps
     plain = json.loads((tmp_path / "a.json").read_bytes())
     (test,) = plain["tests"]
     assert (test["id"], test["outcome"], len(test["pairs"])) == (
@@ -320,6 +321,7 @@ def test_two_variants_of_one_tree(project: Project, tmp_path: Path) -> None:
     ended = project.compare(*variants, "--pairs=3", "--max-increase=60%", "--", *QUICK)
     assert ended.status == 0, ended
     assert "reference: old\ncandidate: new\n" in ended.output
+    assert "0:00 pair 1 of 3, in turns\n" in ended.errors
     assert "not in turns" not in ended.words
     assert project.snapshot() == before
     plain: dict[str, Any] = json.loads(path.read_bytes())

@@ -94,7 +94,7 @@ def test_carbon_limits_are_judged_in_joules_at_the_printed_intensity(
         ["energy: * / query ([12].?? mgCO2e / 1000 queries) is over the limit of 1.00 mgCO2e / *"]
     )
     assert "at 360 gCO2e/kWh (--energy-carbon-intensity)" in result.stdout.str()
-    result.stdout.fnmatch_lines(["*mJ/unit gCO2e/1000*"])
+    result.stdout.fnmatch_lines(["*mJ/unit mgCO2e/1000*"])
     test = energy_pytester.tests()["test_over"]
     assert test["grams_per_unit"] == pytest.approx(test["joules_per_unit"] * 1e-4)
     assert test["limit_joules_per_unit"] == pytest.approx(0.01)

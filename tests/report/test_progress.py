@@ -63,3 +63,21 @@ def test_a_pipe_gets_the_lines_alone(monkeypatch: pytest.MonkeyPatch) -> None:
         progress.show(Step("first", 0, 2))
         progress.print("[1/2] first: 0.07 Wh")
     assert stream.getvalue() == "[1/2] first: 0.07 Wh\n"
+
+
+def test_a_log_gets_a_line_for_each_step_where_that_is_asked_for() -> None:
+    stream, seconds = io.StringIO(), [5.0]
+    with LiveProgress(stream, lambda: seconds[0], lines=True) as progress:
+        progress.show(Step("pair 1 of 5, reference", 0, 10))
+        seconds[0] = 77.4
+        progress.show(Step("--setup in the base\n::error::"))
+    assert (
+        stream.getvalue() == "0:00 pair 1 of 5, reference\n1:12 --setup in the base\\n::error::\n"
+    )
+
+
+def test_a_terminal_gets_no_lines() -> None:
+    stream = Terminal()
+    with LiveProgress(stream, lines=True) as progress:
+        progress.show(Step("first", 0, 2))
+        assert "0:00 first" not in drawn(stream)

@@ -43,7 +43,7 @@ from pytest_energy.sensors import clock
 def answer(question: Question, stream: TextIO) -> ComparisonRecord:
     """Progress goes to the stream, and so do details that may name paths."""
     try:
-        with LiveProgress(stream) as progress, Interrupts() as interrupts:
+        with LiveProgress(stream, lines=True) as progress, Interrupts() as interrupts:
             match question:
                 case TwoRecords():
                     return _answer_records(question)

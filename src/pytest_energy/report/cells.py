@@ -12,8 +12,8 @@ from pytest_energy.units import (
     Quantity,
     Scale,
     amount,
+    carbon_scale,
     energy_scale,
-    figure,
     grouped,
     interval,
     per_unit,
@@ -32,6 +32,13 @@ def scale_of(tests: Iterable[TestRecord]) -> Scale:
     )
 
 
+def carbon_of(record: RunRecord) -> Scale | None:
+    """One unit for the emissions of 1,000 units of work; None without a carbon factor."""
+    if all(each.carbon is None for each in record.all_sessions):
+        return None
+    return carbon_scale(each.grams_per_unit * 1000 for each in record.tests if each.grams_per_unit)
+
+
 def beyond_limit(test: TestRecord) -> str:
     """By how much a figure is over or under its limit; what a reference allows is none."""
     if test.fraction_of_limit is None or (test.budget is None and test.reference is not None):
@@ -44,8 +51,9 @@ def beyond_reference(test: TestRecord) -> str:
     return "-" if test.reference is None else signed_percent(test.reference.ratio - 1)
 
 
-def shown_grams(test: TestRecord) -> str:
-    return "-" if test.grams_per_unit is None else figure(test.grams_per_unit * 1000)
+def shown_grams(test: TestRecord, scale: Scale) -> str:
+    """Emissions of 1,000 units."""
+    return "-" if test.grams_per_unit is None else scale.show(test.grams_per_unit * 1000)
 
 
 def shown_figure(test: TestRecord, scale: Scale) -> str:

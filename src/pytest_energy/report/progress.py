@@ -1,4 +1,4 @@
-"""How far a command is: a live line with the time left on a terminal, else nothing."""
+"""How far a command is: a live line with the time left on a terminal, else lines or nothing."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from pytest_energy.report.printable import printable
 
 
 @dataclass(frozen=True)
@@ -27,10 +29,14 @@ class LiveProgress:
     """A line that is drawn at each step and removed at the end of the `with` block.
 
     No thread draws it in between: that would use CPU time while something is measured.
-    now: seconds of a clock.
+    now: seconds of a clock. lines: whether each step is a line of its own, with the time since the
+    start, where the stream is no terminal, such as the log of a CI job.
     """
 
-    def __init__(self, stream: TextIO, now: Callable[[], float] | None = None) -> None:
+    def __init__(
+        self, stream: TextIO, now: Callable[[], float] | None = None, *, lines: bool = False
+    ) -> None:
+        self._lines = lines and not stream.isatty()
         self._progress = Progress(
             BarColumn(20),
             TextColumn("{task.description}", markup=False),
@@ -64,6 +70,9 @@ class LiveProgress:
         self._progress.update(
             self._task, description=step.text, completed=step.done, visible=True, refresh=True
         )
+        if self._lines:
+            minutes, seconds = divmod(round(self._progress.tasks[0].elapsed or 0.0), 60)
+            self.print(f"{minutes}:{seconds:02} {printable(step.text)}")
 
     def print(self, line: str) -> None:
         """Write a line that stays, above the live one."""

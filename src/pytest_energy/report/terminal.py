@@ -15,6 +15,7 @@ from pytest_energy.report.advice import next_steps
 from pytest_energy.report.cells import (
     beyond_limit,
     beyond_reference,
+    carbon_of,
     scale_of,
     shown_figure,
     shown_grams,
@@ -86,8 +87,8 @@ def _columns(record: RunRecord, scale: Scale) -> dict[str, Callable[[TestRecord]
     columns: dict[str, Callable[[TestRecord], str | Text]] = {
         f"{scale.symbol}/unit": partial(shown_figure, scale=scale)
     }
-    if any(each.carbon is not None for each in record.all_sessions):
-        columns["gCO2e/1000"] = shown_grams
+    if carbon := carbon_of(record):
+        columns[f"{carbon.symbol}/1000"] = partial(shown_grams, scale=carbon)
     columns |= {
         "interval": partial(shown_interval, scale=scale),
         "limit": partial(shown_limit, scale=scale),

@@ -11,6 +11,7 @@ from pytest_energy.record.schema import RunRecord, TestRecord
 from pytest_energy.report.advice import ORDER, advice, conclude
 from pytest_energy.report.cells import (
     beyond_limit,
+    carbon_of,
     changed,
     changed_limits,
     scale_of,
@@ -164,9 +165,10 @@ def _table(record: RunRecord, tests: Sequence[TestRecord]) -> list[str]:
         "verdict": lambda test: code(test.verdict),
     }
     figures = list(columns)[1:5]
-    if any(each.carbon is not None for each in record.all_sessions):
-        columns["gCO2e / 1,000 units"] = shown_grams
-        figures.append("gCO2e / 1,000 units")
+    if carbon := carbon_of(record):
+        head = f"{carbon.symbol} / 1,000 units"
+        columns[head] = partial(shown_grams, scale=carbon)
+        figures.append(head)
     if any(hardware_names(record)):
         columns["hardware"] = lambda test: code(hardware_of(test, record.session_of(test).machine))
     rows = [[cell(test) for cell in columns.values()] for test in tests]

@@ -21,7 +21,7 @@ from pytest_energy.report.regressions import vs_baseline
 from pytest_energy.rules.verdict import RED
 from pytest_energy.units import (
     Scale,
-    figure,
+    carbon_scale,
     interval,
     per_unit,
     percent,
@@ -83,9 +83,9 @@ class Compared:
     reason: str = ""
 
 
-def heads_of(scale: Scale, *, has_carbon: bool) -> tuple[str, ...]:
+def heads_of(scale: Scale, carbon: Scale | None) -> tuple[str, ...]:
     """Of the cells of a measurement."""
-    grams = ("gCO2e / 1,000",) if has_carbon else ()
+    grams = (f"{carbon.symbol} / 1,000",) if carbon else ()
     return (f"{scale.symbol} / unit", *grams, "interval", "limit", "vs limit", "method")
 
 
@@ -95,7 +95,7 @@ def measurement_of(
     found: Judged,
     scale: Scale,
     *,
-    has_carbon: bool,
+    carbon: Scale | None,
     hardware: str,
     is_drawn: bool,
     is_detailed: bool,
@@ -104,9 +104,9 @@ def measurement_of(
 ) -> Measurement:
     """The row and the section of a test.
 
-    has_carbon: whether there is a column of grams. hardware: "" where all tests have the same.
-    is_drawn: whether its rounds are. is_detailed: whether it has all that explains it. is_red:
-    whether it failed. is_noted: whether it has a section of its own.
+    carbon: that of the column of emissions, where there is one. hardware: "" where all tests have
+    the same. is_drawn: whether its rounds are. is_detailed: whether it has all that explains it.
+    is_red: whether it failed. is_noted: whether it has a section of its own.
     """
     strip = strip_of(found) if is_drawn else None
     pair = pair_of(found) if is_noted and is_drawn and test.reference is not None else None
@@ -116,7 +116,7 @@ def measurement_of(
         where=_where(test, hardware, is_detailed=is_noted),
         verdict=test.verdict,
         tone=tone_of(test.verdict, is_red=is_red),
-        cells=tuple(_cells(test, scale, has_carbon=has_carbon)),
+        cells=tuple(_cells(test, scale, carbon)),
         reason=shortened(_sentence(test), LONGEST_TEXT),
         todo=shortened(advice(test), LONGEST_TEXT),
         message=shortened(test.budget.message, LONGEST_TEXT) if test.budget else "",
@@ -169,10 +169,10 @@ def shortened(text: str, longest: int = LONGEST_NAME) -> str:
     return text if len(text) <= longest else f"{text[: longest - 1]}\N{HORIZONTAL ELLIPSIS}"
 
 
-def _cells(test: TestRecord, scale: Scale, *, has_carbon: bool) -> Iterator[str]:
+def _cells(test: TestRecord, scale: Scale, carbon: Scale | None) -> Iterator[str]:
     yield shown_figure(test, scale)
-    if has_carbon:
-        yield shown_grams(test)
+    if carbon is not None:
+        yield shown_grams(test, carbon)
     yield shown_interval(test, scale)
     yield shortened(shown_limit(test, scale), LONGEST_CELL)
     yield beyond_limit(test)
@@ -196,7 +196,8 @@ def _facts(test: TestRecord, found: Judged) -> Iterator[tuple[str, str]]:
     if words := vs_baseline(test):
         yield "Against its baseline", words
     if test.grams_per_unit is not None:
-        grams = f"{figure(test.grams_per_unit * 1000)} gCO2e / 1,000 {plural(test.unit)}"
+        carbon = carbon_scale([test.grams_per_unit * 1000])
+        grams = f"{shown_grams(test, carbon)} {carbon.symbol} / 1,000 {plural(test.unit)}"
         yield "Carbon", shortened(grams)
     about = [each for each in (test.task, test.model) if each]
     about += [f"{name}={value}" for name, value in test.labels.items()]

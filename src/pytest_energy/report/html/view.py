@@ -19,7 +19,7 @@ from pytest_energy.report.advice import (
     is_red,
 )
 from pytest_energy.report.by_task import Published, TaskFigures, by_task
-from pytest_energy.report.cells import changed_limits, scale_of
+from pytest_energy.report.cells import carbon_of, changed_limits, scale_of
 from pytest_energy.report.html.log_axis import LogAxis, log_axis, range_in, range_of
 from pytest_energy.report.html.measurement import (
     LONGEST_TEXT,
@@ -39,6 +39,7 @@ from pytest_energy.report.printable import all_printable
 from pytest_energy.report.regressions import regression_notes
 from pytest_energy.report.shares import Share, shares
 from pytest_energy.report.terminal import lost_test
+from pytest_energy.units import Scale, carbon_scale
 
 #: Measurements whose rounds are drawn, the red ones first, so that the file stays small.
 MOST_PICTURES = 200
@@ -81,6 +82,7 @@ class View:
     loads: tuple[Row, ...]
     sweeps: tuple[Sweep, ...]
     tasks: tuple[Task, ...]
+    carbon: str
     axis: LogAxis | None
     published: tuple[Published, ...]
     shares: tuple[tuple[Share, ...], ...]
@@ -99,7 +101,7 @@ def view_of(record: RunRecord, published: Sequence[Published]) -> View:
     tests = by_urgency(record)
     found = [judged(each) for each in tests]
     scale = scale_of(tests)
-    has_carbon = any(each.carbon is not None for each in record.all_sessions)
+    carbon = carbon_of(record)
     has_hardware = any(hardware_names(record))
     red = sum(is_noted(record, each) for each in tests)
     measurements = [
@@ -108,7 +110,7 @@ def view_of(record: RunRecord, published: Sequence[Published]) -> View:
             test,
             each,
             scale,
-            has_carbon=has_carbon,
+            carbon=carbon,
             hardware=hardware_of(test, record.session_of(test).machine) if has_hardware else "",
             is_drawn=index < MOST_PICTURES,
             is_detailed=red <= MOST_DETAILED or index >= red,
@@ -128,7 +130,7 @@ def view_of(record: RunRecord, published: Sequence[Published]) -> View:
             for each in ORDER
             if number[each]
         ),
-        heads=heads_of(scale, has_carbon=has_carbon),
+        heads=heads_of(scale, carbon),
         red_heading="Failures"
         if any(is_red(record, each) for each in tests)
         else "Not within limits, reported only",
@@ -144,7 +146,8 @@ def view_of(record: RunRecord, published: Sequence[Published]) -> View:
         load_heads=load_heads(scale),
         loads=load_rows(tests, scale),
         sweeps=sweeps(tests),
-        tasks=tuple(_task(each) for each in tasks),
+        tasks=tuple(_task(each, carbon or carbon_scale(())) for each in tasks),
+        carbon=carbon.symbol if carbon else "gCO2e",
         axis=log_axis(tasks, record.carbon),
         published=tuple(published) if any(each.published for each in tasks) else (),
         shares=shares(record),
@@ -183,11 +186,11 @@ def _moment(text: str) -> str:
     return f"{moment:%Y-%m-%d %H:%M:%S} {moment.tzname() or ''}".rstrip()
 
 
-def _task(figures: TaskFigures) -> Task:
+def _task(figures: TaskFigures, carbon: Scale) -> Task:
     return Task(
         figures,
         range_of(figures.joules),
-        range_in([each * 1000 for each in figures.grams]),
+        range_in([each * 1000 / carbon.size for each in figures.grams]),
         range_of(figures.published),
     )
 
