@@ -48,10 +48,11 @@ def test_served_tokens_are_counted_whatever_the_machine_does(tmp_path: Path) -> 
     assert killed["load"]["failed"] > 0
     for each in [each for tests in found.values() for each in tests]:
         assert each["method"] == "estimated"
-        assert each["joules_per_unit"] > 0, each["reason"]
+        # A part that disappears beside what neighbours add may be zero.
+        assert each["joules_per_unit"] > 0 or each["parts"], each["reason"]
         # Far from each limit, whatever the machine does; a busy one may leave too few calls.
         assert each["verdict"] in ("pass", "inconclusive"), each["reason"]
-        assert each["fraction_of_limit"] < 1
+        assert each["fraction_of_limit"] < 1, each["reason"]
         if each["load"]:
             assert each["load"]["failed"] == 0
     # A model that has no end token answers with as many tokens as were asked for.
