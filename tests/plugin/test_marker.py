@@ -45,11 +45,23 @@ REFUSED = [
     ("'1 J / document'", "is per document, and documents are not counted", ""),
     ("'0.5 gCO2e / query'", "no carbon intensity is set", ""),
     ("'1 J / query', count=8", "which counts itself", "energy"),
+    ("'1 J / token', units={'token': 8}", "energy.measure(call, units={'token': 8})", "energy"),
+    ("'1 J / token', units={'word': 8}", "is per token, and tokens are not counted", ""),
+    ("'1 J / token', units={'token': len}", "has no result to count in: give numbers", ""),
+    ("'1 J / token', units={'token': 0}", "neither a whole number of units from 1 up", ""),
+    ("'1 J / token', units=8", "units=8 is not a dict of units and their numbers", ""),
 ]
 
 
 #: Each error shows how it is done.
-EXAMPLES = ('"2.1 Wh / 1000 queries"', "--energy-", "count=", 'scope="cpu"', "for example")
+EXAMPLES = (
+    '"2.1 Wh / 1000 queries"',
+    "--energy-",
+    "count=",
+    "units=",
+    'scope="cpu"',
+    "for example",
+)
 
 
 def test_a_bad_marker_is_an_error_of_its_test_before_anything_runs(
@@ -185,7 +197,7 @@ def test_pytest_lists_the_marker_with_its_signature(energy_pytester: EnergyPytes
     result.stdout.fnmatch_lines(
         [
             "@pytest.mark.energy_budget(limit=None, [*], id=None, task=None, model=None, count=1, "
-            "scope='auto', max_increase=None, method=None, labels=None): Measure the energy*"
+            "units=None, scope='auto', max_increase=None, method=None, labels=None): Measure the *"
         ]
     )
 

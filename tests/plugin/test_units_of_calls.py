@@ -55,6 +55,42 @@ def test_each_limit_has_its_own_unit(energy_pytester: EnergyPytester) -> None:
     assert queries == pytest.approx(4 * inputs)
 
 
+def test_the_marker_counts_several_units_of_a_body(energy_pytester: EnergyPytester) -> None:
+    energy_pytester.write(
+        """
+    COUNTED = {"input-tokens": 4, "output-token": 2}
+    LIMITS = ["0.9 kJ / 1k input-tokens", "0.001 mJ / output-token"]
+
+    @budget([*LIMITS, "900 J / query"], units=COUNTED)
+    def test_limited():
+        spin(4)
+
+    @budget([*LIMITS, "0.9 kJ / document"], count=3, units=COUNTED)
+    async def test_async():
+        spin(4)
+
+    @budget(units=COUNTED)
+    def test_new():
+        spin(4)
+    """
+    )
+    result = energy_pytester.run("-p", "asyncio", "-o", "asyncio_mode=auto")
+    result.assert_outcomes(failed=2, passed=1)
+    result.stdout.fnmatch_lines(
+        ["*energy_budget(* / input-token\", units={'input-token': 4, 'output-token': 2})"]
+    )
+    found: dict[str, list[tuple[str, float]]] = {}
+    for each in energy_pytester.record()["tests"]:
+        calls = sum(one["calls"] for one in each["rounds"])
+        units = sum(one["units"] for one in each["rounds"])
+        found.setdefault(each["id"].partition("::")[2], []).append((each["unit"], units / calls))
+    assert found == {
+        "test_limited": [("input-token", 4), ("output-token", 2), ("query", 1)],
+        "test_async": [("input-token", 4), ("output-token", 2), ("document", 3)],
+        "test_new": [("input-token", 4)],
+    }
+
+
 def test_limits_of_the_file_may_be_a_list(energy_pytester: EnergyPytester) -> None:
     (energy_pytester.pytester.path / "energy-budgets.toml").write_text(
         """

@@ -64,8 +64,9 @@ class MaxIncrease:
 class Declaration:
     """What a marker declares about its test; None where it leaves something open.
 
-    `count` is the number of units one run of the body does. `method` is the evidence that the
-    limit is for. `origin` is the marker's place as file:line, "" for a test without a marker.
+    `count` is the number of units one run of the body does, `units` that of each by its name.
+    `method` is the evidence that the limit is for. `origin` is the marker's place as file:line, ""
+    for a test without a marker.
     """
 
     limits: tuple[Limit, ...] = ()
@@ -74,10 +75,17 @@ class Declaration:
     task: str | None = None
     model: str | None = None
     count: int | None = None
+    units: Mapping[str, int] = field(default_factory=dict)
     scope: Scope | None = None
     max_increase: MaxIncrease | None = None
     method: Provenance | None = None
     labels: Mapping[str, str | int | float | bool] = field(default_factory=dict)
+
+    @property
+    def counts(self) -> str:
+        """The arguments that count, as they are written; "" for none."""
+        count = [] if self.count is None else [f"count={self.count}"]
+        return ", ".join([*count, *([f"units={dict(self.units)!r}"] if self.units else [])])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,8 +188,9 @@ def limit_figure(limit: Limit, per_unit: float, intensity: Intensity | None) -> 
 def suggestion(declaration: Declaration, unit: str, joules_per_unit: float) -> str:
     """The marker line to paste for a test without a limit, to allow this many joules."""
     arguments = [f'"{round_limit(joules_per_unit, unit).text}"']
-    named = {name: getattr(declaration, name) for name in ("id", "task", "model", "count")}
+    named = {name: getattr(declaration, name) for name in ("id", "task", "model")}
     arguments += [f"{name}={value!r}" for name, value in named.items() if value is not None]
+    arguments += [declaration.counts] if declaration.counts else []
     if declaration.scope is not None:
         arguments.append(f'scope="{declaration.scope}"')
     if declaration.method is not None:

@@ -29,7 +29,9 @@ def measured_body(item: pytest.Function, test: TestRun) -> Iterator[None]:
     """While this holds, calling the test's body runs the whole protocol."""
     body: Callable[..., Any] = item.obj
     energy, found = test.energy, test.resolution
-    units = {each.unit: found.declaration.count or 1 for each in found.budgets}
+    count, units = found.declaration.count, found.declaration.units
+    if not units:  # one count for whatever the limits name
+        count, units = None, {each.unit: count or 1 for each in found.budgets}
     repeated = _RepeatedBody(item, test)
 
     if inspect.iscoroutinefunction(body):
@@ -38,7 +40,7 @@ def measured_body(item: pytest.Function, test: TestRun) -> Iterator[None]:
         async def loop(**arguments: Any) -> Any:
             __tracebackhide__ = True
             work = functools.partial(repeated.awaited(body), **arguments)
-            return await energy.measure_async(work, units=units)
+            return await energy.measure_async(work, count=count, units=units)
 
     else:
 
@@ -46,7 +48,7 @@ def measured_body(item: pytest.Function, test: TestRun) -> Iterator[None]:
         def loop(**arguments: Any) -> Any:
             __tracebackhide__ = True
             work = functools.partial(repeated.plain(body), **arguments)
-            return energy.measure(work, units=units)
+            return energy.measure(work, count=count, units=units)
 
     item.obj = loop
     test.looping = True

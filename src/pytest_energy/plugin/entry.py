@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 #: The signature of `marker.energy_budget` and the first line of its help, written out because
 #: importing it takes longer than all the rest of this file.
 MARKER = (
-    "energy_budget(limit=None, *, id=None, task=None, model=None, count=1, scope='auto', "
-    "max_increase=None, method=None, labels=None): "
+    "energy_budget(limit=None, *, id=None, task=None, model=None, count=1, units=None, "
+    "scope='auto', max_increase=None, method=None, labels=None): "
     "Measure the energy of this test and fail it over the limit."
 )
 

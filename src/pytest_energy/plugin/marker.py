@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import ast
 import inspect
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
 import pytest
 
-from pytest_energy.errors import InputError
+from pytest_energy.errors import EnergyUsageError, InputError
 from pytest_energy.limits.budget import ONE_PER_CALL, Budget, Declaration, MaxIncrease, Scope
 from pytest_energy.limits.checks import fraction, limited_twice
 from pytest_energy.limits.limit import LARGEST_COUNT, Limit, LimitError, parse_limit
 from pytest_energy.limits.resolve import Subject
+from pytest_energy.measurement.counting import check_units
+from pytest_energy.plugin.marker_place import origin_of
 from pytest_energy.plugin.measured_tests import MARKER as NAME
 from pytest_energy.plugin.measured_tests import asks_for_fixture, test_id
 from pytest_energy.record.plain import spelled
@@ -24,6 +23,7 @@ from pytest_energy.sensors.base import Provenance
 from pytest_energy.units import Quantity, plural
 
 EXAMPLE = f'@pytest.mark.{NAME}("2.1 Wh / 1000 queries", count=32)'
+_EXAMPLE_OF_UNITS = 'units={"input-token": 128, "output-token": 64}'
 
 #: Arguments of later versions, refused by name, because they would have no effect.
 _LATER = {
@@ -44,6 +44,7 @@ def energy_budget(
     task: str | None = None,
     model: str | None = None,
     count: int = 1,
+    units: Mapping[str, int] | None = None,
     scope: str = "auto",
     max_increase: float | str | None = None,
     method: str | None = None,
@@ -60,6 +61,7 @@ def energy_budget(
         task: What is measured, such as "text-classification"; selects budgets of the file.
         model: The model that is measured; selects budgets of the file.
         count: How many of the limit's units one run of the test's body does.
+        units: The same for several units by name, {"input-token": 128, "output-token": 64}.
         scope: "gpu", "cpu", "all" (every counter; needs one for the CPU), "machine" (a plugin's
             sensor of the whole machine), or "auto": gpu when one is in use, else cpu.
         max_increase: By how much it may rise over its baseline, as "5 %" or 0.05.
@@ -108,6 +110,7 @@ def energy_budget(
         task=task,
         model=model,
         count=count,
+        units=_units(units),
         scope=chosen,
         max_increase=_max_increase(max_increase),
         method=None if method is None else Provenance(method),
@@ -132,6 +135,24 @@ def _limits(limit: object) -> tuple[Limit, ...]:
             f"{EXAMPLE}"
         )
     return parsed
+
+
+def _units(units: object) -> dict[str, int]:
+    """How many of each unit one run of the body does."""
+    if units is None:
+        return {}
+    try:
+        given = check_units(units)  # type: ignore[arg-type]  # it is what is checked
+    except EnergyUsageError as error:
+        raise MarkerError(str(error)) from None
+    numbers = {unit: int(value) for unit, value in given.items() if not callable(value)}
+    if len(numbers) < len(given):
+        raise MarkerError(
+            "units has a function, and the body of a test has no result to count in: give "
+            f"numbers, for example {_EXAMPLE_OF_UNITS}, or count in the test with the energy "
+            "fixture, energy.measure(call, units=...)"
+        )
+    return numbers
 
 
 def _max_increase(value: object) -> MaxIncrease | None:
@@ -181,15 +202,14 @@ def declaration_of(item: pytest.Item) -> Declaration | None:
     if nearest is None:
         return None
     node, mark = nearest
-    origin = _origin(node, item, mark)
+    origin = origin_of(node, item, mark)
     try:
         declaration = _called(mark)
         check_measurable(item)
-        if asks_for_fixture(item) and declaration.count is not None:
+        if asks_for_fixture(item) and declaration.counts:
             raise MarkerError(
-                f"count={declaration.count} in the marker of a test that asks for the energy "
-                f"fixture, which counts itself: write energy.measure(call, "
-                f"count={declaration.count})"
+                f"{declaration.counts} in the marker of a test that asks for the energy fixture, "
+                f"which counts itself: write energy.measure(call, {declaration.counts})"
             )
     except MarkerError as error:
         raise MarkerError(f"energy_budget ({origin}): {error}") from None
@@ -256,15 +276,16 @@ def check_counted(declaration: Declaration, budgets: Sequence[Budget]) -> None:
 
     Raises MarkerError for a limit whose units are not counted.
     """
-    counted = {"call" if each.unit in ONE_PER_CALL else each.unit for each in budgets}
-    if len(counted) > 1:
-        origins = " and ".join(f"{each.unit} ({each.origin})" for each in budgets)
+    named = set(map(_counted_as, declaration.units))
+    others = [each for each in budgets if _counted_as(each.unit) not in named]
+    if len({_counted_as(each.unit) for each in others}) > 1:
+        origins = " and ".join(f"{each.unit} ({each.origin})" for each in others)
         raise MarkerError(
             f"energy_budget: the limits of this test are per {origins}, and one count can't count "
-            "both: count in the test with the energy fixture, "
-            'energy.measure(call, units={"input-token": 128, "output-token": len})'
+            f"both: count each by its name, {_EXAMPLE_OF_UNITS}, in the marker or in "
+            "energy.measure of the energy fixture"
         )
-    for budget in budgets:
+    for budget in others:
         if declaration.count is None and budget.unit not in ONE_PER_CALL and budget.limit:
             text = budget.limit.text
             raise MarkerError(
@@ -273,6 +294,11 @@ def check_counted(declaration: Declaration, budgets: Sequence[Budget]) -> None:
                 f'@pytest.mark.{NAME}("{text}", count=128), '
                 "or count in the test with the energy fixture"
             )
+
+
+def _counted_as(unit: str) -> str:
+    """All words for a call count alike."""
+    return "call" if unit in ONE_PER_CALL else unit
 
 
 def _is_unittest(item: pytest.Function) -> bool:
@@ -286,65 +312,3 @@ def _kind(item: pytest.Item) -> str:
     if type(item).__name__ == "DoctestItem":
         return "a doctest"
     return f"an item of type {type(item).__name__}"
-
-
-def _origin(node: Any, item: pytest.Item, mark: pytest.Mark) -> str:
-    """file:line of the marker, or of the test where the marker isn't spelled out in a file."""
-    path = Path(getattr(node, "path", item.path))
-    try:
-        shown = path.relative_to(item.config.rootpath).as_posix()
-    except ValueError:
-        shown = path.name
-    first_line = None
-    if isinstance(node, pytest.Item) and item.location[1] is not None:
-        first_line = item.location[1] + 1
-    line = _marker_line(path, node.name, first_line, mark) or first_line
-    return f"{shown}:{line}" if line else shown
-
-
-def _marker_line(path: Path, name: str, first_line: int | None, mark: pytest.Mark) -> int | None:
-    """The line where the module, the class `name` or the function on `first_line` is marked."""
-    try:
-        tree = ast.parse(path.read_bytes())
-    except (OSError, SyntaxError, ValueError):
-        return None
-    for owner in ast.walk(tree):
-        match owner:
-            case ast.FunctionDef() | ast.AsyncFunctionDef():
-                starts = min([owner.lineno, *(each.lineno for each in owner.decorator_list)])
-                places: list[ast.expr] = owner.decorator_list if starts == first_line else []
-            case ast.ClassDef() if first_line is None and owner.name == name:
-                places = [*owner.decorator_list, *_pytestmarks(owner.body)]
-            case ast.Module() if first_line is None and path.name == Path(name).name:
-                places = _pytestmarks(owner.body)
-            case _:
-                continue
-        lines = [line for place in places for line in _lines_of(place, mark)]
-        if lines:
-            return lines[0] if len(lines) == 1 else None
-    return None
-
-
-def _lines_of(place: ast.expr, mark: pytest.Mark) -> list[int]:
-    """Lines on which an expression spells out this marker, with the same limit."""
-    called = {id(each.func): each for each in ast.walk(place) if isinstance(each, ast.Call)}
-    lines = []
-    for each in ast.walk(place):
-        if isinstance(each, ast.Attribute) and each.attr == NAME:
-            call = called.get(id(each))
-            written = call.args[0] if call and call.args else None
-            given = mark.args[0] if mark.args else None
-            if not isinstance(written, ast.Constant) or written.value == given:
-                lines.append(each.lineno)
-    return lines
-
-
-def _pytestmarks(body: list[ast.stmt]) -> list[ast.expr]:
-    return [
-        statement.value
-        for statement in body
-        if isinstance(statement, ast.Assign)
-        and any(
-            isinstance(each, ast.Name) and each.id == "pytestmark" for each in statement.targets
-        )
-    ]

@@ -85,7 +85,7 @@ class EnergyHooks:
         if test is None:
             test = self._begin(item, Declaration(), uses_fixture=True)
         declaration = test.resolution.declaration
-        if test.looping or (not test.uses_fixture and declaration.count is not None):
+        if test.looping or (not test.uses_fixture and declaration.counts):
             raise EnergyUsageError(
                 "the body of a test without the energy fixture is measured as a whole; to measure "
                 "a part of it, ask for the fixture as an argument: def test_it(energy, ...):"
