@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hostile import HOSTILE
 from session_records import measured, session
 from typer.testing import CliRunner
 
@@ -17,15 +18,6 @@ from pytest_energy.cli import app
 from pytest_energy.record.file import write
 from pytest_energy.record.schema import GpuRecord
 
-#: What something on the way could interpret: GitHub, GitLab, a terminal, rich, a spreadsheet.
-HOSTILE = {
-    "command": "::error::x",
-    "command in a line": "x\n::error::x\r::error::x\u2028::error::x\x85::error::x",
-    "older command": "##[error]x",
-    "terminal": "\x1b]8;;http://evil\x07L\x1b]8;;\x07\x1b[2J\u202e\x00\x0b\ud800",
-    "markup": "[bold red]x[/] <script>alert(1)</script> ]]> &amp; ![x](http://evil/x.png) a|b",
-    "formula": "=cmd|' /C calc'!A0",
-}
 COMMANDS = [
     *("show -v a.json", "baseline update a.json b.json", "baseline list", "baseline drop *"),
     *("budgets suggest a.json", "budgets check", "compare a.json b.json", "model-card a.json"),

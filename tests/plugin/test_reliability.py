@@ -84,6 +84,10 @@ FAULTS = {
     "the folder vanishes while tests run": Fault(
         body="shutil.rmtree(Path(__file__).parent / 'out', ignore_errors=True)"
     ),
+    "the caches of byte code and of pytest are removed while tests run": Fault(
+        body="[shutil.rmtree(Path(__file__).parent / each, ignore_errors=True) "
+        "for each in ('__pycache__', '.pytest_cache')]"
+    ),
     "a directory stands where the record goes": Fault(before=directory),
     "the record is a link out of the project": Fault(before=link),
     "the budgets file is corrupt": planted("energy-budgets.toml", "schema = "),
