@@ -121,3 +121,65 @@ def test_without_measuring_requests_are_made_once(energy_pytester: EnergyPyteste
         """
     )
     energy_pytester.run("--energy-disable").assert_outcomes(passed=1)
+
+
+def test_requests_in_the_loop_of_the_test(energy_pytester: EnergyPytester) -> None:
+    energy_pytester.write(
+        """
+        import asyncio
+
+        @pytest.fixture
+        async def client():
+            loop = asyncio.get_running_loop()
+
+            async def ask(text):
+                assert asyncio.get_running_loop() is loop
+                await asyncio.sleep(0.01)
+                spin(1)
+                return text.split()
+
+            return ask
+
+        @budget("900 J / output-token")
+        async def test_load(energy, client):
+            result = await energy.measure_load_async(
+                client, ["a b c"], concurrency=(1, 3), units={"output-token": len}
+            )
+            assert result == ["a", "b", "c"]
+
+        async def test_fails(energy):
+            async def refuse():
+                raise ConnectionError("refused")
+
+            await energy.measure_load_async(refuse, concurrency=2)
+
+        async def test_misused(energy):
+            await energy.measure_load_async(lambda: 3, concurrency=2)
+
+        async def test_parts(energy):
+            async def generate(prompt, new_tokens):
+                spin(1 + len(prompt) / 50 + new_tokens / 50)
+
+            await energy.measure_generation_async(
+                generate, prompts={10: "a" * 10, 200: "a" * 200}, new_tokens=(1, 100)
+            )
+
+        def test_not_awaited(energy):
+            async def generate(prompt, new_tokens): ...
+
+            energy.measure_generation(generate, prompts={1: "a", 2: "b"})
+        """
+    )
+    result = energy_pytester.run("-o", "asyncio_mode=auto", "--energy-max-seconds=1")
+    result.assert_outcomes(passed=2, failed=1, errors=2)
+    result.stdout.fnmatch_lines(["*lambda* returned int, which can't be awaited*"])
+    result.stdout.fnmatch_lines(["*write: await energy.measure_generation_async(generate, ...)"])
+    result.stdout.fnmatch_lines(["*ConnectionError: refused"])
+    result.stdout.no_fnmatch_line("*pytest_energy*.py:*")
+    tests = energy_pytester.record()["tests"]
+    shown = [(each["name"], each["unit"], each["verdict"]) for each in tests]
+    assert ("1 in flight", "output-token", "pass") in shown
+    assert ("3 in flight", "output-token", "pass") in shown
+    parts = [each for each in tests if each["id"].endswith("::test_parts")]
+    assert [each["unit"] for each in parts] == ["decode-token", "prefill-token", "empty-request"]
+    assert len(parts[0]["parts"]["cells"]) == 4

@@ -128,6 +128,23 @@ class Clients:
                 if self._misuse is not None:
                     raise self._misuse
 
+    async def drive_async(self, steps: Generator[float, None, None] | None) -> None:
+        """The same for coroutines, in the loop that runs; without entering these clients."""
+        tasks = asyncio.ensure_future(self._tasks())
+        try:
+            with closing(steps or self._unmeasured()) as waits:
+                for seconds in waits:
+                    await asyncio.sleep(seconds)
+                    if self._misuse is not None:
+                        raise self._misuse
+        except BaseException:
+            self._ends.set()
+            await asyncio.wait([tasks], timeout=HANGS_SECONDS)
+            tasks.cancel()
+            raise
+        self._ends.set()
+        await tasks
+
     def _unmeasured(self) -> Generator[float, None, None]:
         while not self._traffic.finished:
             yield POLL_SECONDS

@@ -13,6 +13,7 @@ from pytest_energy.limits.checks import fraction
 from pytest_energy.measurement.calls import (
     Function,
     Work,
+    awaited,
     called,
     inputs_of,
     named,
@@ -23,12 +24,14 @@ from pytest_energy.measurement.extra_calls import ExtraCalls
 from pytest_energy.measurement.load import Load, Traffic
 from pytest_energy.measurement.work import WorkCount
 from pytest_energy.plugin.comparison import works_of
-from pytest_energy.plugin.generation import check_part_limits, sizes_of
+from pytest_energy.plugin.generation import Sizes, check_part_limits, sizes_of
 from pytest_energy.rules.paired import MAX_RATIO_INCREASE
 from pytest_energy.sensors.base import Clock
 from pytest_energy.sensors.clock import now, sleep
 
 if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
+
     from pytest_energy.plugin.measuring import TestRun
 
 __tracebackhide__ = True  # a failing test's traceback ends in the user's lines
@@ -165,16 +168,49 @@ class Energy:
         Returns:
             The last result.
         """
-        sizes = sizes_of(generate, prompts, new_tokens, units)
-        check_part_limits(self._budgets)
-        steps = self._begin([name], lambda run: run.generation(name, len(sizes.functions)))
-        work = Work(steps, sizes.functions, None, {}, [])
+        if inspect.iscoroutinefunction(generate):
+            raise EnergyUsageError(
+                f"energy.measure_generation was given the coroutine function {named(generate)}; "
+                f"write: await energy.measure_generation_async({named(generate)}, ...)"
+            )
+        sizes, work = self._generation(generate, prompts, new_tokens, units, name)
         result = None
         with closing(work.calls()) as calls:
             for index, bound in calls:
                 result = called(generate, bound)
                 work.units = sizes.units_of(index, result)
         return result
+
+    async def measure_generation_async(
+        self,
+        generate: Callable[[Any, int], Awaitable[Any]],
+        *,
+        prompts: Mapping[int, Any],
+        new_tokens: Iterable[int] = (1, 64, 256),
+        units: Mapping[str, Count] | None = None,
+        name: str | None = None,
+    ) -> Any:
+        """As `measure_generation`, for a function that returns an awaitable."""
+        sizes, work = self._generation(generate, prompts, new_tokens, units, name)
+        result = None
+        with closing(work.calls()) as calls:
+            for index, bound in calls:
+                result = await awaited(generate, bound)
+                work.units = sizes.units_of(index, result)
+        return result
+
+    def _generation(
+        self,
+        generate: Callable[[Any, int], Any],
+        prompts: Mapping[int, Any],
+        new_tokens: Iterable[int],
+        units: Mapping[str, Count] | None,
+        name: str | None,
+    ) -> tuple[Sizes, Work]:
+        sizes = sizes_of(generate, prompts, new_tokens, units)
+        check_part_limits(self._budgets)
+        steps = self._begin([name], lambda run: run.generation(name, len(sizes.functions)))
+        return sizes, Work(steps, sizes.functions, None, {}, [])
 
     def measure_load(
         self,
@@ -204,6 +240,48 @@ class Energy:
         Returns:
             The last result.
         """
+        counting = {"count": count, "tokens": tokens, "images": images, "units": units}
+        result = None
+        with event_loop(request) as loop:
+            for clients, steps in self._loads(request, inputs, concurrency, name, counting, loop):
+                with clients:
+                    clients.drive(steps)
+                result = clients.result
+        return result
+
+    async def measure_load_async(
+        self,
+        request: Callable[..., Awaitable[Any]],
+        inputs: Iterable[Any] | None = None,
+        *,
+        concurrency: int | Sequence[int] = 16,
+        count: Count | None = None,
+        tokens: Count | None = None,
+        images: Count | None = None,
+        units: Mapping[str, Count] | None = None,
+        name: str | None = None,
+    ) -> Any:
+        """As `measure_load`, with coroutines in the test's own event loop (asyncio).
+
+        So a client that a fixture has made in this loop can make the requests.
+        """
+        counting = {"count": count, "tokens": tokens, "images": images, "units": units}
+        result = None
+        for clients, steps in self._loads(request, inputs, concurrency, name, counting, None):
+            await clients.drive_async(steps)
+            result = clients.result
+        return result
+
+    def _loads(
+        self,
+        request: Callable[..., Any],
+        inputs: Iterable[Any] | None,
+        concurrency: int | Sequence[int],
+        name: str | None,
+        counting: Mapping[str, Any],
+        loop: AbstractEventLoop | None,
+    ) -> Iterator[tuple[Clients, Generator[float, None, None] | None]]:
+        """For each number of requests in flight, the clients and what measures meanwhile."""
         if not callable(request):
             raise EnergyUsageError(f"energy.measure_load calls requests, and {request!r} is none")
         for budget in self._budgets:
@@ -214,17 +292,12 @@ class Energy:
                 )
         levels = levels_of(concurrency)
         items = inputs_of(inputs)
-        counts = counts_for(self._budgets, count=count, tokens=tokens, images=images, units=units)
-        result = None
-        with event_loop(request) as loop:
-            for level in levels:
-                load = Load(level, Traffic(Clock(now, sleep)))
-                label = level_name(name, level) if len(levels) > 1 else name
-                steps = self._begin([label], _loading(label, list(counts), load))
-                with Clients(request, items, counts, load.traffic, level, loop) as clients:
-                    clients.drive(steps)
-                result = clients.result
-        return result
+        counts = counts_for(self._budgets, **counting)
+        for level in levels:
+            load = Load(level, Traffic(Clock(now, sleep)))
+            label = level_name(name, level) if len(levels) > 1 else name
+            steps = self._begin([label], _loading(label, list(counts), load))
+            yield Clients(request, items, counts, load.traffic, level, loop), steps
 
     def compare(
         self,
