@@ -16,6 +16,8 @@ from pytest_energy.compare.processes import Interrupts
 from pytest_energy.compare.worktree import Repository
 from pytest_energy.record.scratch import LOCK, PREFIX
 
+ROOT = Path(__file__).parents[2]
+SEQUENTIAL = "compare --base --sequential"
 #: Of the ordinary run, and of `pytest --hypothesis-profile=nightly`.
 KILLS, NIGHTLY_KILLS = 10, 200
 
@@ -58,3 +60,16 @@ def test_a_work_tree_that_a_killed_comparison_left_is_removed_by_the_next(tmp_pa
     assert git("worktree", "list").count("\n") == 2
     assert not (tmp_path / f"{PREFIX}left").exists()
     assert (tmp_path / f"{PREFIX}used" / "project").is_dir()
+
+
+def test_whole_runs_and_comparisons_that_are_killed_leave_nothing(tmp_path: Path) -> None:
+    is_nightly = hypothesis.settings.get_current_profile_name() == "nightly"
+    words = (NIGHTLY_KILLS,) if is_nightly else (3, "one run", "two runs at once", SEQUENTIAL)
+    found = tmp_path / "found.json"
+    script = ROOT / "benchmarks" / "kills.py"
+    command = [sys.executable, script, str(words[0]), found, *words[1:]]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    cases = {each["case"]: each for each in json.loads(found.read_bytes())["cases"]}
+    assert cases["one run"]["kills"] == words[0]
+    assert cases[SEQUENTIAL]["kills"] == words[0] // 2
