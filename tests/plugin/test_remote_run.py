@@ -187,15 +187,24 @@ def test_a_page_with_a_cache_alone_is_read_too(
     assert "no energy counter" in shown and "its prefix cache is read" in shown
 
 
-def test_load_and_the_parts_of_a_request_have_the_note_too(
-    energy_pytester: EnergyPytester, server: Server
-) -> None:
+def test_each_way_to_measure_has_the_note(energy_pytester: EnergyPytester, server: Server) -> None:
     server.answer = lambda: cache_alone(server)
     energy_pytester.write(
         """
         @budget(scope="cpu")
         def test_load(energy):
             energy.measure_load(spin, concurrency=1)
+
+        @budget(scope="cpu")
+        def test_call(energy):
+            energy.measure(spin)
+
+        @budget(scope="cpu")
+        def test_body():
+            spin()
+
+        def test_pairs(energy):
+            energy.compare(spin, spin)
 
         @budget(scope="cpu")
         def test_parts(energy):
@@ -209,7 +218,8 @@ def test_load_and_the_parts_of_a_request_have_the_note_too(
         "--energy-gpus=none", f"--energy-remote=box={server.url}", "--energy-max-seconds=0.3"
     )
     tests = energy_pytester.record()["tests"]
-    assert {each["id"].rpartition("::")[2] for each in tests} == {"test_load", "test_parts"}
+    names = {each["id"].rpartition("::")[2] for each in tests}
+    assert names == {"test_load", "test_call", "test_body", "test_pairs", "test_parts"}
     for test in tests:
         assert len([each for each in test["notes"] if "box took 50 % of the prompts" in each]) == 1
 
