@@ -133,7 +133,11 @@ def watch(
                 "counter-stalled",
             )
         if min(later.joules - earlier.joules for earlier, later in pairwise(seen_ticks)) < 0:
-            raise SensorFault(f"{each.metric.metric} ({each.channel}) goes back", "counter-reset")
+            raise SensorFault(
+                f"{each.metric.metric} ({each.channel}) went back, so it was reset or wraps here; "
+                "run the tests again",
+                "counter-reset",
+            )
         period = median(intervals)
         if max(intervals) > ERRATIC * min(intervals):
             period = max(intervals)
