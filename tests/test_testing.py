@@ -114,7 +114,7 @@ def test_a_limit_of_the_machine_without_a_meter_says_why(pytester: pytest.Pytest
 def test_a_limit_of_the_machine_is_judged_by_an_added_sensor(
     pytester: pytest.Pytester, limit: str, verdict: str
 ) -> None:
-    options = ("--energy-max-seconds=3", "--energy-max-rounds=5")
+    options = ("--energy-max-seconds=60", "--energy-max-rounds=5")
     run = run_with_sensors(
         pytester, TEST.format(limit=limit), lambda: [ScriptedSensor(100.0, REAL)], *options
     )

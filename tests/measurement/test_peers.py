@@ -163,13 +163,26 @@ def test_with_auto_a_server_outside_counts_for_the_test_that_talks_to_it(
     pid, where = server.start(kind)
     alone = '@budget("1 J / query")\ndef test_alone():\n    spin(2)\n'
     energy_pytester.write(CLIENT.format(where=where) + source + alone)
-    energy_pytester.run_process("--energy-max-seconds=1", "--energy-pids=auto", quick=False)
+    options = ("--energy-max-seconds=20", "--energy-max-rounds=5", "--energy-pids=auto")
+    energy_pytester.run_process(*options, quick=False)
     talks, another = energy_pytester.tests().values()
     assert talks["verdict"] == "pass", talks["reason"]
     assert talks["cpu_seconds_per_unit"] >= 0.005
     (note,) = [each for each in talks["notes"] if "count too" in each]
     assert f"(process {pid})" in note
     assert not [each for each in another["notes"] if "count too" in each]
+
+
+def test_with_auto_a_server_counts_where_the_first_call_was_all_of_warm_up(
+    energy_pytester: EnergyPytester, server: Server
+) -> None:
+    pid, where = server.start()
+    source = KEPT.replace("    spin(0.2)", "        time.sleep(1)\n    spin(0.2)")
+    energy_pytester.write(CLIENT.format(where=where) + source)
+    energy_pytester.run_process("--energy-max-seconds=2", "--energy-pids=auto", quick=False)
+    (test,) = energy_pytester.tests().values()
+    assert len([each for each in test["rounds"] if each["warmup"]]) == 1
+    assert [f"(process {pid})" in each for each in test["notes"] if "count too" in each] == [True]
 
 
 def test_with_auto_a_window_counts_what_it_is_connected_to(

@@ -38,10 +38,13 @@ class BetweenRounds:
     progress: Progress
     turns: Turns | None
     _judge: Foreseeing | None = field(default=None, init=False)
+    _settled: Sequence[Round] = field(default=(), init=False)
 
     def judged_by(self, judge: SomeJudge) -> SomeJudge:
         """Warm-up is over."""
         self._judge = judge
+        if not self._settled:  # the first call was all of it, and only left connections tell
+            self.watch.count_servers()
         self.watch.read_caches()
         if self.turns is not None:
             self.turns.next_round()
@@ -50,7 +53,8 @@ class BetweenRounds:
     def __call__(self, rounds: Sequence[Round]) -> None:
         self.watch.look()
         if rounds[-1].warmup:  # what counts doesn't change between measured rounds
-            self.watch.count_servers(rounds[1:])
+            self._settled = rounds[1:]
+            self.watch.count_servers(self._settled)
         self.progress(rounds, self._outlook)
         if self.turns is not None and not rounds[-1].warmup:
             self.turns.next_round()
