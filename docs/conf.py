@@ -32,6 +32,7 @@ nitpick_ignore_regex = [("py:.*", r"(?!pytest_energy\.(testing|sensors\.base|plu
 html_theme = "furo"
 html_static_path = ["_static"]
 html_css_files = ["phone.css"]
+html_js_files = ["accessible.js"]
 html_title = f"pytest-energy {release}"
 html_copy_source = html_show_sourcelink = html_show_sphinx = False
 # Summaries of search results are fetched, which browsers refuse to pages opened from a folder.
