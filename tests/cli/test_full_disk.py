@@ -5,6 +5,7 @@ from __future__ import annotations
 import resource
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
@@ -122,3 +123,22 @@ def test_a_run_keeps_what_was_there(
     assert energy_pytester.record_path.read_text() == "{}"
     assert list((disk / "stored").iterdir()) == []
     assert not list(disk.glob(".*"))
+
+
+@pytest.mark.parametrize("words", ["show old.json", "compare old.json new.json"])
+def test_an_output_that_is_full_is_no_traceback_and_no_regression(
+    words: str, tmp_path: Path
+) -> None:
+    for name in ("old", "new"):
+        about = replace(RECORD.run, uuid=name)
+        write(replace(session(measured()), run=about), tmp_path / f"{name}.json")
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest_energy.cli", *words.split()],
+            cwd=tmp_path,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    said = "pytest-energy: the standard output: No space left on device\n"
+    assert (done.returncode, done.stderr) == (2, said)

@@ -114,6 +114,7 @@ FAULTS = {
     "SIGHUP": killed("SIGHUP"),
     "out of memory (SIGKILL)": killed("SIGKILL"),
     "os._exit(0) in the test": Fault(body="os._exit(0)", in_process=False),
+    "pytest.exit(..., 0) in the test": Fault(body="pytest.exit('done', 0)"),
     "a worker of pytest-xdist dies": Fault(
         body="os.kill(os.getpid(), signal.SIGKILL)", options=("-n1",), in_process=False
     ),

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
+from contextlib import suppress
 from importlib.metadata import version
 from io import TextIOWrapper
 from typing import Annotated, Any
@@ -40,6 +43,15 @@ class Commands(TyperGroup):
         except EnergyError as error:
             names = " ".join(("pytest-energy", *self._named_by(words)))
             say(f"{names}: {error}", err=True)
+            raise typer.Exit(2) from None
+        except OSError as error:
+            # Of the standard output, which is full, or whose reader has gone: no status of a
+            # comparison may come of it, nor a second error when Python flushes it at the end.
+            sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115
+            if error.errno != errno.EPIPE:
+                where = error.filename or "the standard output"
+                with suppress(OSError):
+                    say(f"pytest-energy: {where}: {error.strerror}", err=True)
             raise typer.Exit(2) from None
 
     def _named_by(self, words: list[str]) -> list[str]:

@@ -125,7 +125,7 @@ def compare(
                     path.parent.mkdir(parents=True, exist_ok=True)
                     write_text(path, text_of(found))
         status = found.exit_status
-    except EnergyError:
+    except (EnergyError, OSError):
         raise
     except (Exception, KeyboardInterrupt):
         # An internal error must not look like a regression, whose status is 1.

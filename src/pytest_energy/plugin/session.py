@@ -66,6 +66,17 @@ class Reporting:
     def pytest_handlecrashitem(self, crashitem: str) -> None:
         self._lost.append(crashitem)
 
+    def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        """A measured test that calls pytest.exit with status 0 must not end the run green."""
+        last = self._reported[-1].get("tests", ()) if self._reported else ()
+        if getattr(excinfo.value, "returncode", None) == 0:
+            self._unwritten += [
+                f"{test['id']} called pytest.exit with status 0, which ended the run before "
+                "anything was judged; use another status"
+                for test in last[:1]
+                if test["failure"] == type(excinfo.value).__name__
+            ]
+
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         if hasattr(self._config, "workerinput"):
