@@ -186,3 +186,22 @@ def kept(path: Path) -> str:
     if path.read_text() == EARLIER:
         return "the earlier record"
     return "a record" if json.loads(path.read_bytes())["schema"] == 1 else "something else"
+
+
+def test_an_exit_with_status_0_after_a_measurement_that_failed_is_red(
+    energy_pytester: EnergyPytester,
+) -> None:
+    energy_pytester.write(
+        """
+        @budget("0.001 mJ / query")
+        def test_over():
+            spin(5)
+
+        def test_plain():
+            pytest.exit("done", 0)
+        """
+    )
+    result = energy_pytester.run()
+    assert result.ret == 1
+    said = "test_it.py::test_over failed, and pytest.exit with status 0 ended the run; *"
+    result.stdout.fnmatch_lines([said])

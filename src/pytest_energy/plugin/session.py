@@ -42,6 +42,7 @@ class Reporting:
         self._reported: list[dict[str, Any]] = []
         self._lost: list[str] = []
         """Tests whose worker of pytest-xdist died while they ran."""
+        self._failed: list[str] = []
         self._unwritten: list[str] = []
         self._updated: tuple[str, ...] = ()
         self._built: RunRecord | None = None
@@ -61,6 +62,7 @@ class Reporting:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if (plain := getattr(report, "energy", None)) is not None:
             self.add(plain)
+            self._failed += [report.nodeid] if report.failed else []
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_handlecrashitem(self, crashitem: str) -> None:
@@ -70,6 +72,10 @@ class Reporting:
         """A measured test that calls pytest.exit with status 0 must not end the run green."""
         last = self._reported[-1].get("tests", ()) if self._reported else ()
         if getattr(excinfo.value, "returncode", None) == 0:
+            self._unwritten += [
+                f"{each} failed, and pytest.exit with status 0 ended the run; use another status"
+                for each in self._failed[:1]
+            ]
             self._unwritten += [
                 f"{test['id']} called pytest.exit with status 0, which ended the run before "
                 "anything was judged; use another status"
