@@ -146,7 +146,9 @@ def test_variables(names: list[str]) -> None:
 @example("9" * 5000)
 @example("0," * 5000)
 def test_lists_of_gpus(text: str) -> None:
-    assert len(allotted(text, BOARDS)) <= len(BOARDS)
+    found = allotted(text, BOARDS)
+    assert len(set(found)) == len(found)
+    assert {each.board for each in found} <= set(BOARDS)
     is_cuda_order_open(text, text, (text, "b"))
     reads(lambda: listed(text.split(","), BOARDS), EnergyError)
 
