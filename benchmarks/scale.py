@@ -13,12 +13,14 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+import types
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "fakes"))
 
+import pytest
 from records import RECORD, TEST
 from session_records import measured, session
 
@@ -27,8 +29,14 @@ from pytest_energy.baselines.update import Mode, update
 from pytest_energy.limits.budget import Declaration
 from pytest_energy.limits.file import BudgetsFile, parse_budgets
 from pytest_energy.limits.resolve import Subject, matched
+from pytest_energy.measurement import judgement
 from pytest_energy.record.file import read, write
 from pytest_energy.report.formats import format_named
+from pytest_energy.sensors import clock
+from pytest_energy.testing import ScriptedSensor, VirtualTime
+
+#: A file of baselines has 256 MiB at most.
+LINES_OF_A_FILE = 100_000
 
 
 def budgets(number: int) -> Callable[[], BudgetsFile]:
@@ -62,10 +70,52 @@ def baselines(number: int) -> Callable[[], object]:
     (line,) = update((), [session(measured())], Mode.ADD).lines
     text, folder = text_of([line]), Path("stored")
     folder.mkdir()
-    with (folder / "a.jsonl").open("w", encoding="utf-8") as file:
-        for each in range(number):
-            file.write(text.replace("test_q.py::test_q", f"test_q.py::test_{each}"))
+    for start in range(0, number, LINES_OF_A_FILE):
+        with (folder / f"{start}.jsonl").open("w", encoding="utf-8") as file:
+            for each in range(start, min(start + LINES_OF_A_FILE, number)):
+                file.write(text.replace("test_q.py::test_q", f"test_q.py::test_{each}"))
     return lambda: read_folder(folder, "stored")
+
+
+def disabled(number: int) -> Callable[[], object]:
+    """A run of marked tests that nothing measures."""
+    return run_of("pass", number, "--energy-disable")
+
+
+def on_a_virtual_instrument(number: int) -> Callable[[], object]:
+    """A run of marked tests on an instrument and a clock that take no time themselves."""
+    virtual = VirtualTime()
+    sensor = ScriptedSensor(100.0, virtual.clock)
+    vars(clock).update(now=virtual.clock.now, sleep=virtual.clock.sleep)
+    vars(judgement)["IDLE_SHARE"] = 0.0  # such work uses no CPU time
+    sys.modules["instrument"] = types.ModuleType("instrument")
+    vars(sys.modules["instrument"])["work"] = lambda: virtual.pass_by(0.05)
+
+    class Extension:
+        def pytest_energy_sensors(self) -> list[ScriptedSensor]:
+            return [sensor]
+
+    return run_of("instrument.work()", number, "--energy-gpus=none", plugins=[Extension()])
+
+
+def run_of(
+    body: str, number: int, *options: str, plugins: Sequence[object] = ()
+) -> Callable[[], object]:
+    """A run of so many marked tests with this body."""
+    source = "import sys, pytest\ninstrument = sys.modules.get('instrument')\n" + "".join(
+        "@pytest.mark.energy_budget('1 kJ / query', scope='machine')\n"
+        f"def test_{each}():\n    {body}\n"
+        for each in range(number)
+    )
+    Path("test_it.py").write_text(source, encoding="utf-8")
+    quiet = ["-q", *(f"-pno:{each}" for each in ("cacheprovider", "hypothesispytest", "asyncio"))]
+    quiet += ["--energy-lock-folder=."]
+    return lambda: passed(pytest.main([*quiet, *options], plugins=plugins))
+
+
+def passed(status: int) -> None:
+    if status:
+        raise SystemExit(f"pytest ended with status {status}")
 
 
 #: What it is -> its full size, and what makes it.
@@ -75,7 +125,9 @@ CASES: dict[str, tuple[int, Callable[[int], Callable[[], object]]]] = {
     "read a record of rounds": (100_000, rounds),
     "report of tests, markdown": (2_000, lambda number: report(number, "markdown")),
     "report of tests, html": (2_000, lambda number: report(number, "html")),
-    "read lines of baselines": (300_000, baselines),
+    "read lines of baselines": (1_000_000, baselines),
+    "run of disabled tests": (10_000, disabled),
+    "run of tests on a virtual instrument": (2_000, on_a_virtual_instrument),
 }
 
 
@@ -86,6 +138,7 @@ def measure(make: Callable[[int], Callable[[], object]], number: int) -> tuple[f
     if child == 0:
         with tempfile.TemporaryDirectory() as folder:
             os.chdir(folder)
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what runs print
             work = make(number)
             began = time.process_time()
             work()

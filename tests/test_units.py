@@ -24,6 +24,7 @@ from pytest_energy.units import carbon_scale, figure, plural, singular
         ("3 J / 1.5k movies", 0.002, "movie"),
         ("1.5 J / 2 k documents", 0.00075, "document"),
         ("7 mWh / 1M tokens", 7 * 3.6e-6, "token"),
+        ("975 uJ / query", 975e-6, "query"),  # as tables show it
         ("2 kgCO2e / box", 2000, "box"),
         ("120 cpu-ms / query", 0.12, "query"),
         ("3 cpu-s / 10 batches", 0.3, "batch"),
@@ -58,6 +59,8 @@ def test_reads_a_limit(text: str, base_per_unit: float, unit: str) -> None:
         ("1,000 Wh / query", "decimals with a point"),
         ("1.2.3 J / query", "is not a number"),
         ("1 MWh / query", "mWh or kWh?"),
+        ("975 \N{MICRO SIGN}J / query", "did you mean 'uJ'?"),
+        ("975 \N{GREEK SMALL LETTER MU}J / query", "did you mean 'uJ'?"),
         ("1 MJ / query", "mJ or kJ?"),
         ("1 wh / query", "did you mean 'Wh'?"),
         ("1 gCO2 / query", "did you mean 'gCO2e'?"),
@@ -76,7 +79,7 @@ def test_reads_a_limit(text: str, base_per_unit: float, unit: str) -> None:
         ("2.1 Wh / 1.000 queries", "not a number of units"),
         ("2.1 Wh / 1k", "has no unit's name"),
         ("1 MWH / query", "mWh or kWh?"),
-        ("1 uJ / query", "unknown unit 'uJ' (known"),
+        ("1 nJ / query", "unknown unit 'nJ' (known"),
         ("1 W / query", "unknown unit 'W' (known"),
         ("1_000 J / query", "is not a number"),
         ("\u0661 J / query", "is not an amount"),
@@ -106,7 +109,7 @@ def test_any_text_is_a_limit_or_a_limit_error(text: str) -> None:
 @given(
     st.floats(min_value=1e-3, max_value=1e6),
     st.sampled_from(
-        ["mJ", "J", "kJ", "mWh", "Wh", "kWh", "gCO2e", "cpu-ms", "FLOP", "MFLOP", "PFLOP"]
+        ["uJ", "mJ", "J", "kJ", "mWh", "Wh", "kWh", "gCO2e", "cpu-ms", "FLOP", "MFLOP", "PFLOP"]
     ),
     st.sampled_from([1, 10, 1000]),
     st.sampled_from(["query", "token", "image", "batch", "entity"]),

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from pytest_energy.errors import EnergyError
 from pytest_energy.measurement.meter import Meter
 from pytest_energy.measurement.turns import Place, Turns
 from pytest_energy.sensors.clock import real
@@ -75,15 +76,23 @@ def test_a_gpu_that_comes_into_use_makes_them_impossible(
     assert [each.unable != "" for each in line.places] == [False, True, True]
 
 
-def test_one_whose_other_end_is_gone_goes_on_alone() -> None:
+@pytest.mark.parametrize("answered", [0, 2])
+def test_one_whose_other_end_is_gone_measures_no_more(answered: int) -> None:
+    """It holds no lock of its own, so it would disturb whoever measures next."""
     (reads, answers), (heard, writes) = os.pipe(), os.pipe()
+    os.write(answers, b"\n" * answered)
     os.close(answers)
-    os.close(heard)
+    if not answered:
+        os.close(heard)
     turns = Turns(reads, writes)
-    with turns.measurement("a", (), Path()):
-        turns.next_round()
-    os.close(reads)
-    os.close(writes)
+    for _ in range(2):
+        with (
+            pytest.raises(EnergyError, match="comparison that this process measures for has ended"),
+            turns.measurement("a", (), Path()),
+        ):
+            turns.next_round()
+    for each in (reads, writes, *([heard] if answered else [])):
+        os.close(each)
 
 
 def test_what_others_use_in_their_turns_is_in_no_lap_and_no_window(line: Line) -> None:

@@ -41,6 +41,7 @@ _BASES = {
 }
 #: symbol -> (quantity, size in its base)
 SYMBOLS: dict[str, tuple[Quantity, float]] = {
+    "uJ": (Quantity.ENERGY, 1e-6),
     "mJ": (Quantity.ENERGY, 1e-3),
     "J": (Quantity.ENERGY, 1.0),
     "kJ": (Quantity.ENERGY, 1e3),
@@ -63,6 +64,9 @@ SYMBOLS: dict[str, tuple[Quantity, float]] = {
 _NAMES = {
     "joule": "J",
     "joules": "J",
+    "\u00b5j": "uJ",
+    "\u03bcj": "uJ",
+    "microjoules": "uJ",
     "millijoules": "mJ",
     "kilojoules": "kJ",
     "watthours": "Wh",

@@ -30,7 +30,7 @@ class Foreseeing(Protocol):
 SomeJudge = TypeVar("SomeJudge", bound=Foreseeing)
 
 
-@dataclass
+@dataclass(kw_only=True)
 class BetweenRounds:
     """Called after each round. turns: with another process, or None."""
 

@@ -166,7 +166,7 @@ class Gate:
         Gives a record for each budget.
         """
         watch = Watch(self.instruments, self._connects)
-        between = BetweenRounds(watch, progress, self._turns)
+        between = BetweenRounds(watch=watch, progress=progress, turns=self._turns)
         with self._exclusively(job) as around_us, self._checking_itself():
             rounds, judge = yield from run_rounds(
                 self._meter,
@@ -197,7 +197,7 @@ class Gate:
         """
         first = jobs[0]
         watch = Watch(self.instruments, self._connects)
-        between = BetweenRounds(watch, progress, self._turns)
+        between = BetweenRounds(watch=watch, progress=progress, turns=self._turns)
         with self._exclusively(first) as around_us, self._checking_itself():
             rounds, comparing = yield from run_interleaved(
                 self._meter,
@@ -243,7 +243,7 @@ class Gate:
         job: with a unit for each budget, which names a part. Gives a record for each of them.
         """
         watch = Watch(self.instruments, self._connects)
-        between = BetweenRounds(watch, progress, self._turns)
+        between = BetweenRounds(watch=watch, progress=progress, turns=self._turns)
 
         def make_judge() -> GridJudge:
             (judge,) = self._make_judges([job])
@@ -280,7 +280,7 @@ class Gate:
     ) -> Generator[float, None, tuple[TestRecord, ...]]:
         """Windows while others keep requests in flight: yields seconds to wait for them."""
         watch = Watch(self.instruments, self._connects)
-        between = BetweenRounds(watch, progress, self._turns)
+        between = BetweenRounds(watch=watch, progress=progress, turns=self._turns)
 
         def make_judge() -> BudgetJudge:
             (judge,) = self._make_judges([job])

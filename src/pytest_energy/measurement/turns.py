@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from pytest_energy.errors import EnergyError
 from pytest_energy.measurement.memory import no_room_for_another
 from pytest_energy.sensors import clock
 from pytest_energy.sensors.accelerators import cuda_uuids
@@ -66,7 +67,11 @@ class Turns:
 
     @contextmanager
     def measurement(self, name: str, locks: tuple[str, ...], lock_folder: Path) -> Iterator[None]:
-        """Begin together with the other process, and let it end too before this one goes on."""
+        """Begin together with the other process, and let it end too before this one goes on.
+
+        Raises EnergyError, here or at any place where it waits, where the comparison is over: it
+        was killed, and another measurement may have begun.
+        """
         place = Place(
             measurement=self._begun, name=name, locks=locks, lock_folder=str(lock_folder.resolve())
         )
@@ -93,8 +98,13 @@ class Turns:
         self._place = place
         self.unable = self.unable or (_GPU if cuda_uuids() else "")
         started = clock.now()
-        # Whoever decides may be gone: then this process is alone.
+        # Whoever decides also holds the machine for both.
+        answer = b""
         with suppress(BrokenPipeError):
             real.write(self._writes, replace(place, unable=self.unable).line())
-            real.read(self._reads, 1)
+            answer = real.read(self._reads, 1)
+        if not answer:
+            raise EnergyError(
+                "the comparison that this process measures for has ended; start it again"
+            )
         self._waited += clock.now() - started
