@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from typing import Any
 
 import pytest
@@ -315,3 +316,26 @@ def test_markers_of_others_are_left_alone(energy_pytester: EnergyPytester) -> No
         """
     )
     energy_pytester.run("-W", "ignore").assert_outcomes(passed=1)
+
+
+def test_a_file_of_many_tests_is_parsed_once_for_their_places(
+    energy_pytester: EnergyPytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parsed, parse = [], ast.parse
+
+    def counting(source: bytes, *others: Any, **named: Any) -> Any:
+        if not others and not named:  # pytest parses too, and names the file
+            parsed.append(source)
+        return parse(source, *others, **named)
+
+    monkeypatch.setattr(ast, "parse", counting)
+    for name in ("a", "longer"):
+        energy_pytester.write(
+            "".join(
+                f"@budget('1 X / query')\ndef test_{name}_{each}(): pass\n" for each in range(20)
+            )
+        )
+        result = energy_pytester.run()
+        result.assert_outcomes(errors=20)
+        result.stdout.fnmatch_lines(["*energy_budget (test_it.py:42): *"])
+    assert len(parsed) == 2

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -28,24 +31,52 @@ def origin_of(node: Any, item: pytest.Item, mark: pytest.Mark) -> str:
 def _marker_line(path: Path, name: str, first_line: int | None, mark: pytest.Mark) -> int | None:
     """The line where the module, the class `name` or the function on `first_line` is marked."""
     try:
-        tree = ast.parse(path.read_bytes())
-    except (OSError, SyntaxError, ValueError):
+        seen = path.stat()
+    except OSError:
         return None
-    for owner in ast.walk(tree):
-        match owner:
-            case ast.FunctionDef() | ast.AsyncFunctionDef():
-                starts = min([owner.lineno, *(each.lineno for each in owner.decorator_list)])
-                places: list[ast.expr] = owner.decorator_list if starts == first_line else []
-            case ast.ClassDef() if first_line is None and owner.name == name:
-                places = [*owner.decorator_list, *_pytestmarks(owner.body)]
-            case ast.Module() if first_line is None and path.name == Path(name).name:
-                places = _pytestmarks(owner.body)
-            case _:
-                continue
+    found = _places(path, (seen.st_mtime_ns, seen.st_size))
+    if first_line is not None:
+        owners = [found.functions.get(first_line, [])]
+    else:
+        owners = found.classes.get(name, [])
+        if path.name == Path(name).name:
+            owners = [found.module, *owners]
+    for places in owners:
         lines = [line for place in places for line in _lines_of(place, mark)]
         if lines:
             return lines[0] if len(lines) == 1 else None
     return None
+
+
+@dataclass(frozen=True)
+class _Places:
+    """Where a file may spell out markers: by a function's first line, by class, and of all of it.
+
+    There may be several classes of one name.
+    """
+
+    functions: Mapping[int, list[ast.expr]]
+    classes: Mapping[str, list[list[ast.expr]]]
+    module: list[ast.expr]
+
+
+@lru_cache(maxsize=16)  # a file of thousands of tests is read once
+def _places(path: Path, version: tuple[int, int]) -> _Places:  # noqa: ARG001  (tells a new one)
+    functions: dict[int, list[ast.expr]] = {}
+    classes: dict[str, list[list[ast.expr]]] = {}
+    try:
+        tree = ast.parse(path.read_bytes())
+    except (OSError, SyntaxError, ValueError):
+        return _Places(functions, classes, [])
+    for owner in ast.walk(tree):
+        match owner:
+            case ast.FunctionDef() | ast.AsyncFunctionDef():
+                first = min([owner.lineno, *(each.lineno for each in owner.decorator_list)])
+                functions.setdefault(first, owner.decorator_list)
+            case ast.ClassDef():
+                places = [*owner.decorator_list, *_pytestmarks(owner.body)]
+                classes.setdefault(owner.name, []).append(places)
+    return _Places(functions, classes, _pytestmarks(tree.body))
 
 
 def _lines_of(place: ast.expr, mark: pytest.Mark) -> list[int]:
