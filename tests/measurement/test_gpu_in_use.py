@@ -89,6 +89,7 @@ def test_a_child_on_another_gpu_counts_beside_its_parents(events: GpuBench, how:
     assert events.test()["joules_per_unit"] > 1.0 * 300 + 0.05 * 300
 
 
+@pytest.mark.realtime
 @pytest.mark.parametrize("how", ["listed", "unlisted"])
 def test_a_gpu_that_is_used_late_is_unmeasured_with_the_remedy(events: GpuBench, how: str) -> None:
     source = CHILD + (
@@ -221,6 +222,7 @@ def scopes(gpu: GpuBench) -> dict[str, str]:
     return {name: test["scope"] for name, test in gpu.tests().items()}
 
 
+@pytest.mark.realtime
 def test_the_cpus_work_is_charged_no_gpu_that_another_test_used(gpu: GpuBench) -> None:
     gpu.run([FIRST, SELF], window("infer(0.4)") + THEN_CPU).assert_outcomes(passed=2)
     assert scopes(gpu) == {"test_it": "gpu", "test_then": "cpu"}
@@ -239,6 +241,7 @@ def test_an_earlier_context_is_not_use_but_new_memory_is(
     assert scopes(gpu) == {"test_it": scope}
 
 
+@pytest.mark.realtime
 def test_a_context_that_a_test_makes_is_use(gpu: GpuBench, cuda_library: Path) -> None:
     cuda = with_cuda(cuda_library, gpu, FAKE_CUDA_ACTIVE="")
     work = "os.environ['FAKE_CUDA_ACTIVE'] = '0'; spin(700)"
