@@ -1,9 +1,10 @@
-"""Run tests in real time beside each other, and those that fail again with the cores to themselves.
+"""Run tests beside each other, and those that fail again with the cores to themselves.
 
 python tests/again_alone.py PYTEST_ARGUMENTS
 
-Three workers share two cores, so a test may wait too long for its turn. What fails alone too is
-red. Any other end than "tests failed" (a crash, an interrupt, a wrong option) is the end.
+Workers share two cores with whatever else runs there, so a test may wait too long for its turn.
+What fails alone too is red. Any other end than "tests failed" (a crash, an interrupt, a wrong
+option) is the end.
 """
 
 from __future__ import annotations
