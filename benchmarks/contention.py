@@ -19,7 +19,6 @@ import argparse
 import json
 import os
 import platform
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -32,6 +31,9 @@ sys.path[:0] = [str(HERE / "contention")]
 import show  # noqa: E402
 from session import MAX_SECONDS, TRACE_SECONDS, Neighbour, run  # noqa: E402
 from works import WORKS  # noqa: E402
+
+from pytest_energy.record.machine import machine  # noqa: E402
+from pytest_energy.record.project_files import write_text  # noqa: E402
 
 QUIET = "quiet"
 NEIGHBOURS = {
@@ -52,7 +54,7 @@ def main() -> None:
     options = parser.parse_args()
     about = {
         "commit": commit(),
-        "processor": processor(),
+        "processor": machine([], ()).cpu,
         "cores": os.cpu_count(),
         "python": platform.python_version(),
         "seconds of a figure or comparison at most": MAX_SECONDS,
@@ -71,7 +73,8 @@ def main() -> None:
                 load = os.getloadavg()[0]
                 with Neighbour(*NEIGHBOURS[name], seed=number):
                     sessions.append({"load before": load, **run(work, truth)})
-                write(RESULTS / "contention.json", {"about": about, "cells": cells})
+                found = json.dumps({"about": about, "cells": cells}, indent=1) + "\n"
+                write_text(RESULTS / "contention.json", found)  # all or nothing
                 print(f"{work}, {name}: {number + 1} of {options.sessions}", flush=True)
     lines = [f"{name}: {value}" for name, value in about.items()]
     lines += ["", *show.table(cells, QUIET)]
@@ -90,23 +93,11 @@ def kept(about: dict[str, object]) -> dict[str, dict[str, list[dict[str, object]
     return dict(found["cells"]) if found["about"] == about else {}
 
 
-def write(path: Path, content: object) -> None:
-    """A run that is stopped leaves the old file or the new one."""
-    new = path.with_suffix(".new")
-    new.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    new.replace(path)
-
-
 def commit() -> str:
     """The latest change of the code that a figure or a verdict depends on."""
     folders = [f"../src/pytest_energy/{each}" for each in ("measurement", "rules", "sensors")]
     command = ["git", "log", "-1", "--format=%h", "--", *folders]
     return subprocess.run(command, cwd=HERE, capture_output=True, text=True).stdout.strip()
-
-
-def processor() -> str:
-    names = re.findall(r"^model name\s*: (.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
-    return str(names[0]) if names else platform.machine()
 
 
 if __name__ == "__main__":

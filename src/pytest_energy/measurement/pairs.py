@@ -120,15 +120,11 @@ def run_interleaved(
             measured[work].append(latest)
             rounds[work].append(latest)
             calls[work] = max(calls[work], calls_for(latest, aim))
-        for work in (each for each in order if _has_collapsed(rounds[each])):
-            alone = calls_for(rounds[work][-1], aim)
-            rounds[work].append(
-                (
-                    yield from one_round(
-                        meter, names, alone, aim, warmup=True, work=work, cycle=cycle
-                    )
-                )
-            )
+        for work in order:
+            if _has_collapsed(rounds[work]):
+                many = calls_for(rounds[work][-1], aim)
+                alone = one_round(meter, names, many, aim, warmup=True, work=work, cycle=cycle)
+                rounds[work].append((yield from alone))
         progress(rounds[0])
         took = clock.now() - before
         final = len(measured[0]) >= limits.max_rounds or clock.now() - started + took > max_seconds

@@ -168,13 +168,20 @@ def _scratch(where: Path) -> tuple[Path, int]:
         # and a file that exists is never opened.
         scratch = where.with_name(f"{_scratch_prefix(where)}{secrets.token_hex(_RANDOM_BYTES)}")
         opened = os.open(scratch, flags | getattr(os, "O_BINARY", 0), 0o666)
-        if fcntl is not None:
-            with suppress(OSError):  # a file system without locks, where nothing left is removed
-                fcntl.flock(opened, fcntl.LOCK_EX)
-            if not os.fstat(opened).st_nlink:  # another process has just taken it for one left
-                os.close(opened)
-                continue
-        return scratch, opened
+        if is_kept(opened):
+            return scratch, opened
+
+
+def is_kept(opened: int) -> bool:
+    """Lock a new file, so that no process takes it for one that was left; close it if one has."""
+    if fcntl is None:
+        return True
+    with suppress(OSError):  # a file system without locks, where nothing left is removed
+        fcntl.flock(opened, fcntl.LOCK_EX)
+    if os.fstat(opened).st_nlink:
+        return True
+    os.close(opened)
+    return False
 
 
 def _scratch_prefix(where: Path) -> str:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_energy.errors import EnergyError
+from pytest_energy.record.project_files import is_kept
 
 try:
     import fcntl
@@ -64,15 +65,7 @@ def _locked(path: Path) -> int | None:
         lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
     except FileNotFoundError:
         return None
-    if fcntl is not None:
-        with suppress(
-            OSError
-        ):  # some file systems have no locks: nobody removes what is left there
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        if not os.fstat(lock).st_nlink:
-            os.close(lock)
-            return None
-    return lock
+    return lock if is_kept(lock) else None
 
 
 def remove_left(home: Path) -> None:

@@ -102,6 +102,7 @@ def view_of(record: RunRecord, published: Sequence[Published]) -> View:
     found = [judged(each) for each in tests]
     scale = scale_of(tests)
     carbon = carbon_of(record)
+    of_tasks = carbon or carbon_scale(())
     has_hardware = any(hardware_names(record))
     red = sum(is_noted(record, each) for each in tests)
     measurements = [
@@ -146,8 +147,8 @@ def view_of(record: RunRecord, published: Sequence[Published]) -> View:
         load_heads=load_heads(scale),
         loads=load_rows(tests, scale),
         sweeps=sweeps(tests),
-        tasks=tuple(_task(each, carbon or carbon_scale(())) for each in tasks),
-        carbon=carbon.symbol if carbon else "gCO2e",
+        tasks=tuple(_task(each, of_tasks) for each in tasks),
+        carbon=of_tasks.symbol,
         axis=log_axis(tasks, record.carbon),
         published=tuple(published) if any(each.published for each in tasks) else (),
         shares=shares(record),
