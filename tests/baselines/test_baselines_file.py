@@ -133,6 +133,8 @@ def changed(**values: Any) -> Callable[[dict[str, Any]], object]:
         (changed(variance=1e99), "variance is 1e+99, not a number from 0 to 100"),
         (changed(variance=10**400), "the session.variance is 1000000000"),
         (changed(n=10**99), f"n is 1{'0' * 39}..., not a number from 1 to 1e+12"),
+        (changed(cheapest=-1.0), "cheapest is -1.0, not a number over 0 and up to 1e+09"),
+        (changed(cheapest=0), "cheapest is 0, not a number over 0 and up to 1e+09"),
         (changed(rounds=[1.0]), "it has 1 rounds, not 5"),
         (changed(centre=99.0), "centre is 99.0, which its rounds don't have around it"),
         (

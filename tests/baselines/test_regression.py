@@ -11,6 +11,8 @@ from session_records import (
     A100,
     H100,
     JOULES,
+    LAPS,
+    ON_CPU,
     SHAPE,
     judged,
     lines,
@@ -142,6 +144,40 @@ def test_cpu_contention_makes_a_fail_inconclusive_if_a_round_kept_to_the_baselin
     assert found.verdict == "inconclusive"
     assert found.reason.endswith("the lowest round is at 100 % of the baseline")
     assert judged(measured(JOULES * 1.4, contention=True), stored(session())).verdict == "fail"
+
+
+CHEAPEST = 0.001
+
+
+@pytest.mark.parametrize(
+    ("others", "cheapest", "stored_cheapest", "verdict"),
+    [
+        (0.4, CHEAPEST * 1.02, CHEAPEST, "inconclusive"),
+        (0.4, CHEAPEST * 1.3, CHEAPEST, "fail"),
+        (0.4, CHEAPEST * 1.08, CHEAPEST, "fail"),  # 5 % is asked for, 9 % could be chance
+        (0.1, CHEAPEST * 1.02, CHEAPEST, "fail"),  # a twentieth of the machine
+        (None, CHEAPEST * 1.02, CHEAPEST, "fail"),
+        (0.4, CHEAPEST * 1.02, None, "fail"),  # stored by an earlier version
+        (0.4, None, CHEAPEST, "fail"),  # work in processes that the calls start
+    ],
+)
+def test_a_fail_beside_others_needs_cheap_calls_over_the_baseline_too(
+    others: float | None, cheapest: float | None, stored_cheapest: float | None, verdict: str
+) -> None:
+    def test(joules: float, cheapest: float | None) -> TestRecord:
+        laps = replace(LAPS, cheapest_cpu_seconds_per_unit=cheapest)
+        return measured(joules, **ON_CPU, other_cores=others, laps=laps)
+
+    before = stored(session(test(JOULES, stored_cheapest)))
+    found = judged(test(JOULES * 1.3, cheapest), before)
+    assert found.verdict == verdict
+    assert judged(test(JOULES, cheapest), before).verdict == "pass"
+    if verdict == "inconclusive":
+        assert found.code == "contention"
+        assert found.reason.endswith(
+            "but other processes used 0.4 cores, and the cheapest 5 % of the calls are at 102 % "
+            "of those of the baseline"
+        )
 
 
 @pytest.mark.parametrize(

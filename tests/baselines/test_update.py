@@ -11,6 +11,7 @@ from session_records import (
     A100,
     ID,
     JOULES,
+    LAPS,
     ON_CPU,
     SHAPE,
     judged,
@@ -161,9 +162,6 @@ def test_a_figure_under_cpu_contention_is_no_baseline() -> None:
     assert only_message(found) == (
         f"{ID}: not stored: CPU contention increased the CPU time; measure on a quieter machine"
     )
-
-
-LAPS = LapsRecord(laps=400, seconds=0.005, affected=0.5, rounds_left_out=1, spread=0.04)
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ from pytest_energy.compare.outcome import (
     Quantity,
     Side,
 )
-from pytest_energy.record.schema import ChannelRecord, RoundRecord, RunRecord
+from pytest_energy.record.schema import ChannelRecord, LapsRecord, RoundRecord, RunRecord
 from pytest_energy.rules.baseline import MAX_INCREASE
 from pytest_energy.rules.estimate import LOOKS
 from pytest_energy.rules.paired import MAX_RATIO_INCREASE, compare
@@ -394,6 +394,31 @@ def test_cpu_contention_in_a_session_makes_its_side_doubtful(contention: str, ra
         assert (test.outcome, test.reason) == (quiet.outcome, quiet.reason)
     (pair,) = compare_pairs([Pair(*sides)], SIDES, RULE).tests  # interleaved, both are disturbed
     assert pair.outcome is only(compare_pairs([Pair(old, new)], SIDES, RULE)).outcome
+
+
+@pytest.mark.parametrize("side", [0, 1])
+@pytest.mark.parametrize(("cheapest", "is_sure"), [(1.02, False), (1.3, True), (None, True)])
+def test_the_larger_figure_needs_cheap_calls_that_are_dearer_too(
+    side: int, cheapest: float | None, is_sure: bool
+) -> None:
+    """Other processes used half a core beside it."""
+    laps = LapsRecord(
+        laps=400,
+        seconds=0.005,
+        affected=0.1,
+        rounds_left_out=0,
+        spread=0.04,
+        cheapest_cpu_seconds_per_unit=0.001,
+    )
+    sides = [run_of(measured(0.01, laps=laps, other_cores=0.5))] * 2
+    its = replace(laps, cheapest_cpu_seconds_per_unit=cheapest and 0.001 * cheapest)
+    sides[side] = run_of(measured(0.013, laps=its, other_cores=0.5))
+    test = only(compare_records(sides[0], sides[1], SIDES, 0.05))
+    sure = Outcome.REGRESSED if side else Outcome.IMPROVED
+    assert test.outcome is (sure if is_sure else Outcome.INCONCLUSIVE)
+    of = ("candidate", "reference")[side]
+    doubt = f"cheapest 5 % of the calls are at 102 % of those of the {of}"
+    assert (doubt in test.reason) != is_sure
 
 
 @given(st.lists(st.sampled_from(Outcome)), st.sampled_from(["", "it broke"]))

@@ -15,6 +15,7 @@ from pytest_energy.limits.budget import MaxIncrease
 from pytest_energy.record.schema import (
     ChannelRecord,
     GpuRecord,
+    LapsRecord,
     MachineRecord,
     RoundRecord,
     RunRecord,
@@ -39,6 +40,7 @@ ESTIMATE = ChannelRecord(
     joules_per_unit=1.0,
 )
 ON_CPU: dict[str, Any] = {"channels": (ESTIMATE,), "scope": "cpu", "method": "estimated"}
+LAPS = LapsRecord(laps=400, seconds=0.005, affected=0.5, rounds_left_out=1, spread=0.04)
 ASKED = MaxIncrease(0.05, "test_q.py:4")
 
 

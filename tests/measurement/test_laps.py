@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from pytest_energy.measurement.laps import Cleaned, cleaned, least, paired_ratios
 from pytest_energy.measurement.meter import Lap, Window
-from pytest_energy.rules.estimate import LOOKS, estimate
+from pytest_energy.rules.baseline import MAX_INCREASE, Session, change, session_of
+from pytest_energy.rules.estimate import LOOKS, MIN_ROUNDS, estimate
 from pytest_energy.rules.limit import look
 from pytest_energy.rules.paired import Comparison, compare
 from pytest_energy.rules.verdict import Verdict
@@ -408,3 +409,36 @@ def test_a_fail_beside_others_needs_cheap_calls_over_the_limit_too(
     rounds, both = (sum(each) for each in zip(*found, strict=True))
     assert rounds >= by_rounds
     assert both in by_both
+
+
+@pytest.mark.simulation
+@pytest.mark.parametrize(
+    ("make", "busy", "increase", "regressed"),
+    [
+        # Contention alone makes equal work look dearer than its baseline of a quiet session.
+        (Memory, 0.5, 0.0, (29, 0)),
+        # What costs more is found as without the cheap calls.
+        (Memory, 0.5, 0.1, (54, 54)),
+        (Machine, 0.0, 0.1, (100, 100)),
+    ],
+)
+def test_a_regression_beside_others_needs_cheap_calls_over_the_baseline_too(
+    make: type[Machine], busy: float, increase: float, regressed: tuple[int, int]
+) -> None:
+    """Of 100 sessions, by rounds and by both, against one of a quiet machine; 5 % are allowed."""
+    rounds = both = 0
+    for seed in range(100):
+        stored, stored_least = session_at(Machine(seed + 1000, 0.0), 0.008)
+        new, new_least = session_at(make(seed, busy), 0.008 * (1 + increase))
+        is_regression = change([new], [stored], MAX_INCREASE, same_board=True).is_regression
+        rounds += is_regression
+        both += is_regression and new_least / stored_least > 1 + MAX_INCREASE
+    assert (rounds, both) == regressed
+
+
+def session_at(machine: Machine, seconds: float) -> tuple[Session, float]:
+    """Five rounds of work that takes so long, and its cheapest calls."""
+    rounds = [machine.round(lambda call: seconds) for _ in range(MIN_ROUNDS)]
+    found, cheapest = cleaned(rounds, "query"), least(rounds, "query")
+    assert found is not None and cheapest is not None
+    return session_of([value for value in found.values if value is not None]), cheapest

@@ -34,6 +34,8 @@ def test_cpu_time_is_read_in_laps(energy_pytester: EnergyPytester) -> None:
     seconds = [each["undisturbed_cpu_seconds_per_unit"] for each in counted]
     assert min(seconds) == pytest.approx(0.002, rel=0.1)
     assert min(seconds) <= test["cpu_seconds_per_unit"] <= max(seconds)
+    cheapest = test["laps"]["cheapest_cpu_seconds_per_unit"]
+    assert 0.0019 < cheapest <= test["cpu_seconds_per_unit"]
     assert test["joules_per_unit"] == pytest.approx(4 * test["cpu_seconds_per_unit"], rel=1e-6)
     assert test["channels"][0]["joules_per_unit"] == test["joules_per_unit"]
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from pytest_energy.record.contention import cheapest_of
 from pytest_energy.record.hardware import boards_of, hardware_of
 from pytest_energy.record.schema import (
     CPU_TIME_METHOD,
@@ -61,7 +62,8 @@ class Line:
     session measured. window: mean seconds of these five. FLOPs (method "flops") are exact, and one
     round has them all. start: UTC, in ISO 8601. run: the UUID of
     the run. gpus: UUIDs of the boards. celsius: of the boards after the rounds, None where unknown.
-    units: what one call of these rounds did, by unit. concurrency: requests in flight.
+    units: what one call of these rounds did, by unit. concurrency: requests in flight. cheapest:
+    CPU seconds for one unit in the cheapest 5 % of all calls, None where that isn't known.
     """
 
     test: str
@@ -87,6 +89,7 @@ class Line:
     versions: Mapping[str, str]
     units: Mapping[str, float] = field(default_factory=dict)
     concurrency: int | None = None
+    cheapest: float | None = None
     schema: int = SCHEMA
 
     @cached_property
@@ -264,6 +267,7 @@ def line_of(test: TestRecord, record: RunRecord) -> Line:
         versions=record.run.versions,
         units=units_a_call(test),
         concurrency=key.concurrency,
+        cheapest=cheapest_of(test),
     )
 
 

@@ -179,6 +179,10 @@ def _check(line: Line) -> None:
             raise BaselineError(
                 f"{name} is {short(value)}, not a number from {least:g} to {most:g}"
             )
+    if line.cheapest is not None and not 0 < line.cheapest <= LARGEST_SECONDS:
+        raise BaselineError(
+            f"cheapest is {short(line.cheapest)}, not a number over 0 and up to {LARGEST_SECONDS:g}"
+        )
     needed = needed_rounds(line.method)
     if len(line.rounds) != needed:
         raise BaselineError(f"it has {len(line.rounds)} rounds, not {needed}")

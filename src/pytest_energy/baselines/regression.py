@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from statistics import fmean
+from statistics import fmean, geometric_mean
 
 from pytest_energy.baselines.baseline import (
     COMPARED_ROUNDS,
@@ -23,7 +23,7 @@ from pytest_energy.baselines.baseline import (
 from pytest_energy.baselines.update import few, mean
 from pytest_energy.errors import INPUTS_NOT_COVERED, code_of
 from pytest_energy.limits.budget import MaxIncrease
-from pytest_energy.record.contention import doubt_of_excess
+from pytest_energy.record.contention import cheapest_of, doubt_of_cheapest, doubt_of_excess
 from pytest_energy.record.hardware import boards_of
 from pytest_energy.record.schema import (
     FLOPS_METHOD,
@@ -91,6 +91,13 @@ def compared(
     if verdict is Verdict.FAIL:
         lowest = min(rounds) / mean(stored) if test.contention else None
         doubt = doubt_of_excess(test.other_processes, lowest, 1 + found.threshold, "baseline")
+        doubt = doubt or doubt_of_cheapest(
+            test.other_cores,
+            machine.cpu_count,
+            _of_cheapest(test, stored),
+            1 + max_increase.fraction,
+            "those of the baseline",
+        )
         verdict = Verdict.INCONCLUSIVE if doubt else Verdict.FAIL
     figure = shown_figure(new.centre, test.unit, test.method)
     if sum(1 for each in test.rounds if not each.warmup) > needed_rounds(test.method):
@@ -115,6 +122,12 @@ def _change(
     same_board = any(each.gpus == boards for each in stored)
     sessions = [each.session for each in stored]
     return change([new], sessions, max_increase, same_board=same_board)
+
+
+def _of_cheapest(test: TestRecord, stored: Sequence[Line]) -> float | None:
+    """The test's cheapest calls over those of the sessions, where these are known."""
+    here, there = cheapest_of(test), [each.cheapest for each in stored if each.cheapest]
+    return here / geometric_mean(there) if here and there else None
 
 
 def threshold_of(stored: Sequence[Line]) -> float:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pytest_energy.compare.outcome import Compared, CouldNotCompare, Outcome, Quantity
-from pytest_energy.record.contention import contention
+from pytest_energy.record.contention import cheapest_of, contention, doubt_of_cheapest
 from pytest_energy.record.schema import (
     CPU_TIME_METHOD,
     FLOPS_METHOD,
@@ -46,7 +46,8 @@ class Figure:
     """What one run measured of one test: `values` per unit, one for each round that counts.
 
     rounds: the same of every round as a whole. channels: names of those gated. problem: why there
-    are no values, or "". contention: what other processes may have added, or "".
+    are no values, or "". contention: what other processes may have added, or "". other_cores: that
+    these used. cheapest: CPU seconds for one unit in the cheapest calls, None where not known.
     """
 
     key: Key
@@ -54,6 +55,8 @@ class Figure:
     channels: tuple[str, ...]
     other_processes: tuple[str, ...] = ()
     contention: str = ""
+    other_cores: float | None = None
+    cheapest: float | None = None
     problem: str = ""
     labels: str = ""
     """As text; they may be what is compared."""
@@ -113,6 +116,8 @@ def _figure(test: TestRecord) -> Figure:
         channels=channels,
         other_processes=test.other_processes,
         contention=contention(test),
+        other_cores=test.other_cores,
+        cheapest=cheapest_of(test),
         labels=labels or "none",
         rounds=whole_values_per_unit(measured, test.method),
     )
@@ -240,6 +245,21 @@ def doubt(
     doubtful = [each for each in figures if each.other_processes or not interleaved]
     found = next((each.contention for each in doubtful if each.contention), "")
     return found and f"of the {side}: {found}"
+
+
+def doubt_of_larger(
+    outcome: Outcome, reference: Figure, candidate: Figure, max_increase: float, cores: int
+) -> str:
+    """Why the larger of two figures may hold what other processes added unseen, or ""."""
+    if outcome not in (Outcome.REGRESSED, Outcome.IMPROVED):
+        return ""
+    larger, smaller, of = candidate, reference, f"those of the {REFERENCE}"
+    if outcome is Outcome.IMPROVED:
+        larger, smaller, of = reference, candidate, f"those of the {CANDIDATE}"
+    ratio = None
+    if larger.cheapest and smaller.cheapest:
+        ratio = larger.cheapest / smaller.cheapest
+    return doubt_of_cheapest(larger.other_cores, cores, ratio, 1 + max_increase, of)
 
 
 def differing_versions(reference: RunRecord, candidate: RunRecord) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from pytest_energy.compare.figures import (
     difference,
     differing_versions,
     doubt,
+    doubt_of_larger,
     evidence,
     match,
 )
@@ -278,7 +279,8 @@ def _by_records(
         candidate,
         outcome,
         reason,
-        doubt(outcome, [reference], [candidate], interleaved=False),
+        doubt(outcome, [reference], [candidate], interleaved=False)
+        or doubt_of_larger(outcome, reference, candidate, max_increase, machines[0].cpu_count),
         pairs=((old.centre, new.centre),),
         centres=(old.centre, new.centre),
         ratio=ratio,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -16,8 +15,6 @@ from pytest_energy.sensors.base import Channel
 CROWDED_SWITCHES_PER_CPU_SECOND = 30.0
 #: Others that use less of the machine than this cause no contention.
 CROWD_CORES = 0.1
-#: Of the machine; others that use less hardly slow what runs on the rest of it.
-NEIGHBOUR_SHARE = 0.1
 #: A smaller trend from the first round to the last isn't reported.
 DRIFT = 0.02
 
@@ -99,12 +96,6 @@ def other_cores(measured: Sequence[Round]) -> float | None:
     others = [each.window.other_cpu_seconds for each in measured]
     known = [each for each in others if each is not None]
     return sum(known) / seconds if seconds > 0 and len(known) == len(others) else None
-
-
-def has_neighbours(measured: Sequence[Round]) -> bool:
-    """Whether others used so much of the machine that they may have slowed the test's own calls."""
-    cores = other_cores(measured)
-    return cores is not None and cores >= NEIGHBOUR_SHARE * (os.cpu_count() or 1)
 
 
 def has_contention(measured: Sequence[Round]) -> bool:

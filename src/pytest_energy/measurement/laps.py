@@ -15,7 +15,7 @@ from statistics import fmean
 
 from pytest_energy.errors import Reason, code_of
 from pytest_energy.measurement.meter import Lap, Window
-from pytest_energy.record.contention import MOST, STEADY
+from pytest_energy.record.contention import CHEAPEST, MOST, STEADY
 from pytest_energy.rules.estimate import MIN_ROUNDS
 from pytest_energy.rules.statistics import robust_centre
 from pytest_energy.units import percent
@@ -29,8 +29,6 @@ QUICK = 0.05
 SLOWED = 1.12
 #: Laps miss work where they hold less than this share of the process tree's CPU time.
 WHOLE = 0.98
-#: What the work costs at least is this quantile of an input's laps.
-CHEAPEST = 0.05
 #: A round counts when this share of its laps was undisturbed, and an input with so many laps.
 ROUND_SHARE = 0.10
 INPUT_LAPS = 3
@@ -123,12 +121,15 @@ def cleaned(windows: Sequence[Window], unit: str) -> Cleaned | None:
 
 
 def least(windows: Sequence[Window], unit: str) -> float | None:
-    """The CPU seconds of one unit in the cheapest laps of each input; None where there are none.
+    """The CPU seconds of one unit in the cheapest laps of each input.
 
     Others only add, so a figure is at least this; where calls with the same input differ by
-    themselves, it is more.
+    themselves, it is more. None where there are no laps, or where they miss work.
     """
-    groups = _by_position(lap for window in windows for lap in window.laps).values()
+    laps = [lap for window in windows for lap in window.laps]
+    if not laps_hold_all(windows, laps):
+        return None
+    groups = _by_position(laps).values()
     seconds = units = 0.0
     for mine in groups:
         rate = _Rate.of(mine, unit)

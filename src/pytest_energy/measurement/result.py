@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -15,7 +16,6 @@ from pytest_energy.measurement.explanation import (
     Surroundings,
     explain,
     has_contention,
-    has_neighbours,
     other_cores,
     without_disturbed_laps,
 )
@@ -29,7 +29,7 @@ from pytest_energy.measurement.judgement import (
     units_of,
     values_of,
 )
-from pytest_energy.measurement.laps import CHEAPEST, Cleaned
+from pytest_energy.measurement.laps import Cleaned, least
 from pytest_energy.measurement.protocol import WARMUP_SHARE, Round
 from pytest_energy.measurement.sentences import (
     contention_notes,
@@ -39,7 +39,7 @@ from pytest_energy.measurement.sentences import (
     neighbour_notes,
     reason_of,
 )
-from pytest_energy.record.contention import added_joules, doubt_of_excess
+from pytest_energy.record.contention import added_joules, doubt_of_cheapest, doubt_of_excess
 from pytest_energy.record.schema import (
     ChannelRecord,
     LapsRecord,
@@ -147,7 +147,7 @@ def test_record(
         code=finding.code,
         findings=(finding,),
         explanation=explanation,
-        laps=_laps(clean),
+        laps=_laps(clean, judgement),
         load=job.load,
         notes=(
             *job.notices,
@@ -176,14 +176,10 @@ def not_judged(record: TestRecord) -> TestRecord:
 
 def _cheap_calls(judgement: Judgement) -> str:
     """That a figure over its limit may hold what others added unseen, or ""."""
-    least, limit = least_of(judgement), judgement.limit
-    if least is None or limit is None or least > limit or not has_neighbours(judgement.measured):
-        return ""
-    return Reason(
-        "contention",
-        f"other processes used {other_cores(judgement.measured):.1f} cores, and the cheapest "
-        f"{percent(CHEAPEST)} of the calls are at {percent(least / limit)} of the limit",
-    )
+    cheapest, limit = least_of(judgement), judgement.limit
+    ratio = cheapest / limit if cheapest and limit else None
+    others = other_cores(judgement.measured)
+    return doubt_of_cheapest(others, os.cpu_count() or 1, ratio, 1.0, "the limit")
 
 
 def _unseen_inputs(judgement: Judgement) -> str:
@@ -200,7 +196,7 @@ def _unseen_inputs(judgement: Judgement) -> str:
     )
 
 
-def _laps(clean: Cleaned | None) -> LapsRecord | None:
+def _laps(clean: Cleaned | None, judgement: Judgement) -> LapsRecord | None:
     if clean is None:
         return None
     return LapsRecord(
@@ -209,6 +205,9 @@ def _laps(clean: Cleaned | None) -> LapsRecord | None:
         affected=clean.affected,
         rounds_left_out=clean.values.count(None),
         spread=clean.spread if math.isfinite(clean.spread) else None,
+        cheapest_cpu_seconds_per_unit=least(
+            [each.window for each in judgement.measured], judgement.unit
+        ),
         problem=clean.problem,
     )
 

@@ -12,6 +12,10 @@ from pytest_energy.units import percent
 #: rests on them alone where they are at least this share of all.
 STEADY = 0.05
 MOST = 1 / 3
+#: What the work costs at least is this quantile of an input's laps.
+CHEAPEST = 0.05
+#: Of the machine; others that use less hardly slow what runs on the rest of it.
+NEIGHBOUR_SHARE = 0.1
 
 
 def contention(test: TestRecord) -> str:
@@ -70,4 +74,31 @@ def doubt_of_excess(
     return Reason(
         "contention",
         f"there was CPU contention, and the lowest round is at {percent(lowest)} of the {of}",
+    )
+
+
+def cheapest_of(test: TestRecord) -> float | None:
+    """The CPU seconds for one unit in the cheapest calls; None where that isn't known."""
+    found = test.laps.cheapest_cpu_seconds_per_unit if test.laps is not None else None
+    return found if found is not None and found > 0 else None
+
+
+def doubt_of_cheapest(
+    other_cores: float | None, cores: int, ratio: float | None, allowed: float, of: str
+) -> str:
+    """Why a figure that is too high may hold what other processes added unseen, or "".
+
+    They only add: what the work costs itself shows in its cheapest calls too. other_cores: that
+    they used, of the machine's `cores`; None where nothing tells. ratio: the cheapest calls over
+    what they are compared with, which is `of`; None where no short windows tell. allowed: the
+    ratio up to which they are no excess.
+    """
+    if other_cores is None or other_cores < NEIGHBOUR_SHARE * cores:
+        return ""
+    if ratio is None or ratio > allowed:
+        return ""
+    return Reason(
+        "contention",
+        f"other processes used {other_cores:.1f} cores, and the cheapest {percent(CHEAPEST)} of "
+        f"the calls are at {percent(ratio)} of {of}",
     )
