@@ -29,7 +29,7 @@ _LEFT_OUT = re.compile(
     re.DOTALL | re.MULTILINE,
 )
 _DISTURBED = re.compile(
-    r"increased the CPU time|same\s+input\s+differ|what others add|inconclusive|not stored"
+    r"increased the CPU time|same\s+input\s+differ|what other processes add|inconclusive|not stored"
     r"|machine\s+warms"
 )
 ATTEMPTS = 4

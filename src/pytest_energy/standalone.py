@@ -59,7 +59,7 @@ class Result:
 
     @property
     def unit(self) -> str:
-        """What the figure is for: "query"."""
+        """What the figure is for, such as "query"."""
         return self.record.unit
 
     @property
@@ -75,12 +75,12 @@ class Result:
 
     @property
     def provenance(self) -> str:
-        """How the joules are known: "measured", "integrated" or "estimated"."""
+        """How the joules are known, "measured", "integrated" or "estimated"."""
         return self.record.method
 
     @property
     def channels(self) -> tuple[str, ...]:
-        """The instruments that the figure is the sum of: ("gpu:0",)."""
+        """The instruments that the figure is the sum of, such as ("gpu:0",)."""
         return tuple(each.name for each in self.record.channels if each.gated)
 
     @property

@@ -168,7 +168,7 @@ def test_a_figure_under_cpu_contention_is_no_baseline() -> None:
     ("laps", "why"),
     [
         (LAPS, ""),
-        (replace(LAPS, problem="a call takes 2 s"), "the figure holds that: a call takes 2 s"),
+        (replace(LAPS, problem="a call takes 2 s"), "the figure includes that: a call takes 2 s"),
         (replace(LAPS, affected=0.7), "70 % of 400 short windows were disturbed"),
         (replace(LAPS, spread=0.06), "undisturbed calls with the same input still differ by 6 %"),
         (replace(LAPS, spread=None), "too few short windows were undisturbed"),

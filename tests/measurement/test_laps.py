@@ -228,7 +228,7 @@ def test_work_in_other_processes_is_counted_as_a_whole() -> None:
     assert found is not None
     assert found.values == ()
     assert not found.may_improve
-    assert "9.1 % of the CPU time was used by processes that the work starts" in found.problem
+    assert "9.1 % of the CPU time was used outside the short windows" in found.problem
 
 
 def test_calls_longer_than_a_burst_are_counted_as_a_whole() -> None:

@@ -214,6 +214,9 @@ def test_the_statement_holds_method_provenance_and_what_is_missing() -> None:
         "Not measured: tests/test_models.py::test_mps.",
     ):
         assert words in text, words
+    close = replace(TEST, joules_per_unit=1.02, interval=(0.907, 1.15))
+    text = rendered(replace(RECORD, tests=(close,)), "statement")
+    assert "used 1.02 J / query, interval 0.907 to 1.15 J" in text
     assert rendered(replace(RECORD, tests=()), "statement") == (
         "No energy of inference is known: pytest-energy measured nothing on 2026-11-22.\n"
     )

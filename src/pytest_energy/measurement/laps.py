@@ -203,8 +203,8 @@ def _problem(windows: Sequence[Window], laps: Sequence[Lap], chosen: Sequence[La
         seen = sum(each.cpu_seconds for each in laps)
         used = sum(each.cpu_seconds for each in windows)
         return (
-            f"{percent(1 - seen / used if used else 0.0)} of the CPU time was used by processes "
-            "that the work starts, and can't be read in short pieces"
+            f"{percent(1 - seen / used if used else 0.0)} of the CPU time was used outside the "
+            "short windows, for example in child processes"
         )
     length = fmean(each.seconds for each in laps)
     if length > LONGEST_SECONDS:

@@ -143,7 +143,7 @@ def contention_notes(
         return _contention_remedy() if contention else ()
     if clean.problem:
         disturbed = contention or clean.affected >= WORTH_SAYING
-        why = f"its figure holds what others add: {clean.problem}"
+        why = f"its figure includes what other processes add: {clean.problem}"
         return (*_contention_remedy(), why) if disturbed else ()
     notes = []
     if contention or clean.affected >= WORTH_SAYING:

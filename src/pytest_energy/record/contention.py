@@ -39,7 +39,7 @@ def _still_in(laps: LapsRecord) -> str:
     contention for memory; nothing tells which.
     """
     if laps.problem:
-        return f"the figure holds that: {laps.problem}"
+        return f"the figure includes that: {laps.problem}"
     if laps.affected > 1 - MOST:
         return f"{percent(laps.affected)} of {laps.laps:,} short windows were disturbed"
     if laps.spread is None:

@@ -71,8 +71,8 @@ def details_of(test: TestRecord) -> list[str]:
 
 def _lines(test: TestRecord, found: Explanation) -> Iterator[str]:
     yield f"time and power: {time_and_power(found.units_per_second, found.mean_watts, test.unit)}"
-    if test.interval is not None:
-        scale = energy_scale(test.interval)
+    if test.interval is not None and test.joules_per_unit is not None:
+        scale = energy_scale([test.joules_per_unit])
         yield (
             f"repeatability: {interval(*test.interval, scale)} {scale.symbol}, the interval of the "
             "centre of these rounds"

@@ -133,7 +133,7 @@ def _used(group: Sequence[Measured], unit: str) -> str:
     shown = per_unit(joules[0], unit)
     if (spread := group[0].test.interval) is None:
         return shown
-    scale = energy_scale(spread)
+    scale = energy_scale(joules)
     return f"{shown}, interval {interval(*spread, scale)} {scale.symbol}"
 
 
