@@ -15,7 +15,13 @@ from noise import Noise, Shape, generator
 from virtual import ConstantSensor, VirtualTime
 
 from pytest_energy.measurement.meter import Meter
-from pytest_energy.measurement.protocol import WARMUP_SECONDS, Limits, Round, run_rounds
+from pytest_energy.measurement.protocol import (
+    WARMUP_SECONDS,
+    Limits,
+    Round,
+    Setup,
+    run_rounds,
+)
 from pytest_energy.rules.estimate import MAX_ROUNDS
 from pytest_energy.rules.verdict import Verdict
 from pytest_energy.sensors.base import Channel, Kind
@@ -70,16 +76,15 @@ def plan(query_seconds: float, window_seconds: float) -> Plan:
     undecided = Undecided(sensor.channels[0], window_seconds)
     ends: list[float] = []
     started = time.seconds
-    steps = run_rounds(
-        Meter([sensor], CpuTime(4.0), lambda: None, time.clock),
-        time.clock,
-        Limits(MAX_ROUNDS, MAX_SECONDS),
-        ["gpu:0"],
-        WARMUP_SECONDS,
-        1,
-        lambda: undecided,
-        lambda _: ends.append(time.seconds - started),
+    setup = Setup(
+        meter=Meter([sensor], CpuTime(4.0), lambda: None, time.clock),
+        clock=time.clock,
+        limits=Limits(MAX_ROUNDS, MAX_SECONDS),
+        candidates=["gpu:0"],
+        warmup_seconds=WARMUP_SECONDS,
+        progress=lambda _: ends.append(time.seconds - started),
     )
+    steps = run_rounds(setup, 1, lambda: undecided)
     next(steps)
     while True:
         time.pass_by(query_seconds)

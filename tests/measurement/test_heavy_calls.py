@@ -10,7 +10,12 @@ import pytest
 from virtual import ConstantSensor
 
 from pytest_energy.measurement.meter import Meter
-from pytest_energy.measurement.protocol import Limits, Round, run_rounds
+from pytest_energy.measurement.protocol import (
+    Limits,
+    Round,
+    Setup,
+    run_rounds,
+)
 from pytest_energy.rules.estimate import MAX_ROUNDS, estimate
 from pytest_energy.rules.limit import look
 from pytest_energy.rules.verdict import Verdict
@@ -59,16 +64,15 @@ def judged(limit: float, seconds_of_call: Callable[[int], float], *, cycle: int 
     time = VirtualTime()
     judge = Judge(limit)
     sensor = ConstantSensor(time, "cpu:0", Kind.CPU, 10.0)
-    steps = run_rounds(
-        Meter([sensor], CpuTime(4.0), lambda: None, time.clock),
-        time.clock,
-        Limits(MAX_ROUNDS, 60.0),
-        ["cpu:0"],
-        0.5,
-        cycle,
-        lambda: judge,
-        lambda rounds: None,
+    setup = Setup(
+        meter=Meter([sensor], CpuTime(4.0), lambda: None, time.clock),
+        clock=time.clock,
+        limits=Limits(MAX_ROUNDS, 60.0),
+        candidates=["cpu:0"],
+        warmup_seconds=0.5,
+        progress=lambda rounds: None,
     )
+    steps = run_rounds(setup, cycle, lambda: judge)
     next(steps)
     made = 0
     while True:

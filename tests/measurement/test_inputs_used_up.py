@@ -12,7 +12,12 @@ from virtual import ConstantSensor
 from pytest_energy.errors import EnergyUsageError
 from pytest_energy.measurement.calls import Steps, Work
 from pytest_energy.measurement.meter import Meter
-from pytest_energy.measurement.protocol import Limits, Round, run_rounds
+from pytest_energy.measurement.protocol import (
+    Limits,
+    Round,
+    Setup,
+    run_rounds,
+)
 from pytest_energy.sensors.base import Channel, Kind
 from pytest_energy.sensors.cpu_time import CpuTime
 from pytest_energy.testing import VirtualTime
@@ -54,17 +59,17 @@ class Bench:
     def run(self, inputs: int) -> None:
         meter = Meter([self.sensor], CpuTime(4.0), lambda: None, self._time.clock)
 
+        setup = Setup(
+            meter=meter,
+            clock=self._time.clock,
+            limits=Limits(20, 60.0),
+            candidates=["gpu:0"],
+            warmup_seconds=3.0,
+            progress=lambda rounds: None,
+        )
+
         def steps() -> Steps:
-            yield from run_rounds(
-                meter,
-                self._time.clock,
-                Limits(20, 60.0),
-                ["gpu:0"],
-                3.0,
-                1,
-                lambda: self.judge,
-                lambda rounds: None,
-            )
+            yield from run_rounds(setup, 1, lambda: self.judge)
 
         given = list(range(inputs))
         work = Work(steps(), [self.call], given, {"query": 1}, self.notes, repeat=False)

@@ -10,7 +10,11 @@ from virtual import ConstantSensor
 
 from pytest_energy.measurement.meter import Meter
 from pytest_energy.measurement.pairs import InterleavedRounds, run_interleaved
-from pytest_energy.measurement.protocol import Limits, Round
+from pytest_energy.measurement.protocol import (
+    Limits,
+    Round,
+    Setup,
+)
 from pytest_energy.sensors.base import Channel, Kind, Provenance
 from pytest_energy.sensors.cpu_time import CpuTime
 from pytest_energy.testing import VirtualTime
@@ -52,17 +56,15 @@ class Bench:
     def run(
         self, seconds: Callable[[int], float], works: int = 2, cycle: int = 1, **limits: float
     ) -> list[list[Round]]:
-        steps = run_interleaved(
-            Meter([self.sensor], CpuTime(4.0), lambda: None, self.time.clock),
-            self.time.clock,
-            Limits(int(limits.get("max_rounds", 20)), limits.get("max_seconds", 60.0)),
-            ["gpu:0"],
-            3.0,
-            cycle,
-            works,
-            lambda: self.judge,
-            lambda rounds: None,
+        setup = Setup(
+            meter=Meter([self.sensor], CpuTime(4.0), lambda: None, self.time.clock),
+            clock=self.time.clock,
+            limits=Limits(int(limits.get("max_rounds", 20)), limits.get("max_seconds", 60.0)),
+            candidates=["gpu:0"],
+            warmup_seconds=3.0,
+            progress=lambda rounds: None,
         )
+        steps = run_interleaved(setup, cycle, works, lambda: self.judge)
         work = next(steps)
         while True:
             self.called.append(work)

@@ -9,7 +9,13 @@ import pytest
 from virtual import ConstantSensor
 
 from pytest_energy.measurement.meter import Meter
-from pytest_energy.measurement.protocol import Limits, Round, run_rounds, run_window
+from pytest_energy.measurement.protocol import (
+    Limits,
+    Round,
+    Setup,
+    run_rounds,
+    run_window,
+)
 from pytest_energy.rules.estimate import MAX_ROUNDS
 from pytest_energy.sensors.base import Channel, Kind, Provenance
 from pytest_energy.sensors.cpu_time import CpuTime
@@ -73,16 +79,15 @@ class Bench:
         warmup_seconds: float = 3.0,
         cycle: int = 1,
     ) -> Found:
-        steps = run_rounds(
-            self.meter,
-            self.time.clock,
-            Limits(max_rounds, max_seconds),
-            ["gpu:0"],
-            warmup_seconds,
-            cycle,
-            lambda: self.judge,
-            lambda rounds: self.messages.append(len(rounds)),
+        setup = Setup(
+            meter=self.meter,
+            clock=self.time.clock,
+            limits=Limits(max_rounds, max_seconds),
+            candidates=["gpu:0"],
+            warmup_seconds=warmup_seconds,
+            progress=lambda rounds: self.messages.append(len(rounds)),
         )
+        steps = run_rounds(setup, cycle, lambda: self.judge)
         next(steps)
         made = 0
         while True:

@@ -34,6 +34,7 @@ from pytest_energy.measurement.protocol import (
     WARMUP_SECONDS,
     Limits,
     Round,
+    Setup,
     Units,
     run_rounds,
     run_window,
@@ -169,14 +170,9 @@ class Gate:
         between = BetweenRounds(watch=watch, progress=progress, turns=self._turns)
         with self._exclusively(job) as around_us, self._checking_itself():
             rounds, judge = yield from run_rounds(
-                self._meter,
-                self._clock,
-                self._settings.limits,
-                [channel.name for channel in self.instruments.channels],
-                self._warmup_seconds(job),
+                self._setup(job, between),
                 job.cycle,
                 lambda: between.judged_by(self._make_judges([job])[0]),
-                between,
             )
             self._look_for_late_use([judge])
         warmup = [each for each in rounds if each.warmup]
@@ -200,17 +196,12 @@ class Gate:
         between = BetweenRounds(watch=watch, progress=progress, turns=self._turns)
         with self._exclusively(first) as around_us, self._checking_itself():
             rounds, comparing = yield from run_interleaved(
-                self._meter,
-                self._clock,
-                self._settings.limits,
-                [channel.name for channel in self.instruments.channels],
-                self._warmup_seconds(first),
+                self._setup(first, between),
                 first.cycle,
                 len(jobs),
                 lambda: between.judged_by(
                     CandidatesJudge(tuple(labels), self._make_judges(jobs), max_increase)
                 ),
-                between,
             )
             self._look_for_late_use(comparing.judges)
         notes = watch.notes()
@@ -253,14 +244,9 @@ class Gate:
 
         with self._exclusively(job) as around_us, self._checking_itself():
             warmup, measured, judge = yield from run_grid(
-                self._meter,
-                self._clock,
-                self._settings.limits,
-                [channel.name for channel in self.instruments.channels],
-                self._warmup_seconds(job),
+                self._setup(job, between),
                 cells,
                 make_judge,
-                between,
             )
             self._look_for_late_use([judge.judge])
         rounds = [*warmup, *(each for mine in measured for each in mine)]
@@ -288,14 +274,9 @@ class Gate:
 
         with self._exclusively(job) as around_us, self._checking_itself():
             rounds, judge = yield from run_load(
-                self._meter,
-                self._clock,
-                self._settings.limits,
-                [channel.name for channel in self.instruments.channels],
-                self._warmup_seconds(job),
+                self._setup(job, between),
                 load,
                 make_judge,
-                between,
             )
             self._look_for_late_use([judge])
         for each in judge.judgements:
@@ -341,6 +322,16 @@ class Gate:
         """A record for each of these limits in FLOPs."""
         return tuple(
             self._beside_baseline(job, each, work_record(job, each, count)) for each in budgets
+        )
+
+    def _setup(self, job: Job, between: BetweenRounds) -> Setup:
+        return Setup(
+            meter=self._meter,
+            clock=self._clock,
+            limits=self._settings.limits,
+            candidates=[channel.name for channel in self.instruments.channels],
+            warmup_seconds=self._warmup_seconds(job),
+            progress=between,
         )
 
     def _warmup_seconds(self, job: Job) -> float:

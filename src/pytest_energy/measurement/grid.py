@@ -9,11 +9,10 @@ from pytest_energy.errors import Reason
 from pytest_energy.limits.budget import INPUT_PART, OUTPUT_PART, REQUEST_PART
 from pytest_energy.measurement.coverage import Coverage
 from pytest_energy.measurement.judgement import BudgetJudge, Judgement, problem_of
-from pytest_energy.measurement.meter import Meter
 from pytest_energy.measurement.protocol import (
     MARGIN,
-    Limits,
     Round,
+    Setup,
     Units,
     calls_for,
     one_round,
@@ -22,7 +21,7 @@ from pytest_energy.measurement.protocol import (
 from pytest_energy.record.schema import CPU_TIME_METHOD
 from pytest_energy.rules.parts import PARTS, Cell, Fit, Part, fit, look
 from pytest_energy.rules.verdict import Verdict
-from pytest_energy.sensors.base import Channel, Clock
+from pytest_energy.sensors.base import Channel
 
 __tracebackhide__ = True  # a failing test's traceback ends in the user's lines
 
@@ -119,14 +118,7 @@ def amount_of(measured: Round, judgement: Judgement) -> float:
 
 
 def run_grid(
-    meter: Meter,
-    clock: Clock,
-    limits: Limits,
-    candidates: Sequence[str],
-    warmup_seconds: float,
-    cells: int,
-    make_judge: Callable[[], GridJudge],
-    progress: Callable[[Sequence[Round]], None],
+    setup: Setup, cells: int, make_judge: Callable[[], GridJudge]
 ) -> Generator[int, Units, tuple[list[Round], list[list[Round]], GridJudge]]:
     """Warm every cell up, then measure a round of each, in passes forwards and backwards.
 
@@ -134,13 +126,12 @@ def run_grid(
     of warm-up, the measured rounds of each cell, and the judge. The arguments are those of
     `run_rounds`; each of the three parts has the time that one measurement has.
     """
+    meter, clock, limits = setup.meter, setup.clock, setup.limits
     ends = clock.now() + PARTS * limits.max_seconds
-    warm = yield from warm_up(
-        meter, clock, limits, candidates, warmup_seconds, 1, progress, work=cells - 1
-    )
+    warm = yield from warm_up(setup, 1, work=cells - 1)
     latest: dict[int, Round] = {cells - 1: warm[-1]}
     for cell in range(cells - 1):
-        latest[cell] = yield from one_round(meter, candidates, 1, 0.0, warmup=True, work=cell)
+        latest[cell] = yield from one_round(meter, setup.candidates, 1, 0.0, warmup=True, work=cell)
         warm.append(latest[cell])
     judge = make_judge()
     measured: list[list[Round]] = [[] for _ in range(cells)]
@@ -161,7 +152,7 @@ def run_grid(
                 work=cell,
             )
             measured[cell].append(latest[cell])
-        progress([*warm, *(each for mine in measured for each in mine)])
+        setup.progress([*warm, *(each for mine in measured for each in mine)])
         took = clock.now() - before
         final = len(measured[0]) >= limits.max_rounds or clock.now() + took > ends
         if judge.is_done(measured, final=final) or final:

@@ -10,6 +10,7 @@ import math
 import threading
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from statistics import fmean, median
 
 from pytest_energy.errors import EnergyUsageError, Reason
@@ -19,8 +20,8 @@ from pytest_energy.measurement.protocol import (
     MARGIN,
     WARMUP_ROUNDS,
     WARMUP_SHARE,
-    Limits,
     Round,
+    Setup,
     SomeJudge,
     has_settled,
 )
@@ -231,14 +232,7 @@ class Load:
 
 
 def run_load(
-    meter: Meter,
-    clock: Clock,
-    limits: Limits,
-    candidates: Sequence[str],
-    warmup_seconds: float,
-    load: Load,
-    make_judge: Callable[[], SomeJudge],
-    progress: Callable[[Sequence[Round]], None],
+    setup: Setup, load: Load, make_judge: Callable[[], SomeJudge]
 ) -> Generator[float, None, tuple[list[Round], SomeJudge]]:
     """Wait for a steady state, then measure windows inside it until the judge is done.
 
@@ -246,6 +240,8 @@ def run_load(
     agree in their rate as rounds of warm-up do. A window is no shorter than a request. The other
     arguments are those of `run_rounds`.
     """
+    clock, limits, warmup_seconds = setup.clock, setup.limits, setup.warmup_seconds
+    window = partial(load.window, setup.meter)
     started = clock.now()
     ends = started + limits.max_seconds
     while len(load.traffic.finished) < load.concurrency:
@@ -265,9 +261,9 @@ def run_load(
     ):
         seconds = max(warmup_seconds / WARMUP_ROUNDS, load.latency())
         rounds.append(
-            (yield from load.window(meter, candidates, seconds, limits.max_seconds, warmup=True))
+            (yield from window(setup.candidates, seconds, limits.max_seconds, warmup=True))
         )
-        progress(rounds)
+        setup.progress(rounds)
     judge = make_judge()
     measured: list[Round] = []
     if judge.is_done(measured, final=False):
@@ -276,10 +272,8 @@ def run_load(
     seconds = max(judge.window_seconds * MARGIN, load.latency())
     while True:
         before = clock.now()
-        measured.append(
-            (yield from load.window(meter, names, seconds, limits.max_seconds, warmup=False))
-        )
-        progress([*rounds, *measured])
+        measured.append((yield from window(names, seconds, limits.max_seconds, warmup=False)))
+        setup.progress([*rounds, *measured])
         out_of_time = clock.now() + (clock.now() - before) > ends
         final = len(measured) >= limits.max_rounds or out_of_time or bool(load.problem)
         if judge.is_done(measured, final=final) or final:

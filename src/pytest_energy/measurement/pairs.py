@@ -14,8 +14,8 @@ from pytest_energy.measurement.meter import Lap, Meter, Window
 from pytest_energy.measurement.protocol import (
     MARGIN,
     GrowingLaps,
-    Limits,
     Round,
+    Setup,
     Units,
     calls_for,
     calls_in_lap,
@@ -23,7 +23,7 @@ from pytest_energy.measurement.protocol import (
     one_round,
     warm_up,
 )
-from pytest_energy.sensors.base import Channel, Clock, Reading, SensorFault
+from pytest_energy.sensors.base import Channel, Reading, SensorFault
 from pytest_energy.sensors.cpu_time import CHANNEL
 
 __tracebackhide__ = True  # a failing test's traceback ends in the user's lines
@@ -55,15 +55,7 @@ SomeJudge = TypeVar("SomeJudge", bound=PairsJudge)
 
 
 def run_interleaved(
-    meter: Meter,
-    clock: Clock,
-    limits: Limits,
-    candidates: Sequence[str],
-    warmup_seconds: float,
-    cycle: int,
-    works: int,
-    make_judge: Callable[[], SomeJudge],
-    progress: Callable[[Sequence[Round]], None],
+    setup: Setup, cycle: int, works: int, make_judge: Callable[[], SomeJudge]
 ) -> Generator[int, Units, tuple[list[list[Round]], SomeJudge]]:
     """Warm every work up, then measure one round of each, alternately forwards and backwards.
 
@@ -72,12 +64,13 @@ def run_interleaved(
     each work, warm-up first, and the judge. The arguments are those of `run_rounds`; each work
     but the first has the time that one measurement has.
     """
+    meter, clock, limits = setup.meter, setup.clock, setup.limits
     max_seconds = limits.max_seconds * max(works - 1, 1)
     started = clock.now()
     rounds: list[list[Round]] = []
     for work in range(works):
-        warm = warm_up(meter, clock, limits, candidates, warmup_seconds, cycle, progress, work=work)
-        rounds.append((yield from warm))
+        warm = yield from warm_up(setup, cycle, work)
+        rounds.append(warm)
     judge = make_judge()
     measured: list[list[Round]] = [[] for _ in range(works)]
     if judge.is_done(measured, final=False):
@@ -125,7 +118,7 @@ def run_interleaved(
                 many = calls_for(rounds[work][-1], aim)
                 alone = one_round(meter, names, many, aim, warmup=True, work=work, cycle=cycle)
                 rounds[work].append((yield from alone))
-        progress(rounds[0])
+        setup.progress(rounds[0])
         took = clock.now() - before
         final = len(measured[0]) >= limits.max_rounds or clock.now() - started + took > max_seconds
         if judge.is_done(measured, final=final) or final:

@@ -80,6 +80,22 @@ class Limits:
     max_seconds: float
 
 
+@dataclass(frozen=True, kw_only=True)
+class Setup:
+    """What a measurement is made with, whatever is measured.
+
+    candidates: names of the channels that may turn out to be in use. warmup_seconds: that warm-up
+    takes at least. progress: called with all rounds so far after each one.
+    """
+
+    meter: Meter
+    clock: Clock
+    limits: Limits
+    candidates: Sequence[str]
+    warmup_seconds: float
+    progress: Callable[[Sequence[Round]], None]
+
+
 class InputsUsedUp(Exception):
     """No input is left for the next call; thrown in where that call is asked for."""
 
@@ -99,25 +115,16 @@ def feasible_cycle(warm: Sequence[Round], cycle: int, seconds: float) -> int:
     return cycle if cycle * pace <= seconds else 1
 
 
-def run_rounds(
-    meter: Meter,
-    clock: Clock,
-    limits: Limits,
-    candidates: Sequence[str],
-    warmup_seconds: float,
-    cycle: int,
-    make_judge: Callable[[], SomeJudge],
-    progress: Callable[[Sequence[Round]], None],
-) -> Calls[SomeJudge]:
+def run_rounds(setup: Setup, cycle: int, make_judge: Callable[[], SomeJudge]) -> Calls[SomeJudge]:
     """Measure until the judge is done: all rounds, and the judge.
 
-    candidates: names of the channels that may turn out to be in use. cycle: how many calls see
-    each input once. make_judge: called once, after warm-up, when the devices in use have been
-    seen. progress: called with all rounds so far after each one. Where inputs are used up, the
-    rounds until then count; raises InputsUsedUp where there is none.
+    cycle: how many calls see each input once. make_judge: called once, after warm-up, when the
+    devices in use have been seen. Where inputs are used up, the rounds until then count; raises
+    InputsUsedUp where there is none.
     """
+    clock, limits = setup.clock, setup.limits
     started = clock.now()
-    rounds = yield from warm_up(meter, clock, limits, candidates, warmup_seconds, cycle, progress)
+    rounds = yield from warm_up(setup, cycle)
     judge = make_judge()
     measured: list[Round] = []
     if judge.is_done(measured, final=False):
@@ -131,7 +138,7 @@ def run_rounds(
         before = clock.now()
         try:
             latest = yield from one_round(
-                meter,
+                setup.meter,
                 names,
                 calls,
                 judge.window_seconds,
@@ -150,7 +157,7 @@ def run_rounds(
         is_whole = latest.calls % cycle == 0
         if is_whole or not measured:
             measured.append(latest)
-        progress([*rounds, *measured])
+        setup.progress([*rounds, *measured])
         calls = max(calls, calls_for(latest, judge.window_seconds * MARGIN))
         out_of_time = clock.now() + took > ends
         final = judge.counted(measured) >= limits.max_rounds or out_of_time or not is_whole
@@ -169,35 +176,27 @@ def run_window(
     return (only,), judge
 
 
-def warm_up(
-    meter: Meter,
-    clock: Clock,
-    limits: Limits,
-    candidates: Sequence[str],
-    warmup_seconds: float,
-    cycle: int,
-    progress: Callable[[Sequence[Round]], None],
-    work: int = 0,
-) -> Generator[int, Units, list[Round]]:
+def warm_up(setup: Setup, cycle: int, work: int = 0) -> Generator[int, Units, list[Round]]:
     """Rounds until two of them agree: at least two, `warmup_seconds`, and a call of each input."""
+    clock, most_seconds = setup.clock, setup.limits.max_seconds * WARMUP_SHARE
     started = clock.now()
     rounds: list[Round] = []
-    window_seconds = min(warmup_seconds, limits.max_seconds * WARMUP_SHARE) / WARMUP_ROUNDS
+    window_seconds = min(setup.warmup_seconds, most_seconds) / WARMUP_ROUNDS
     calls, aim, whole = 1, 0.0, 1
-    while not _warm(rounds, clock.now() - started, warmup_seconds, whole, limits):
+    while not _warm(rounds, clock.now() - started, setup.warmup_seconds, whole, most_seconds):
         latest = yield from one_round(
-            meter,
-            candidates,
+            setup.meter,
+            setup.candidates,
             calls,
             aim,
             warmup=True,
             work=work,
             cycle=whole,
-            at_most_seconds=limits.max_seconds * WARMUP_SHARE,
+            at_most_seconds=most_seconds,
         )
         rounds.append(latest)
-        whole = feasible_cycle(rounds, cycle, limits.max_seconds * WARMUP_SHARE)
-        progress(rounds)
+        whole = feasible_cycle(rounds, cycle, most_seconds)
+        setup.progress(rounds)
         aim = window_seconds
         # The first inputs say little of a whole cycle, so that is what is looked at first.
         calls = calls_for(latest, aim) if whole == 1 else 1
@@ -205,11 +204,11 @@ def warm_up(
 
 
 def _warm(
-    rounds: Sequence[Round], seconds: float, needed: float, cycle: int, limits: Limits
+    rounds: Sequence[Round], seconds: float, needed: float, cycle: int, most_seconds: float
 ) -> bool:
     if not rounds:
         return False
-    if seconds >= limits.max_seconds * WARMUP_SHARE:
+    if seconds >= most_seconds:
         return True
     if len(rounds) < WARMUP_ROUNDS or seconds < needed:
         return False
