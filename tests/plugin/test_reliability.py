@@ -22,9 +22,10 @@ Patch = pytest.MonkeyPatch
 
 @dataclass(frozen=True, kw_only=True)
 class Fault:
-    """What makes it happen: before the run, or in the body of the test that it measures."""
+    """What makes it happen: before the run, or in a fixture or the body of the test it measures."""
 
     body: str = "pass"
+    fixture: str = "pass"
     options: tuple[str, ...] = ()
     before: Callable[[EnergyPytester, Patch], object] = lambda project, patch: None
     in_process: bool = True
@@ -116,7 +117,19 @@ FAULTS = {
     "SIGHUP": killed("SIGHUP"),
     "out of memory (SIGKILL)": killed("SIGKILL"),
     "os._exit(0) in the test": Fault(body="os._exit(0)", in_process=False),
+    "os._exit(0) in a fixture of the test": Fault(fixture="os._exit(0)", in_process=False),
+    "the test replaces its process (`os.execv`)": Fault(
+        body="os.execvp('true', ['true'])", in_process=False
+    ),
     "pytest.exit(..., 0) in the test": Fault(body="pytest.exit('done', 0)"),
+    "pytest.exit(..., 0) in a fixture of the test": Fault(fixture="pytest.exit('done', 0)"),
+    "the test changes the umask": Fault(body="os.umask(0o777)", in_process=False),
+    "the test lowers the recursion limit": Fault(
+        body="sys.setrecursionlimit(sys.getrecursionlimit() // 9)", in_process=False
+    ),
+    "a function that the plugin uses too is replaced while the test runs": Fault(
+        body="patch.setattr(json, 'loads', None); patch.setattr(json, 'dumps', None)"
+    ),
     "a worker of pytest-xdist dies": Fault(
         body="os.kill(os.getpid(), signal.SIGKILL)", options=("-n1",), in_process=False
     ),
@@ -162,9 +175,11 @@ def test_a_fault_ends_as_the_table_says(
     project.record_path.parent.mkdir()
     project.record_path.write_text(EARLIER)
     project.write(
-        "import os, resource, shutil, signal, time\nfrom pathlib import Path\n\n"
+        "import json, os, resource, shutil, signal, sys, time\nfrom pathlib import Path\n\n"
+        f"@pytest.fixture\ndef patch(monkeypatch):\n    {fault.fixture}\n"
+        "    return monkeypatch\n\n"
         "@budget('1 kJ / query')\n"
-        f"def test_it():\n    spin()\n    {fault.body}\n"
+        f"def test_it(patch):\n    spin()\n    {fault.body}\n"
     )
     run = project.run if fault.in_process else project.run_process
     with monkeypatch.context() as patch:
@@ -207,3 +222,30 @@ def test_an_exit_with_status_0_after_a_measurement_that_failed_is_red(
     assert result.ret == 1
     said = "test_it.py::test_over failed, and pytest.exit with status 0 ended the run; *"
     result.stdout.fnmatch_lines([said])
+
+
+@pytest.mark.parametrize("call", ["os._exit(0)", "pytest.exit('done', 0)"])
+def test_no_test_without_a_marker_ends_a_run_green_that_measures(
+    call: str, energy_pytester: EnergyPytester
+) -> None:
+    energy_pytester.write(
+        f"import os\n\ndef test_plain():\n    {call}\n\n"
+        "@budget('1 kJ / query')\ndef test_it():\n    spin()\n"
+    )
+    assert energy_pytester.run_process().ret == 1
+    disabled = energy_pytester.run_process("--energy-disable")
+    assert disabled.ret == 0  # nothing was to be judged
+
+
+def test_what_a_run_writes_has_the_permissions_of_its_start(
+    energy_pytester: EnergyPytester,
+) -> None:
+    energy_pytester.write(
+        "import os\n\n@budget('1 kJ / query')\ndef test_it():\n    spin()\n    os.umask(0o777)\n"
+    )
+    written = ("record.json", "report.html")
+    energy_pytester.run_process("--energy-json=record.json", "--energy-report=html:report.html")
+    folder = energy_pytester.pytester.path
+    (folder / "like").touch()
+    usual = (folder / "like").stat().st_mode
+    assert [(folder / each).stat().st_mode for each in written] == [usual] * 2

@@ -68,6 +68,7 @@ class _RepeatedBody:
         snapshots = [each for each in item.funcargs.values() if _is_snapshot(each)]
         self._snapshot: Any = snapshots[0] if snapshots else None
         self.calls = 0
+        self._recursion = sys.getrecursionlimit()
 
     def plain(self, body: Callable[..., Any]) -> Callable[..., Any]:
         """The body, whose later calls explain what they raise."""
@@ -110,6 +111,8 @@ class _RepeatedBody:
     def _check(self) -> None:
         """Whether the body may be called again."""
         __tracebackhide__ = True
+        if sys.getrecursionlimit() < self._recursion:  # what measures it needs its own depth
+            sys.setrecursionlimit(self._recursion)
         if self._test.failure:
             why, ended_in = "a subtest failed", "a failed subtest"
         elif self._checks is not None and self._checks.get_num_failures():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import unittest
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, nullcontext
@@ -16,7 +17,7 @@ from pytest_energy.plugin import marker
 from pytest_energy.plugin.body import EnergyNotRepeated, measured_body
 from pytest_energy.plugin.early_exit import no_green_exit
 from pytest_energy.plugin.instruments import Instruments
-from pytest_energy.plugin.measured_tests import asks_for_fixture
+from pytest_energy.plugin.measured_tests import asks_for_fixture, is_measured
 from pytest_energy.plugin.measuring import TestRun
 from pytest_energy.plugin.outcome import (
     EnergyFailure,
@@ -55,10 +56,12 @@ class EnergyHooks:
         self._settings = settings
         self._instruments = Instruments(config, settings)
         self._attempts: dict[str, int] = {}
+        self._any_measured: bool | None = None
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, Any, Any]:
-        with self._instruments.reserve(item):
+        leaving = no_green_exit(item) if self._measures(item.session) else nullcontext()
+        with leaving, self._instruments.reserve(item):
             try:
                 return (yield)
             except BaseException:  # what ends the session brings no report: Ctrl-C, pytest.exit
@@ -66,6 +69,12 @@ class EnergyHooks:
                 if test is not None and test.records and not test.reported:
                     self._reporting.add(test.report())
                 raise
+
+    def _measures(self, session: pytest.Session) -> bool:
+        """Whether a test of this session is to be measured, so that none may end it green."""
+        if self._any_measured is None:
+            self._any_measured = any(map(is_measured, session.items))
+        return self._any_measured and not self._settings.disable
 
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         item.stash[_TEST] = None
@@ -153,14 +162,15 @@ class EnergyHooks:
                 )
             body = measured_body(pyfuncitem, test)
         error: BaseException | None = None
-        leaving = nullcontext() if test is None else no_green_exit(pyfuncitem)
+        recursion = sys.getrecursionlimit()
         try:
-            with body, leaving:
+            with body:
                 result = yield
         except BaseException as raised:
             error = raised
             raise
         finally:
+            sys.setrecursionlimit(max(recursion, sys.getrecursionlimit()))
             # The body may have asked for the fixture by request.getfixturevalue.
             test = pyfuncitem.stash.get(_TEST, None)
             if test is not None:

@@ -13,6 +13,7 @@ import pytest
 
 from pytest_energy.errors import EnergyError
 from pytest_energy.plugin.hookspec import call_each
+from pytest_energy.plugin.measured_tests import is_measured
 from pytest_energy.plugin.options import is_job
 from pytest_energy.plugin.settings import Settings
 from pytest_energy.plugin.unused_budgets import BudgetUse
@@ -24,8 +25,9 @@ if TYPE_CHECKING:
     from pytest_energy.record.schema import RunRecord
 
 
-#: What reading, writing and importing raise where a test has left no file descriptor or memory.
-_NO_ROOM = (OSError, ImportError, MemoryError)
+#: What reading, writing and importing raise where a test has left no file descriptor, memory or
+#: recursion.
+_NO_ROOM = (OSError, ImportError, MemoryError, RecursionError)
 
 
 class Reporting:
@@ -37,12 +39,15 @@ class Reporting:
         self._budget_use = budget_use
         self._uuid = str(uuid4())
         self._pid = os.getpid()
+        self._umask = os.umask(0o077)
+        os.umask(self._umask)
         self._started = datetime.fromtimestamp(clock.wall(), UTC)
         self._began = clock.now()
         self._reported: list[dict[str, Any]] = []
         self._lost: list[str] = []
         """Tests whose worker of pytest-xdist died while they ran."""
         self._failed: list[str] = []
+        self._judged: set[str] = set()
         self._unwritten: list[str] = []
         self._updated: tuple[str, ...] = ()
         self._built: RunRecord | None = None
@@ -63,34 +68,42 @@ class Reporting:
         if (plain := getattr(report, "energy", None)) is not None:
             self.add(plain)
             self._failed += [report.nodeid] if report.failed else []
+        if report.when == "call" or not report.passed:
+            self._judged.add(report.nodeid)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_handlecrashitem(self, crashitem: str) -> None:
         self._lost.append(crashitem)
 
     def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
-        """A measured test that calls pytest.exit with status 0 must not end the run green."""
-        last = self._reported[-1].get("tests", ()) if self._reported else ()
-        if getattr(excinfo.value, "returncode", None) == 0:
-            self._unwritten += [
-                f"{each} failed, and pytest.exit with status 0 ended the run; use another status"
-                for each in self._failed[:1]
-            ]
-            self._unwritten += [
-                f"{test['id']} called pytest.exit with status 0, which ended the run before "
-                "anything was judged; use another status"
-                for test in last[:1]
-                if test["failure"] == type(excinfo.value).__name__
-            ]
+        """A test that calls pytest.exit with status 0 must not end a run green that measures."""
+        if self._settings.disable or getattr(excinfo.value, "returncode", None) != 0:
+            return
+        session: Any = self._config.pluginmanager.get_plugin("session")
+        measured = [item.nodeid for item in session.items if is_measured(item)]
+        unjudged = [each for each in measured if each not in self._judged]
+        if self._failed:
+            what = f"{self._failed[0]} failed"
+        elif unjudged:
+            what = f"{unjudged[0]} was not judged"
+            what += f", nor were {len(unjudged) - 1} others" if len(unjudged) > 1 else ""
+        else:
+            return
+        self._unwritten.append(
+            f"{what}, and pytest.exit with status 0 ended the run; use another status"
+        )
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         if hasattr(self._config, "workerinput"):
             return
+        left = os.umask(self._umask)  # a test may have changed it
         try:
             self._write(session)
         except _NO_ROOM as error:
             self._unwritten.append(f"nothing more was written: {error}")
+        finally:
+            os.umask(left)
         if self._unwritten:
             _fail(session)
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Hashable, Mapping
 from dataclasses import asdict, fields, is_dataclass
 from enum import StrEnum
 from functools import lru_cache
+from json import dumps, loads  # a test may have replaced them while its report is made
 from types import NoneType, UnionType
 from typing import Any, NoReturn, get_args, get_origin, get_type_hints
 
@@ -24,7 +24,7 @@ class RecordError(InputError):
 
 def to_plain(record: Any) -> Any:
     """A record as dicts, lists and plain values, as pytest-xdist and JSON carry them."""
-    return json.loads(json.dumps(asdict(record), allow_nan=False))
+    return loads(dumps(asdict(record), allow_nan=False))
 
 
 def from_plain(cls: type[Any], data: object, where: str = "record") -> Any:
