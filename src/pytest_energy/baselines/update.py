@@ -21,13 +21,13 @@ from pytest_energy.baselines.baseline import (
 )
 from pytest_energy.errors import INPUTS_NOT_COVERED, InputError
 from pytest_energy.limits.index import matches
-from pytest_energy.limits.spelling import alike
 from pytest_energy.record.contention import contention
 from pytest_energy.record.merge import in_order
 from pytest_energy.record.schema import FLOPS_METHOD, RunRecord, TestRecord
 from pytest_energy.rules.baseline import KEPT_SESSIONS
 from pytest_energy.rules.verdict import Verdict
 from pytest_energy.sensors.base import Kind
+from pytest_energy.spelling import alike
 from pytest_energy.units import label, numbered, signed_percent
 
 #: A driver that is a stand-in says so in its version.

@@ -6,7 +6,6 @@ are averages of the grid, location-based.
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable
 
@@ -21,6 +20,7 @@ from pytest_energy.carbon.codecarbon_data import (
 )
 from pytest_energy.carbon.intensity import Intensity
 from pytest_energy.errors import InputError
+from pytest_energy.spelling import alike
 
 # As CodeCarbon's code has it; the tests hold it against that code.
 _CHINESE_SUFFIX = re.compile(r"\s+(autonomous region|municipality|province|sheng|shi|zizhiqu)$")
@@ -160,7 +160,7 @@ def _near(name: str, known: Iterable[Factor]) -> list[Factor]:
         return []
     factors = {each: factor for factor in known for each in sorted(factor.names)}
     near = [each for each in factors if "".join(word[0] for word in each.split()) == name]
-    near += difflib.get_close_matches(name, factors, n=5)
+    near += alike(name, factors, 5)
     near += [each for each in factors if len(name) > 3 and name in each]
     return list(dict.fromkeys(factors[each] for each in near))
 

@@ -15,7 +15,7 @@ from typing import Literal, TypeVar
 
 from pytest_energy.carbon.intensity import LARGEST_PUE, parse_intensity
 from pytest_energy.limits.limit import Limit, LimitError, parse_limit
-from pytest_energy.limits.spelling import alike
+from pytest_energy.spelling import alike
 from pytest_energy.units import LONGEST_QUANTITY, Quantity
 
 #: Seconds and watts that somebody can mean.

@@ -7,8 +7,8 @@ import re
 from dataclasses import dataclass, field
 
 from pytest_energy.errors import InputError
-from pytest_energy.limits.spelling import alike
 from pytest_energy.record.plain import spelled
+from pytest_energy.spelling import alike
 from pytest_energy.units import (
     JOULES_PER_KWH,
     JOULES_PER_WH,

@@ -20,9 +20,9 @@ from pytest_energy.limits.budget import Budget, Declaration, MaxIncrease, Scope
 from pytest_energy.limits.file import BudgetsFile, Entry, Hardware
 from pytest_energy.limits.index import matches
 from pytest_energy.limits.limit import Limit
-from pytest_energy.limits.spelling import MOST_COMPARED, alike
 from pytest_energy.limits.task_names import same_task
 from pytest_energy.sensors.base import Provenance
+from pytest_energy.spelling import MOST_COMPARED, alike
 from pytest_energy.units import Quantity
 
 #: Power limits are reported in milliwatts and written in watts.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from difflib import get_close_matches
 from typing import Any, NamedTuple
 
 from pytest_energy.baselines import BASELINES_FOLDER
@@ -158,7 +157,9 @@ def unknown_variables(environment: Mapping[str, str]) -> list[str]:
             *INTERNAL_VARIABLES,
         ):
             continue
-        near = get_close_matches(name.removeprefix(ENVIRONMENT_PREFIX), known, n=1)
+        from pytest_energy.spelling import alike  # most runs have no such variable
+
+        near = alike(name.removeprefix(ENVIRONMENT_PREFIX), known)
         hint = f"known: {', '.join(known.values())}"
         if near:
             hint = f"did you mean {known[near[0]]}?"

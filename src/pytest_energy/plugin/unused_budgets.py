@@ -12,9 +12,9 @@ from pytest_energy.limits.budget import Declaration
 from pytest_energy.limits.file import BudgetsFile, Entry
 from pytest_energy.limits.index import is_pattern, matches
 from pytest_energy.limits.resolve import matched
-from pytest_energy.limits.spelling import alike
 from pytest_energy.plugin import marker
 from pytest_energy.plugin.measured_tests import is_measured, test_id
+from pytest_energy.spelling import alike
 
 _OUTPUT = "energy_unused"
 #: What is unused, by key: a sentence for each.

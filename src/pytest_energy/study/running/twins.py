@@ -11,7 +11,6 @@ import csv
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from functools import cache
 from importlib.resources import files
@@ -19,6 +18,7 @@ from typing import Any, Literal
 
 from pytest_energy.errors import InputError
 from pytest_energy.limits.task_names import hub_name
+from pytest_energy.spelling import alike
 
 #: Inferences of one run of the study.
 QUERIES = 1000
@@ -102,7 +102,7 @@ def pick(tasks: Sequence[str], names: Sequence[str], among: Sequence[Twin]) -> t
     found = [each for each in among if not wanted or each.task in wanted.values()]
     for name in names:
         if not any(_matches(each, name) for each in found):
-            near = get_close_matches(name, [each.name for each in found], n=3, cutoff=0.3)
+            near = alike(name, [each.name for each in found], 3, cutoff=0.3)
             raise InputError(
                 f"{name!r} matches none of the {len(found)} models; for example "
                 f"{', '.join(near) or found[0].name}"
