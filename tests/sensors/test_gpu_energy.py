@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from statistics import fmean, pstdev
 from typing import Any, cast
 
@@ -352,6 +353,47 @@ def test_power_that_lags_is_not_reported_as_a_fault_of_the_counter(
         for index, (seconds, watts) in enumerate(pieces):
             board.work(seconds, watts, sensor, ends=index == len(pieces) - 1)
         assert isinstance(sensor.close(time.seconds)["gpu:0"], float)
+
+
+class StarvedBoard(VirtualBoard):
+    """Who reads it must wait for a core now and then, `where` that is."""
+
+    def __init__(self, time: VirtualTime, seed: int, where: str, **options: Any) -> None:
+        super().__init__(time, seed=seed, **options)
+        self._waits = random.Random(seed)
+        self._where = where
+        self.is_busy = False
+
+    def _wait(self, where: str) -> None:
+        if self.is_busy and self._where == where and self._waits.random() < 0.8:
+            self.time.pass_by(self._waits.uniform(0.0, 0.3))
+
+    def joules(self) -> float:
+        self._wait("look")
+        found = super().joules()
+        self._wait("counter")
+        return found
+
+    def watts(self) -> float:
+        self._wait("power")
+        return super().watts()
+
+
+@pytest.mark.parametrize("where", ["look", "counter", "power"])
+@pytest.mark.parametrize("period", [0.02, 0.1])
+def test_a_watcher_that_waits_for_a_core_takes_no_good_counter_for_one_that_lags(
+    where: str, period: float
+) -> None:
+    for seed in range(12):
+        time = VirtualTime()
+        board = StarvedBoard(time, seed, where, period=period, phase=0.01, jitter=0.08 * period)
+        sensor = meter(time, {GPU: board})
+        sensor.open(NAMES)
+        board.is_busy = True
+        board.work(0.6, 60.0, sensor, ends=False)
+        board.work(0.5, 300.0, sensor)
+        board.is_busy = False
+        assert getattr(sensor.close(time.seconds)["gpu:0"], "code", "") != "counter-lags"
 
 
 # Slow counters and slow calls

@@ -167,23 +167,56 @@ MISMATCH = 0.005
 #: The gain of a counter is within so much of that of the power.
 GAINS = (0.8, 1.25)
 FEWEST = 6
+#: Samples of the power that lie further apart than so many times the usual.
+LATE = 1.25
+#: What a change between two samples adds to the mismatch, as a part of what it may be off.
+DOUBT = 0.075
+DOUBT_UNSEEN = 0.5
+#: With more of the time unseen, nothing is known.
+UNSEEN = 0.2
 
 
 def lag_seconds(
-    counted: Sequence[tuple[float, float]], drawn: Collection[tuple[float, float]]
+    counted: Sequence[tuple[float, float]],
+    drawn: Collection[tuple[float, float]],
+    usual_seconds: float,
 ) -> float:
     """By how many seconds the counter is behind the power; 0 where that is harmless or unknown.
 
-    counted: (seconds, joules) when the counter was refreshed. drawn: (seconds, watts).
+    counted: (seconds, joules) when the counter was refreshed. drawn: (seconds, watts), read every
+    `usual_seconds` unless the machine was too busy.
     """
     if min(len(counted), len(drawn)) < FEWEST:
         return 0.0
-    power = _Integral(list(drawn))
+    samples = list(drawn)
+    longest = LATE * usual_seconds
+    gaps = sum(b[0] - a[0] for a, b in pairwise(samples) if b[0] - a[0] > longest)
+    if gaps > UNSEEN * (samples[-1][0] - samples[0][0]):
+        return 0.0  # nobody knows what was drawn meanwhile
+    power = _Integral(samples)
     usual = min(_mismatch(counted, power, each) for each in HARMLESS)
-    if usual <= MISMATCH * (counted[-1][1] - counted[0][1]):
+    known = max(MISMATCH * (counted[-1][1] - counted[0][1]), _doubt(samples, longest))
+    if usual <= known:
         return 0.0
     late, lag = min((_mismatch(counted, power, each), each) for each in HARMFUL)
     return lag if late <= BETTER * usual else 0.0
+
+
+def _doubt(samples: Sequence[tuple[float, float]], longest: float) -> float:
+    """Joules by which the integral may be off, because power changes between two samples.
+
+    A change that was seen came at any time between the two. Where they are further apart than
+    `longest`, the power may have been any that was seen.
+    """
+    watts = [each for _, each in samples]
+    most = max(watts) - min(watts)
+    seen = unseen = 0.0
+    for (since, first), (until, last) in pairwise(samples):
+        if until - since <= longest:
+            seen = math.hypot(seen, DOUBT * (until - since) * abs(last - first))
+        else:
+            unseen += (until - since) * most / 2
+    return seen + DOUBT_UNSEEN * unseen
 
 
 class _Integral:

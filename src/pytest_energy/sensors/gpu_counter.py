@@ -32,6 +32,9 @@ PROBE_SECONDS = 3.0
 ERRATIC = 2.5
 #: Values of a counter that are kept.
 KEPT = 200
+#: A reading that took longer than so many periods, and this, was interrupted.
+READING_PERIODS = 0.25
+SLOW_SECONDS = 0.03
 
 
 @dataclass(frozen=True)
@@ -181,11 +184,15 @@ def watch(
 
 @dataclass(frozen=True)
 class Step:
-    """A value that a counter took on between `after` and `by`, in seconds."""
+    """A value that a counter took on between `after` and `by`, in seconds.
+
+    read_from: when the reading began that ended at `by`.
+    """
 
     after: float
     by: float
     joules: float
+    read_from: float = -math.inf
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -225,16 +232,21 @@ class History:
         if last is None or seen.joules != last.joules:
             self._since = seen.latest
             if last is not None:
-                self.steps.append(Step(last.earliest, seen.latest, seen.joules))
+                self.steps.append(Step(last.earliest, seen.latest, seen.joules, seen.earliest))
         self._last = seen
         return self.fault
 
     def values(self) -> list[tuple[float, float]]:
-        """When the counter was refreshed, about, and the joules that it showed from then on."""
+        """When the counter was refreshed, about, and the joules that it showed from then on.
+
+        Without those that a thread read which had to wait: they may have come long before.
+        """
         found: list[tuple[float, float]] = []
         period = self._usual_period()
         for each in self.steps:
             # It is the latest value before it was seen; some before it may not have been.
+            if each.by - each.read_from > max(READING_PERIODS * period, SLOW_SECONDS):
+                continue
             earliest = max(each.after, each.by - period)
             expected = (earliest + each.by) / 2
             if found and period:

@@ -126,8 +126,10 @@ class GpuEnergy(Sensor):
         drawn = self._drawn.get(gpu)
         if drawn is not None and not (drawn and seen.latest < drawn[-1][0] + POWER_SECONDS):
             with suppress(SensorFault):  # the counter reports what is wrong
-                # On a busy machine this thread may have waited since it read the counter.
-                drawn.append((self._clock.now(), self._powers[gpu]()))
+                # On a busy machine this thread may have to wait before, between and after.
+                before, watts, after = self._clock.now(), self._powers[gpu](), self._clock.now()
+                if after - before <= POWER_SECONDS:
+                    drawn.append(((before + after) / 2, watts))
         return self._histories[gpu].see(seen)
 
     def close(self, ended: float) -> Mapping[str, Reading]:
@@ -148,7 +150,9 @@ class GpuEnergy(Sensor):
     ) -> Reading:
         if isinstance(after, SensorFault):
             return after
-        if lag := lag_seconds(self._histories[gpu].values(), self._drawn.get(gpu, ())):
+        values, drawn = self._histories[gpu].values(), self._drawn.get(gpu, ())
+        usual_seconds = max(POLL_SECONDS, self._periods[gpu])
+        if lag := lag_seconds(values, drawn, usual_seconds):
             return SensorFault(
                 f"the energy counter lags {lag:.2f} s behind the board's power (expected: less "
                 f"than {LEAST_LAG_SECONDS:g} s), so a window does not contain its work; measure "
