@@ -9,6 +9,7 @@ import pytest
 from budgets_pytester import GOOD, IT, BudgetsPytester
 
 from conftest import EnergyPytester
+from pytest_energy.plugin.unused_budgets import MOST_EXPLAINED
 
 # -- budgets that nobody uses -------------------------------------------------------------------
 
@@ -53,6 +54,15 @@ def test_no_budget_of_an_uncollected_file_is_reported_unused(budgets: BudgetsPyt
     result = budgets.run(gone, IT, "test_apart.py", "--energy-strict")
     assert budgets.unused(result) == ["there is no file test_gone.py"]
     assert result.ret == pytest.ExitCode.TESTS_FAILED
+
+
+def test_why_budgets_are_unused_is_said_of_the_first_ones_alone(budgets: BudgetsPytester) -> None:
+    """To find out takes a look at all tests, for each of them."""
+    names = ", ".join(f'"test_it.py::test_old_{each}"' for each in range(MOST_EXPLAINED + 2))
+    budgets.run(GOOD + f'[[budget]]\ntests = [{names}]\nmax = "1 kJ / query"\n')
+    reported = budgets.inner.record()["unused_budgets"]
+    explained = ["; did you mean test_it.py::test_it?" in each for each in reported]
+    assert explained == [True] * MOST_EXPLAINED + [False] * 2
 
 
 def test_the_budget_of_a_test_without_a_marker_is_reported(budgets: BudgetsPytester) -> None:

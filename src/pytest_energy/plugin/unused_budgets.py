@@ -16,6 +16,8 @@ from pytest_energy.plugin import marker
 from pytest_energy.plugin.measured_tests import is_measured, test_id
 from pytest_energy.spelling import alike
 
+#: Why it is unused is said of so many: to find out, each is compared with all tests.
+MOST_EXPLAINED = 20
 _OUTPUT = "energy_unused"
 #: What is unused, by key: a sentence for each.
 _Sentences = dict[str, str]
@@ -68,16 +70,21 @@ class BudgetUse:
         return tuple(text for key, text in first.items() if all(key in each for each in others))
 
     def _unused_baselines(self) -> _Sentences:
+        unused = [
+            each
+            for each in self._baselines
+            if not self._found.get(each) and self._could_be_seen(each)
+        ]
+        known = set(self._baselines)
+        new = [each for each, measured in self._found.items() if measured and each not in known]
         return {
-            test: f"{test}: baseline that no measured test uses: {self._renamed(test)}"
-            for test in self._baselines
-            if not self._found.get(test) and self._could_be_seen(test)
+            test: f"{test}: baseline that no measured test uses"
+            + (f": {self._renamed(test, new)}" if index < MOST_EXPLAINED else "")
+            for index, test in enumerate(unused)
         }
 
-    def _renamed(self, test: str) -> str:
-        """Which test, new to the baselines, may have been called so."""
-        new = [each for each, measured in self._found.items() if measured]
-        new = [each for each in new if each not in self._baselines]
+    def _renamed(self, test: str, new: Sequence[str]) -> str:
+        """Which of the tests that are new to the baselines may have been called so."""
         successor = "" if test in self._found else _successor(test, new)
         if not successor:
             why, _, _ = self._why(test).partition("; did you mean")
@@ -88,13 +95,20 @@ class BudgetUse:
         )
 
     def _unused(self) -> _Sentences:
-        return {
-            f"{entry.origin} {test}": f"{entry.named}: budget that no measured test matches: "
-            + (self._why(test) if test else self._why_without_file(entry))
+        unused = [
+            (entry, test)
             for entry in self._file.entries
             for test in entry.tests or ("",)
             if (entry.origin, test) not in self._used and self._could_be_seen(test)
-        }
+        ]
+        found = {}
+        for index, (entry, test) in enumerate(unused):
+            why = ""
+            if index < MOST_EXPLAINED:
+                why = f": {self._why(test) if test else self._why_without_file(entry)}"
+            named = f"{entry.named}: budget that no measured test matches"
+            found[f"{entry.origin} {test}"] = named + why
+        return found
 
     def _could_be_seen(self, test: str) -> bool:
         file = test.partition("::")[0]
@@ -110,7 +124,9 @@ class BudgetUse:
         return f"no marker has {named}"
 
     def _why(self, test: str) -> str:
-        ids = [each for each in self._found if matches(test, each)]
+        ids = [test] if test in self._found else []
+        if not ids and is_pattern(test):
+            ids = [each for each in self._found if matches(test, each)]
         if unmarked := [each for each in ids if not self._found[each]]:
             return f"{unmarked[0]} has no energy_budget marker"
         if ids:
