@@ -95,6 +95,7 @@ class LiveExporter:
         self.joules = 1000.0
         self.answer: Callable[[], tuple[int, bytes]] = self.counter
         self.piece, self.pause = 10**9, 0.0
+        self.before = b""  # sent 200 times, with the pause after each, in place of an answer
         self.headers: list[dict[str, str]] = []
         self.paths: list[str] = []
         exporter = self
@@ -103,6 +104,11 @@ class LiveExporter:
             def do_GET(self) -> None:
                 exporter.headers.append(dict(self.headers.items()))
                 exporter.paths.append(self.path)
+                for _ in range(200 if exporter.before else 0):
+                    self.wfile.write(exporter.before)
+                    time.sleep(exporter.pause)
+                if exporter.before:
+                    return
                 status, body = exporter.answer()
                 self.send_response(status)
                 if 300 <= status < 400:

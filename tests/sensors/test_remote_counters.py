@@ -188,6 +188,8 @@ def test_each_page_has_an_alias_and_no_address_is_shown() -> None:
         (["http://"], "begins with http"),
         (["http://[secret"], "it is not a URL"),
         (["http://secret:port/"], "it is not a URL"),
+        (["http://secret..example/"], "it is not a URL"),
+        ([f"http://secret{'x' * 60}/"], "it is not a URL"),
         (["http://secret/\n"], "characters that a URL cannot have"),
         (["gpu=http://secret/"], "the alias 'gpu' is a word for channels"),
         (["a=http://secret/", "a=http://secret/2"], "address 2: the alias 'a' is taken"),

@@ -79,6 +79,38 @@ def test_a_server_that_hangs_or_drips_is_given_up(exporter: LiveExporter) -> Non
     assert time.perf_counter() - began < 0.25
 
 
+@pytest.mark.parametrize(
+    "piece", [b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 200 OK\r\n", b"H", b"\r\n"]
+)
+def test_a_server_that_never_comes_to_its_answer_is_given_up(
+    exporter: LiveExporter, piece: bytes
+) -> None:
+    exporter.before, exporter.pause = piece, 0.01
+    fault = fault_of(Endpoint("box", exporter.url), 0.05)
+    assert "within 0.05 s" in str(fault) or "is not HTTP" in str(fault)
+    if len(piece) > 2:
+        assert fault.code == "no-answer"
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        line(DCGM, 1.0, **{f"a{each}": "b" for each in range(2_000)}),
+        line(DCGM, 1.0, a="\\" * 20_000),
+        line(DCGM, 1.0) * 20_001,
+    ],
+    ids=["many labels", "many escapes", "many lines"],
+)
+def test_lines_that_take_long_to_parse_are_refused(page: str) -> None:
+    with pytest.raises(SensorFault, match="20,000 lines of energy metrics, or one of more than"):
+        read_page(page, {DCGM})
+
+
+def test_a_label_adds_no_line() -> None:
+    page = line(DCGM, 7.0, a=f"\u2028{DCGM} 9\u0085{DCGM} 9\x0b{DCGM} 9")
+    assert [each.value for each in read_page(page, {DCGM})] == [7.0]
+
+
 def test_a_server_that_is_gone_or_has_no_name_is_a_fault(exporter: LiveExporter) -> None:
     exporter.stop()
     fault = fault_of(Endpoint("box", exporter.url))

@@ -56,7 +56,8 @@ def _mistake(alias: str, address: str) -> str:
     try:
         url = urlsplit(address)
         _ = url.port
-    except ValueError:
+        (url.hostname or "").encode("idna")
+    except ValueError:  # of the port, or of a host whose labels are empty or too long
         return "it is not a URL"
     if url.scheme not in ("http", "https") or not url.hostname:
         return "it is not a URL that begins with http:// or https://"

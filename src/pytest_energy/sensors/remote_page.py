@@ -12,7 +12,9 @@ import ssl
 from base64 import b64encode
 from collections.abc import Collection, Sequence
 from contextlib import closing
-from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
+from io import BufferedReader, RawIOBase
+from typing import Any
 from urllib.parse import SplitResult, unquote
 
 from pytest_energy.sensors.base import SensorFault
@@ -22,6 +24,8 @@ from pytest_energy.sensors.remote_metrics import Endpoint, Sample
 #: A page of a large node has some hundred kilobytes.
 LARGEST_BYTES = 8_000_000
 CHUNK_BYTES = 65_536
+#: Of the lines that are about energy: to parse one takes a time that grows with its square.
+LONGEST_LINE, MOST_LINES = 10_000, 20_000
 
 
 def fetch(endpoint: Endpoint, seconds: float) -> str:
@@ -33,7 +37,7 @@ def fetch(endpoint: Endpoint, seconds: float) -> str:
     chunks: list[bytes] = []
     size = 0
     try:
-        with closing(_connection(endpoint, seconds)) as connection:
+        with closing(_connection(endpoint, ends)) as connection:
             connection.request("GET", _target(endpoint.url), headers=_headers(endpoint.url))
             with connection.getresponse() as answer:
                 if answer.status != 200:
@@ -43,8 +47,6 @@ def fetch(endpoint: Endpoint, seconds: float) -> str:
                     size += len(chunk)
                     if size > LARGEST_BYTES:
                         raise SensorFault(_too_large(), "bad-answer")
-                    if now() > ends:
-                        raise TimeoutError
     except TimeoutError:
         raise SensorFault(f"no answer within {seconds:g} s", "no-answer") from None
     except ssl.SSLError as error:  # its text may name the host
@@ -65,31 +67,67 @@ class _Unseen(socket.socket):
     connect = _socket.socket.connect
 
 
-def _connection(endpoint: Endpoint, seconds: float) -> HTTPConnection:
-    """Connected, with each step limited to so many seconds."""
+class _Until(RawIOBase):
+    """What a socket receives until a time, however little comes at once."""
+
+    def __init__(self, opened: socket.socket, ends: float) -> None:
+        self._socket, self._ends = opened, ends
+        self._file: Any = opened.makefile("rb", buffering=0)  # keeps the socket open
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        self._socket.settimeout(_left(self._ends))
+        found: int | None = self._file.readinto(buffer)
+        return found
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
+def _left(ends: float) -> float:
+    """The seconds until then. Raises TimeoutError."""
+    left: float = ends - now()
+    if left <= 0:
+        raise TimeoutError
+    return left
+
+
+def _connection(endpoint: Endpoint, ends: float) -> HTTPConnection:
+    """Connected; all of it, with its answer, takes until this time at most."""
     url = endpoint.url
     host, port = url.hostname or "", url.port or (443 if url.scheme == "https" else 80)
-    opened = _connected(host, port, seconds)
+    opened: socket.socket = _connected(host, port, ends)
+    connection = HTTPConnection(host, port)
     if url.scheme == "https":
         context = ssl.create_default_context()
+        opened.settimeout(_left(ends))
         with closing(opened):  # the wrapped one takes its descriptor over
-            wrapped = context.wrap_socket(opened, server_hostname=host)
-        connection: HTTPConnection = HTTPSConnection(host, port, timeout=seconds, context=context)
-        connection.sock = wrapped
-        return connection
-    connection = HTTPConnection(host, port, timeout=seconds)
+            opened = context.wrap_socket(opened, server_hostname=host)
+        connection = HTTPSConnection(host, port, context=context)
+    opened.settimeout(_left(ends))
     connection.sock = opened
+
+    class Answer(HTTPResponse):
+        def __init__(self, sock: socket.socket, *arguments: Any, **keywords: Any) -> None:
+            super().__init__(sock, *arguments, **keywords)
+            self.fp.close()
+            self.fp = BufferedReader(_Until(sock, ends))
+
+    connection.response_class = Answer
     return connection
 
 
-def _connected(host: str, port: int, seconds: float) -> socket.socket:
+def _connected(host: str, port: int, ends: float) -> socket.socket:
     """To the first of the host's addresses that answers."""
     why: OSError = OSError("the host has no address")
     places = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     for family, kind, protocol, _, place in places:
         opened = _Unseen(family, kind, protocol)
-        opened.settimeout(seconds)
         try:
+            opened.settimeout(_left(ends))
             opened.connect(place)
         except OSError as error:
             opened.close()
@@ -131,7 +169,13 @@ def read_page(text: str, metrics: Collection[str]) -> Sequence[Sample]:
     # The parser takes a second for the page of a large node; most of it is about other things.
     from prometheus_client.parser import text_string_to_metric_families
 
-    lines = [line for line in text.splitlines() if _metric_of(line) in metrics]
+    lines = [line for line in text.split("\n") if _metric_of(line) in metrics]
+    if len(lines) > MOST_LINES or any(len(each) > LONGEST_LINE for each in lines):
+        raise SensorFault(
+            f"the page has more than {MOST_LINES:,} lines of energy metrics, or one of more than "
+            f"{LONGEST_LINE:,} characters; name an address that lists one machine",
+            "bad-answer",
+        )
     try:
         families = list(text_string_to_metric_families("\n".join(lines) + "\n"))
     except (ValueError, IndexError, KeyError):
