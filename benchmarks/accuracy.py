@@ -17,7 +17,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
-sys.path[:0] = [str(HERE / "accuracy"), str(HERE.parent / "tests")]
+sys.path[:0] = [str(HERE / "accuracy"), str(HERE.parent / "tests" / "fakes")]
 
 import realtime  # noqa: E402
 import show  # noqa: E402

@@ -16,7 +16,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
-sys.path[:0] = [str(HERE / "verdicts"), str(HERE.parent / "tests")]
+sys.path[:0] = [str(HERE / "verdicts"), str(HERE.parent / "tests" / "fakes")]
 
 import chart  # noqa: E402
 import cost  # noqa: E402

@@ -11,6 +11,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import pytest_energy
 from pytest_energy.plugin import marker, measured_tests
 from pytest_energy.plugin.entry import MARKER
@@ -153,3 +155,25 @@ def test_the_plugin_loads_nothing_heavy() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert answer.stdout.strip() == "[]"
+
+
+ROOT = Path(__file__).parents[1]
+#: Files that no package holds: their names, and those of the folders that hold one.
+LOOSE = [*ROOT.glob("tests/fakes/*.py"), *ROOT.glob("benchmarks/*/*.py")]
+
+
+@pytest.mark.parametrize(
+    "script", [pytest.param(each, id=each.stem) for each in sorted(ROOT.glob("benchmarks/*.py"))]
+)
+def test_a_benchmark_finds_the_files_that_it_imports(script: Path) -> None:
+    """In a process that knows nothing of pytest's own `pythonpath`."""
+    text = script.read_text(encoding="utf-8")
+    said = str([line for line in text.splitlines() if "sys.path" in line])
+    found = [each for each in LOOSE if f'"{each.parent.name}"' in said]
+    seen, left = {script}, [script]
+    while left:
+        wanted = imports(left.pop()) & {each.stem for each in LOOSE}
+        assert wanted <= {each.stem for each in found}, "a folder is missing in sys.path"
+        new = {each for each in found if each.stem in wanted} - seen
+        seen |= new
+        left += new
