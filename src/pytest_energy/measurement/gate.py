@@ -15,6 +15,7 @@ from pytest_energy.carbon.intensity import Intensity
 from pytest_energy.errors import EnergyError, InputError
 from pytest_energy.limits.budget import Budget, MaxIncrease, Scope, base_limit
 from pytest_energy.limits.resolve import MachineClass
+from pytest_energy.measurement.afterwards import Afterwards
 from pytest_energy.measurement.between import BetweenRounds, Progress
 from pytest_energy.measurement.candidates import CandidatesJudge, compared_record
 from pytest_energy.measurement.conditions import Watch
@@ -128,6 +129,7 @@ class Gate:
         )
         self._self_check = SelfCheck(found, clock)
         self._connects = Connects()
+        self._afterwards = Afterwards(found.tree, found.devices)
         self._held_before = DeviceUse()
 
     @property
@@ -175,6 +177,7 @@ class Gate:
                 lambda: between.judged_by(self._make_judges([job])[0]),
             )
             self._look_for_late_use([judge])
+            self._look_for_work_left([judge], rounds)
         warmup = [each for each in rounds if each.warmup]
         around = _surroundings(watch, job, rounds, rounds[1:])
         return self._records(_noted(job, around_us, *watch.notes()), judge, warmup, around)
@@ -204,6 +207,8 @@ class Gate:
                 ),
             )
             self._look_for_late_use(comparing.judges)
+            every = [each for mine in rounds for each in mine]
+            self._look_for_work_left(comparing.judges, every)
         notes = watch.notes()
         warmup = [[each for each in mine if each.warmup] for mine in rounds]
         around = _surroundings(watch, first, [], [each for mine in rounds for each in mine[1:]])
@@ -248,8 +253,9 @@ class Gate:
                 cells,
                 make_judge,
             )
+            rounds = [*warmup, *(each for mine in measured for each in mine)]
             self._look_for_late_use([judge.judge])
-        rounds = [*warmup, *(each for mine in measured for each in mine)]
+            self._look_for_work_left([judge.judge], rounds)
         around = _surroundings(watch, job, rounds, rounds[1:])
         job, intensity = _noted(job, around_us, *watch.notes()), self._settings.intensity
         return tuple(
@@ -297,6 +303,7 @@ class Gate:
             rounds, judge = yield from run_window(
                 self._meter, names, lambda: self._make_judges([job])[0]
             )
+            self._look_for_work_left([judge], rounds)
         around = _surroundings(watch, job, rounds, rounds)
         return self._records(_noted(job, around_us, *watch.notes()), judge, (), around)
 
@@ -426,6 +433,7 @@ class Gate:
                 self._held_before = devices_in_use()
                 if self.instruments.activity is not None:
                     self.instruments.activity.begin()
+                self._afterwards.begin()
                 yield around_us
         finally:
             self.instruments.tree.forget()
@@ -447,6 +455,12 @@ class Gate:
             if not each.budget.covers_cpu_alone and not each.coverage.problem:
                 late = found_late(each.coverage, in_use)
                 each.coverage = replace(each.coverage, problem=late)
+
+    def _look_for_work_left(self, judges: Sequence[BudgetJudge], rounds: Sequence[Round]) -> None:
+        """A figure does not hold what goes on after the last call."""
+        if problem := self._afterwards.end(rounds):
+            for each in (judgement for judge in judges for judgement in judge.judgements):
+                each.coverage = replace(each.coverage, problem=each.coverage.problem or problem)
 
     def _in_use(self, held: DeviceUse) -> GpusInUse:
         mode = self._settings.choice.gpus.mode

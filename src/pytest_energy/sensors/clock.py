@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import sys
 import time as _shared
+from _thread import get_native_id
 from importlib.machinery import BuiltinImporter
 from importlib.util import module_from_spec
 from types import ModuleType
@@ -43,6 +44,7 @@ class real:  # noqa: N801  (read as a module: real.listdir)
     close = staticmethod(os.close)
     environ = os.environ
     fstat = staticmethod(os.fstat)
+    get_native_id = staticmethod(get_native_id)
     getpid = staticmethod(os.getpid)
     getppid = staticmethod(os.getppid)
     listdir = staticmethod(os.listdir)

@@ -116,6 +116,22 @@ class ProcessTree:
             found = self._latest.processes
         return frozenset({self._me, *self._listed, *found})
 
+    def runnable(self) -> int:
+        """How many threads run or wait for a core, but this one; 0 where the system doesn't say."""
+        if not self.visible:
+            return 0
+        try:
+            here = real.get_native_id()
+            states = [
+                self._files.read(f"/proc/{pid}/task/{task}/stat").rpartition(b")")[2].split()[:1]
+                for pid in (self._me, *self.look_again().processes)
+                for task in self._files.entries(f"/proc/{pid}/task")
+                if task != str(here)
+            ]
+        except SensorFault:
+            return 0
+        return states.count([b"R"])
+
     def add(self, pid: int) -> bool:
         """Let a process belong to the tree until `forget`; False where it can't be counted."""
         if pid in self._listed or pid in self._ancestors_of_ours() or self._process(pid) is None:
