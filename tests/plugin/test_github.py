@@ -54,6 +54,16 @@ def test_the_report_is_appended_to_the_summary_once(
     assert "`test_it.py::test_over`" in text
 
 
+def test_a_pipe_that_nobody_reads_is_not_waited_for(
+    energy_pytester: EnergyPytester, summary: Path
+) -> None:
+    os.mkfifo(summary)
+    energy_pytester.write("@budget('1 kJ / query')\ndef test_it():\n    spin(5)\n")
+    result = energy_pytester.run_process()
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(["GITHUB_STEP_SUMMARY: * can't be written: *"])
+
+
 def test_without_the_variable_nothing_is_written(
     energy_pytester: EnergyPytester, tmp_path: Path
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +17,7 @@ from typer.testing import CliRunner
 
 from conftest import EnergyPytester
 from pytest_energy.baselines.baseline import Baselines
-from pytest_energy.baselines.file import read_folder, write_folder
+from pytest_energy.baselines.file import read_folder, text_of, write_folder
 from pytest_energy.baselines.update import Mode, update
 from pytest_energy.cli import app
 from pytest_energy.record.file import write
@@ -24,6 +25,9 @@ from pytest_energy.record.plain import to_plain
 
 SECRET = "password CANARY3"
 BASELINE = "energy-baselines/runner.jsonl"
+#: A file of them, of a test with that id.
+BASELINE_OF = text_of(update((), [session(measured(id="{}"))], Mode.ADD).lines)
+BASELINE_OF = BASELINE_OF.replace("{", "{{").replace("}", "}}").replace('"{{}}"', '"{}"')
 
 
 @pytest.fixture
@@ -363,6 +367,35 @@ def test_a_name_with_control_characters_does_nothing(
     (test,) = energy_pytester.record()["tests"]
     found = {"label": [*test["labels"]], "name": [test["name"]]}
     assert found.get(place, [test.get(place)]) == [EVIL]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("energy-baselines/a\n::error::x\u2028::error::x.jsonl", "{}"),
+        ("energy-baselines/a.jsonl", BASELINE_OF.format("::error::x")),
+        ("energy-baselines/a.jsonl", BASELINE_OF.format("t.py::a ##vso[task.setvariable]b")),
+        ("energy-budgets.toml", 'schema = 1\n"a\u2028::error::x" = 1\n'),
+        ("energy-budgets.toml", 'schema = 1\n"##teamcity[x]" = 1\n'),
+        ("a\n::error::x/energy-budgets.toml", "schema = 1\n"),
+    ],
+)
+@pytest.mark.parametrize("quiet", [(), ("-q",)])
+def test_no_file_of_a_project_makes_a_line_that_ci_takes_for_a_command(
+    name: str, text: str, quiet: tuple[str, ...], energy_pytester: EnergyPytester
+) -> None:
+    path = energy_pytester.pytester.path / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    energy_pytester.write("def test_plain():\n    pass\n")
+    if "::" in path.parent.name:
+        (path.parent / "test_a.py").write_text("def test_plain():\n    pass\n")
+    result = energy_pytester.run(*quiet)
+    said = result.stdout.str() + "\n" + result.stderr.str()
+    shown = "error" in said or "vso" in said or "teamcity" in said
+    assert shown or quiet
+    for line in re.split(r"[\n\r\x0b\x0c\x85\u2028\u2029]", said):
+        assert not re.match(r"\s*::|.*##(vso|teamcity)?\[", line), line
 
 
 def test_a_commands_output_holds_no_control_characters(tmp_path: Path) -> None:

@@ -24,6 +24,11 @@ REFUSED = [
     ("'2 J'", "for how many units of work", ""),
     ("'1 J / query', watts=3", "unknown keyword watts=3", ""),
     ("'1 J / query', max_increase=5", "max_increase=5: it is neither a fraction", ""),
+    (
+        "'1 J / query', max_increase=type('Odd', (), {'__repr__': lambda _: 1 / 0})()",
+        "max_increase=a Odd: it is neither a fraction",
+        "",
+    ),
     ("'1 J / query', max_increase='5'", "max_increase='5': it is neither a fraction", ""),
     ("max_increase=-0.1", "max_increase=-0.1: it is neither a fraction", ""),
     ("max_increase=True", "max_increase=True: it is neither a fraction", ""),

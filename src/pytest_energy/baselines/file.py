@@ -51,7 +51,7 @@ def read_folder(folder: Path, shown: str, project: Path | None = None) -> Baseli
         raise BaselineError(f"{shown}: {error.strerror}; a folder is expected here") from None
     mistakes: list[str] = []
     home = home_of(folder, project)
-    files = {path.name: _read(path, f"{shown}/{path.name}", mistakes, home) for path in paths}
+    files = {path.name: _read(path, f"{shown}/{_named(path)}", mistakes, home) for path in paths}
     if mistakes:
         more = len(mistakes) - MOST_MISTAKES
         left_out = [f"{shown}: {numbered(more, 'more mistake')}"] if more > 0 else []
@@ -117,6 +117,11 @@ def text_of(lines: Iterable[Line]) -> str:
     """A file's text: its lines in their order, at full precision."""
     ordered = sorted(lines, key=lambda each: each.order)
     return "".join(_text(each) + "\n" for each in ordered)
+
+
+def _named(path: Path) -> str:
+    """The name as messages have it, which have a line for each mistake."""
+    return path.name if path.name.isprintable() else ascii(path.name)[1:-1]
 
 
 def _read(path: Path, shown: str, mistakes: list[str], home: Path) -> tuple[Line, ...]:

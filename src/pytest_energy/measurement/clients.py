@@ -16,27 +16,37 @@ from pytest_energy.errors import EnergyUsageError
 from pytest_energy.measurement.calls import Function, awaited, called
 from pytest_energy.measurement.counting import Count, counted
 from pytest_energy.measurement.load import POLL_SECONDS, Traffic
+from pytest_energy.record.plain import spelled
 from pytest_energy.sensors.clock import sleep
 
 __tracebackhide__ = True  # a failing test's traceback ends in the user's lines
 
 CLIENT = "pytest-energy-client"
+#: Each is a thread, or a task of an event loop.
+MOST_IN_FLIGHT = 10_000
 #: How long a request that is in flight when the test fails is waited for.
 HANGS_SECONDS = 1.0
 
 
 def levels_of(concurrency: int | Sequence[int]) -> tuple[int, ...]:
     """How many requests are in flight at once, each measured after the other."""
-    levels = (concurrency,) if isinstance(concurrency, int) else tuple(concurrency)
+    try:
+        levels = (concurrency,) if isinstance(concurrency, int) else tuple(concurrency)
+    except TypeError:
+        levels = ()
     if not levels or not all(
-        isinstance(each, int) and not isinstance(each, bool) and each > 0 for each in levels
+        isinstance(each, int) and not isinstance(each, bool) and 0 < each <= MOST_IN_FLIGHT
+        for each in levels
     ):
         raise EnergyUsageError(
-            f"concurrency={concurrency!r} is neither a number of requests from 1 up nor several of "
-            "them; write: energy.measure_load(request, PROMPTS, concurrency=(1, 4, 16))"
+            f"concurrency={spelled(concurrency)} is neither a number of requests from 1 to "
+            f"{MOST_IN_FLIGHT:,} nor several of them; write: "
+            "energy.measure_load(request, PROMPTS, concurrency=(1, 4, 16))"
         )
     if len(set(levels)) < len(levels):
-        raise EnergyUsageError(f"concurrency={concurrency!r} has a number twice; keep one of them")
+        raise EnergyUsageError(
+            f"concurrency={spelled(concurrency)} has a number twice; keep one of them"
+        )
     return levels
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from pytest_energy.errors import EnergyUsageError
 from pytest_energy.limits.budget import DEFAULT_UNIT, ONE_PER_CALL, PART_UNITS, Budget
 from pytest_energy.limits.limit import LARGEST_COUNT
+from pytest_energy.record.plain import spelled
 from pytest_energy.units import plural, singular
 
 __tracebackhide__ = True  # a failing test's traceback ends in the user's lines
@@ -64,7 +65,7 @@ def counted(counts: Mapping[str, Count], result: Any) -> Units:
         number = count(result) if callable(count) else count
         if not _is_number(number) or number < 0:
             raise EnergyUsageError(
-                f"the count function returned {number!r}, not a number of {plural(unit)}; "
+                f"the count function returned {spelled(number)}, not a number of {plural(unit)}; "
                 "write: count=lambda result: len(result)"
             )
         units[unit] = float(number)
@@ -84,7 +85,7 @@ def _given(
     """What the caller counts by the name of its unit, in the singular."""
     for argument, value in (("count", count), *arguments.items()):
         if value is not None:
-            _check_count(f"{argument}={value!r}", value)
+            _check_count(f"{argument}={spelled(value)}", value)
     given: dict[str, Count] = {
         _ARGUMENTS[argument]: value for argument, value in arguments.items() if value is not None
     }
@@ -100,18 +101,19 @@ def check_units(units: Mapping[str, Count]) -> dict[str, Count]:
     given: dict[str, Count] = {}
     if not isinstance(units, Mapping) or not units:
         raise EnergyUsageError(
-            f"units={units!r} is not a dict of units and their numbers; write: {_EXAMPLE_OF_UNITS}"
+            f"units={spelled(units)} is not a dict of units and their numbers; write: "
+            f"{_EXAMPLE_OF_UNITS}"
         )
     for name, value in units.items():
         if not isinstance(name, str) or not _NAME.fullmatch(name):
             raise EnergyUsageError(
-                f"units has {name!r}, which is not the name of a unit: a limit can't name it; "
-                f"write: {_EXAMPLE_OF_UNITS}"
+                f"units has {spelled(name)}, which is not the name of a unit: a limit can't name "
+                f"it; write: {_EXAMPLE_OF_UNITS}"
             )
         unit = singular(name)
         if unit in given:
             raise EnergyUsageError(_twice(unit))
-        _check_count(f"units[{name!r}]={value!r}", value)
+        _check_count(f"units[{spelled(name)}]={spelled(value)}", value)
         given[unit] = value
     return given
 

@@ -16,6 +16,7 @@ from pytest_energy.baselines.file import BaselineError, read_folder
 from pytest_energy.limits import BUDGETS_FILE
 from pytest_energy.limits.file import BudgetsFile, BudgetsFileError, read_budgets
 from pytest_energy.plugin.options import Given, given, option
+from pytest_energy.report.printable import printable
 
 #: How far below the folders of tests such a file is looked for.
 DEPTH = 3
@@ -40,7 +41,7 @@ def find_baselines(
         baselines = read_folder(path, shown, config.rootpath)
     except BaselineError as error:
         asked = f"{found.origin}: " if found is not None else ""
-        mistakes += [f"{asked}{line}" for line in str(error).splitlines()]
+        mistakes += [f"{asked}{line}" for line in str(error).split("\n")]
         return path, Baselines()
     # A folder that is named and doesn't exist yet has no baselines, and each test reports that.
     return path, baselines if baselines.shown or found is None else Baselines(shown)
@@ -62,7 +63,7 @@ def find_budgets(
         return read_budgets(path, _shown(config, path), config.rootpath)
     except BudgetsFileError as error:
         asked = f"{found.origin}: " if found is not None else ""
-        mistakes += [f"{asked}{line}" for line in str(error).splitlines()]
+        mistakes += [f"{asked}{line}" for line in str(error).split("\n")]
         return BudgetsFile()
 
 
@@ -70,9 +71,9 @@ def _shown(config: pytest.Config, path: Path) -> str:
     """A path as messages have it: from the root folder, else its name."""
     try:
         real, root = (Path(os.path.realpath(each)) for each in (path, config.rootpath))
-        return real.relative_to(root).as_posix()
+        return printable(real.relative_to(root).as_posix())
     except ValueError:
-        return path.name
+        return printable(path.name)
 
 
 def _not_read(lost: str, name: str, option: str) -> str:

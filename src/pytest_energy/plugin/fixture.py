@@ -25,6 +25,7 @@ from pytest_energy.measurement.load import Load, Traffic
 from pytest_energy.measurement.work import WorkCount
 from pytest_energy.plugin.comparison import works_of
 from pytest_energy.plugin.generation import Sizes, check_part_limits, sizes_of
+from pytest_energy.record.plain import spelled
 from pytest_energy.rules.paired import MAX_RATIO_INCREASE
 from pytest_energy.sensors.base import Clock
 from pytest_energy.sensors.clock import now, sleep
@@ -283,7 +284,9 @@ class Energy:
     ) -> Iterator[tuple[Clients, Generator[float, None, None] | None]]:
         """For each number of requests in flight, the clients and what measures meanwhile."""
         if not callable(request):
-            raise EnergyUsageError(f"energy.measure_load calls requests, and {request!r} is none")
+            raise EnergyUsageError(
+                f"energy.measure_load calls requests, and {spelled(request)} is none"
+            )
         for budget in self._budgets:
             if budget.counts_flops:
                 raise EnergyUsageError(
@@ -343,7 +346,7 @@ class Energy:
                 allowed = fraction(max_increase)
         except ValueError as error:
             raise EnergyUsageError(
-                f'max_increase={max_increase!r}: {error}; for example max_increase="3%"'
+                f'max_increase={spelled(max_increase)}: {error}; for example max_increase="3%"'
             ) from None
         labels, functions = list(works), list(works.values())
         names = [label if name is None else f"{name}: {label}" for label in labels]
@@ -428,7 +431,7 @@ class Energy:
     ) -> Work:
         if not callable(call):
             raise EnergyUsageError(
-                f"energy.measure calls what it is given, and {call!r} can't be called; "
+                f"energy.measure calls what it is given, and {spelled(call)} can't be called; "
                 f"write: {EXAMPLE}"
             )
         items = inputs_of(inputs)
@@ -453,6 +456,8 @@ class Energy:
                 f"{EXAMPLE}"
             )
         for name in names:
+            if name is not None and not (isinstance(name, str) and name.strip()):
+                raise EnergyUsageError(f'name={spelled(name)} is not a name; write name="long"')
             if name in self.names:
                 again = "a second measurement" if name is None else f"a second measurement {name!r}"
                 raise EnergyUsageError(

@@ -68,10 +68,13 @@ class GitHubJob:
                 return f"it has {size:,} bytes, and GitHub takes {LARGEST:,}; nothing was added"
             text = markdown.render_within(self._reporting.record(), room)
             flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0)
+            flags |= getattr(os, "O_NONBLOCK", 0)  # opening a pipe would wait for a reader
             with os.fdopen(os.open(path, flags, 0o666), "ab") as file:
                 file.write((("\n" if size else "") + text).encode("utf-8"))
         except OSError as error:
             return f"{path} can't be written: {error.strerror}"
+        except (ImportError, MemoryError, RecursionError) as error:  # a test has left no room
+            return f"{path} can't be written: {error}"
         return ""
 
     def _annotates(self) -> bool:

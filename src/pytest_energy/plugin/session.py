@@ -165,7 +165,7 @@ class Reporting:
                 self._config.rootpath,
             )
         except EnergyError as error:
-            self._unwritten += [f"--energy-update: {line}" for line in str(error).splitlines()]
+            self._unwritten += [f"--energy-update: {line}" for line in str(error).split("\n")]
         else:
             files = [f"{shown}/{name}" for name in written]
             self._updated = (*found.messages, f"written: {', '.join(files) or 'nothing'}")

@@ -30,7 +30,7 @@ from pytest_energy.plugin.reports import Report, read_reports
 from pytest_energy.plugin.values import PARSERS
 from pytest_energy.record.plain import short
 from pytest_energy.record.project_files import is_inside, target
-from pytest_energy.report.printable import printable
+from pytest_energy.report.printable import printable, without_commands
 from pytest_energy.rules.estimate import MAX_ROUNDS
 from pytest_energy.rules.verdict import RED, Verdict
 from pytest_energy.sensors import CPU_COUNTER_FOLDER
@@ -98,7 +98,7 @@ class Settings:
 def read_settings(config: pytest.Config, environment: Mapping[str, str] = os.environ) -> Settings:
     """The settings of this run. Raises pytest.UsageError for all values that can't be used."""
     if outside := tuple(_outside(config, environment)):  # before anything is read there
-        raise pytest.UsageError("\n".join(map(printable, outside)))
+        raise pytest.UsageError(without_commands("\n".join(map(printable, outside))))
     mistakes = unknown_variables(environment)
     disable, strict, flops = (_switch(each, config, environment, mistakes) for each in SWITCHES)
     budgets = find_budgets(config, environment, mistakes)
@@ -138,7 +138,7 @@ def read_settings(config: pytest.Config, environment: Mapping[str, str] = os.env
     ):  # a run that makes the baseline isn't red for having had none
         values.setdefault("fail_on", RED | {Verdict.NO_BASELINE})
     if mistakes:
-        raise pytest.UsageError("\n".join(map(printable, mistakes)))
+        raise pytest.UsageError(without_commands("\n".join(map(printable, mistakes))))
     if strict:
         values["fail_on"] = frozenset(Verdict) - {Verdict.PASS}
     return Settings(

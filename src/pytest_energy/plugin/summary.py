@@ -12,7 +12,7 @@ from pytest_energy.plugin.settings import Settings
 from pytest_energy.record.schema import RunRecord
 from pytest_energy.report.advice import conclude
 from pytest_energy.report.details import details
-from pytest_energy.report.printable import all_printable, printable
+from pytest_energy.report.printable import all_printable, printable, without_commands
 from pytest_energy.report.terminal import lost_test, render
 from pytest_energy.units import numbered
 
@@ -47,7 +47,7 @@ def write_summary(terminalreporter: pytest.TerminalReporter, ended: Ended) -> No
         _write_table(terminalreporter, ended)
     _write_baselines(terminalreporter, ended)
     for line in ended.unwritten:
-        terminalreporter.line(printable(line), red=True)
+        terminalreporter.line(printable(line, lines=True), red=True)
     if not is_quiet and not ended.unwritten:
         _write_files(terminalreporter, ended)
 
@@ -60,7 +60,7 @@ def _write_table(terminalreporter: pytest.TerminalReporter, ended: Ended) -> Non
     record = ended.record
     if record is None or not record.tests:
         for line in (*ended.unused, *map(lost_test, ended.lost)):
-            terminalreporter.line(printable(line))
+            terminalreporter.line(printable(line, lines=True))
         return
     writer = terminalreporter._tw
     shown = _in_failures(terminalreporter)
@@ -68,7 +68,7 @@ def _write_table(terminalreporter: pytest.TerminalReporter, ended: Ended) -> Non
     writer.write(table)
     if terminalreporter.verbosity > 0:
         for line in details(all_printable(record), writer.fullwidth):
-            terminalreporter.line(line)
+            terminalreporter.line(without_commands(line))
 
 
 def _write_line(terminalreporter: pytest.TerminalReporter, ended: Ended) -> None:
@@ -77,7 +77,7 @@ def _write_line(terminalreporter: pytest.TerminalReporter, ended: Ended) -> None
     if ended.record is not None:
         parts.append(conclude(ended.record).sentence)
     terminalreporter.ensure_newline()
-    terminalreporter.line(printable(f"energy: {' '.join(parts)}"))
+    terminalreporter.line(printable(f"energy: {' '.join(parts)}", lines=True))
 
 
 def _ran_once(ended: Ended) -> str:
@@ -90,9 +90,9 @@ def _write_baselines(terminalreporter: pytest.TerminalReporter, ended: Ended) ->
         terminalreporter.line(f"baselines, --energy-update {ended.settings.update}:")
     for message in ended.updated:
         for line in _wrapped(printable(message), width, "  ", "    "):
-            terminalreporter.line(line)
+            terminalreporter.line(without_commands(line))
     for line in _wrapped(ended.no_update, width):
-        terminalreporter.line(printable(line), red=True)
+        terminalreporter.line(printable(line, lines=True), red=True)
 
 
 def _wrapped(text: str, width: int, first: str = "", following: str = "") -> Sequence[str]:

@@ -98,8 +98,9 @@ def spelled(value: object) -> str:
     """A value as Python writes it; it refuses integers of thousands of digits."""
     try:
         return repr(value)
-    except ValueError:
-        return "a number of too many digits"
+    except Exception as error:  # any class may have a repr of its own
+        is_long = isinstance(error, ValueError) and isinstance(value, int)
+        return "a number of too many digits" if is_long else f"a {type(value).__name__}"
 
 
 def short(value: object) -> str:

@@ -18,16 +18,19 @@ Value = TypeVar("Value")
 _SEVERAL_LINES = frozenset({"notes", "message", "reason"})
 #: A line that GitHub takes for a command.
 _COMMAND = re.compile(r"\n(?=\s*::)")
-#: The same in a text of lines, and the older form, which may stand anywhere in one.
-_COMMANDS = re.compile(r"^([ \t]*):(?=:)|#(?=#\[)", re.MULTILINE)
+#: The same in a text of lines, and what GitHub, Azure and TeamCity take for one anywhere.
+_COMMANDS = re.compile(r"^([ \t]*):(?=:)|#(?=#(?:vso|teamcity)?\[)", re.MULTILINE | re.IGNORECASE)
 
 
 def printable(text: str, *, lines: bool = False) -> str:
-    """The text with what can't be printed as escapes. lines: line ends stay, but before "::"."""
+    """The text with what can't be printed as escapes. lines: line ends stay, and no line is a
+    command of a CI system.
+    """
+    if lines:
+        each_line = _COMMAND.sub(" ", text).split("\n")
+        return without_commands("\n".join(map(printable, each_line)))
     if text.isprintable():
         return text
-    if lines:
-        return "\n".join(printable(line) for line in _COMMAND.sub(" ", text).split("\n"))
     return "".join(
         each if each.isprintable() else each.encode("unicode_escape").decode() for each in text
     )
