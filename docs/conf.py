@@ -23,6 +23,7 @@ extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 add_module_names = False
 autodoc_member_order = "bysource"
 autodoc_typehints = "description"
+smartquotes = False  # messages and code in docstrings are to be copied and searched
 default_role = "code"  # for what docstrings write in `backquotes`
 myst_heading_anchors = 4  # so that links to headings are checked
 autodoc_preserve_defaults = True

@@ -94,8 +94,8 @@ def texts_by_name(nodes: list[ast.AST] | list[ast.stmt]) -> dict[str, list[str]]
 def texts(node: ast.AST, names: dict[str, list[str]]) -> list[str]:
     """The texts that an expression may come to; those of a name are in `names`."""
     match node:
-        case ast.Constant(value=str(text)):
-            return [text]
+        case ast.Constant(value=str(text)):  # one that str.format completes has its fields
+            return [re.sub(r"\{\w+\}", "...", text)]
         case ast.JoinedStr(values=parts):
             written = [part.value if isinstance(part, ast.Constant) else "..." for part in parts]
             return ["".join(map(str, written))]

@@ -163,6 +163,7 @@ def test_notes_are_found_with_their_sentences() -> None:
     )
     assert "no permission for the RAPL counters" in found["sensors/powercap.py"]
     assert "CPU seconds of the process tree in the window closed last." not in str(found)
+    assert "whether others used ... is unknown" in str(found["measurement/conditions.py"])
     coded = {each for messages in reason_codes().values() for each in messages}
     assert not coded & {each for sentences in found.values() for each in sentences}
 

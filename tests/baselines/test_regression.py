@@ -275,8 +275,8 @@ def test_a_call_that_does_other_work_than_its_baseline_is_noted() -> None:
     assert judged(doing(65), before).notes == ()
     (note,) = judged(doing(96), before).notes
     assert note == (
-        "the work of a call has changed since its baseline: 96.0 output-tokens (stored: 64.0); "
-        "costs for one query are of another mix now"
+        "the work of a call has changed since its baseline: 96.0 output-tokens (stored: 64.0), "
+        "which changes the cost of one query too"
     )
     assert judged(measured(), before).notes == ()
 

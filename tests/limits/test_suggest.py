@@ -220,7 +220,7 @@ MARKER = BudgetRecord(limit="9 J / query", origin="tests/test_q.py:3")
         (
             replace(OPEN, budget=MARKER, verdict="fail"),
             'skipped, it is over its limit "9 J / query" (tests/test_q.py:3), and a suggestion '
-            "loosens none",
+            "raises no limit",
         ),
         (replace(OPEN, verdict="fail", reason="worse"), "skipped, fail: worse"),
         (

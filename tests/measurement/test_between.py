@@ -100,6 +100,6 @@ def test_the_line_on_a_terminal_has_it_after_warm_up(
     energy_pytester.write(f"@budget\ndef test_it(energy):\n    energy.{call}\n")
     energy_pytester.run()
     assert line.found[0] == ""
-    said = "likely inconclusive, less than 8.9 % does not show; try a quieter machine or "
+    said = "likely inconclusive, less than 8.9 % is not detectable; try a quieter machine or "
     assert line.found[-1].startswith(said)
     assert line.found[-1].endswith("energy.compare or a limit in FLOPs")

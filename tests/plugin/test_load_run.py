@@ -61,7 +61,7 @@ def test_threads_and_coroutines_keep_requests_in_flight(energy_pytester: EnergyP
 
 
 MISUSED = {
-    "energy.measure_load(3)": "calls requests, and 3 is none",
+    "energy.measure_load(3)": "calls its request, and 3 can't be called",
     "energy.measure_load(spin, concurrency=0)": "concurrency=0 is neither a number of requests",
     "energy.measure_load(spin, concurrency=(2, 2))": "has a number twice",
     "energy.measure_load(lambda: iter(()), concurrency=2)": "whose work isn't done yet",

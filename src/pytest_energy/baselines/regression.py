@@ -212,8 +212,8 @@ def _other_work(test: TestRecord, stored: Line) -> tuple[str, ...]:
     if not changed:
         return ()
     return (
-        f"the work of a call has changed since its baseline: {', '.join(changed)}; costs for one "
-        f"{test.unit} are of another mix now",
+        f"the work of a call has changed since its baseline: {', '.join(changed)}, which "
+        f"changes the cost of one {test.unit} too",
     )
 
 

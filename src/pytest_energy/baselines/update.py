@@ -87,7 +87,7 @@ def drop(before: Sequence[Line], patterns: Sequence[str]) -> Update:
     for pattern in patterns:
         if not any(matches(pattern, each) for each in tests):
             near = alike(pattern, tests)
-            hint = f"did you mean {near[0]!r}?" if near else "pytest-energy baseline list tells all"
+            hint = f"did you mean {near[0]!r}?" if near else "pytest-energy baseline list shows all"
             raise InputError(f"{pattern!r} is no test with a baseline; {hint}")
     stored = _grouped(before)
     # An id may hold the signs of a pattern, and is then that test alone: test_it[*].

@@ -160,7 +160,7 @@ def _about(budget: BudgetRecord, tests: Sequence[TestRecord]) -> str:
     """What is said of a limit that stands already."""
     if any(_has_failed(each) for each in tests):
         where = f'"{budget.limit}" ({budget.origin})'
-        return f"skipped, it is over its limit {where}, and a suggestion loosens none"
+        return f"skipped, it is over its limit {where}, and a suggestion raises no limit"
     if unmeasured := next((each for each in tests if not is_measured(each)), None):
         return _skipped(unmeasured)
     return f'kept "{budget.limit}" ({budget.origin})'

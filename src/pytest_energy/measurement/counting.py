@@ -135,7 +135,7 @@ def _count_of(unit: str, given: Mapping[str, Count], count: Count | None) -> Cou
 def _how_to_count(unit: str) -> str:
     """Arguments that count a unit, with examples."""
     if unit in PART_UNITS:
-        return "they are parts of a request; energy.measure_generation tells what each costs"
+        return "they are parts of a request; energy.measure_generation measures what each costs"
     argument = next((each for each, known in _ARGUMENTS.items() if known == unit), "count")
     if "-" in unit:  # one of several kinds
         return f'add units={{"{unit}": 128}} or units={{"{unit}": lambda result: len(result)}}'

@@ -117,7 +117,7 @@ def outlook(undetectable: float | None, coverage: Coverage) -> str:
         helps += ["one torch thread"] if torch_threads() > 1 else []
         helps += ["energy.compare", "a limit in FLOPs"]
     shown = percent(undetectable)
-    return f"likely inconclusive, less than {shown} does not show; try {' or '.join(helps)}"
+    return f"likely inconclusive, less than {shown} is not detectable; try {' or '.join(helps)}"
 
 
 def _would_tell(compared: Estimate, coverage: Coverage) -> str:

@@ -285,7 +285,7 @@ class Energy:
         """For each number of requests in flight, the clients and what measures meanwhile."""
         if not callable(request):
             raise EnergyUsageError(
-                f"energy.measure_load calls requests, and {spelled(request)} is none"
+                f"energy.measure_load calls its request, and {spelled(request)} can't be called"
             )
         for budget in self._budgets:
             if budget.counts_flops:

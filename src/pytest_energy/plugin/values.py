@@ -106,8 +106,8 @@ def _watts(text: str) -> float | Literal["tdp"]:
 def _junit_property(text: str) -> str:
     if text.count("{name}") != 1 or not text.isprintable() or len(text) > LONGEST_QUANTITY:
         raise ValueError(
-            f"{text[:LONGEST_QUANTITY]!r} doesn't hold {{name}} once, where the name of a property "
-            'such as energy.verdict stands; for example "dd_tags[{name}]"'
+            f"{text[:LONGEST_QUANTITY]!r} doesn't contain {{name}} exactly once, for the name of a "
+            'property such as energy.verdict; for example "dd_tags[{name}]"'
         )
     return text
 
