@@ -442,3 +442,33 @@ def session_at(machine: Machine, seconds: float) -> tuple[Session, float]:
     found, cheapest = cleaned(rounds, "query"), least(rounds, "query")
     assert found is not None and cheapest is not None
     return session_of([value for value in found.values if value is not None]), cheapest
+
+
+@pytest.mark.parametrize(("heavy", "every"), [(0.5, 10), (0.05, 20), (0.02, 6)])
+def test_costly_calls_that_were_all_disturbed_count(heavy: float, every: int) -> None:
+    def lap(number: int) -> Lap:
+        is_heavy = number % every == every - 1
+        used, after = (heavy, SLOW * QUICK) if is_heavy else (0.001, QUICK)
+        return replace(LAP, seconds=used, cpu_seconds=used, after=after)
+
+    found = cleaned([window([lap(number) for number in range(60)])] * 5, "query")
+    assert found is not None
+    assert "times the CPU time of the undisturbed ones" in found.problem
+    assert found.may_improve
+
+
+def test_what_neighbours_add_at_most_is_no_other_work() -> None:
+    slowed = replace(LAP, seconds=0.0017, cpu_seconds=0.0017, after=SLOW * QUICK)
+    found = cleaned([window([LAP, slowed, slowed] * 20)] * 5, "query")
+    assert figure(found) == pytest.approx(0.001)
+
+
+LAP = Lap(
+    position=0,
+    calls=1,
+    units={"query": 1.0},
+    seconds=0.001,
+    cpu_seconds=0.001,
+    before=QUICK,
+    after=QUICK,
+)

@@ -29,6 +29,8 @@ QUICK = 0.05
 SLOWED = 1.12
 #: Laps miss work where they hold less than this share of the process tree's CPU time.
 WHOLE = 0.98
+#: Neighbours multiply CPU time by less, so laps that are left out and cost more did other work.
+ADDED = 2.0
 #: A round counts when this share of its laps was undisturbed, and an input with so many laps.
 ROUND_SHARE = 0.10
 INPUT_LAPS = 3
@@ -99,6 +101,10 @@ def cleaned(windows: Sequence[Window], unit: str) -> Cleaned | None:
     if not counted:  # what the rounds say of themselves is the reason then
         return None
     figure = sum(each.seconds for each in rates.values()) / counted
+    all_rates = [_Rate.of(mine, unit) for mine in _by_position(laps).values()]
+    of_all = sum(each.seconds for each in all_rates) / sum(each.units for each in all_rates)
+    if of_all > ADDED * figure:
+        return replace(found, problem=_other_work(of_all / figure))
     kept = {id(each) for each in chosen}
     values: list[float | None] = []
     units: list[float] = []
@@ -218,6 +224,14 @@ def _problem(windows: Sequence[Window], laps: Sequence[Lap], chosen: Sequence[La
             continue
         return Reason(_CROWDED, "some inputs were hardly called while the core was undisturbed")
     return ""
+
+
+def _other_work(times: float) -> str:
+    return Reason(
+        _CROWDED,
+        f"all laps take {times:.1f} times the CPU time of the undisturbed ones, more than other "
+        "processes add, so some calls cost much more than others",
+    )
 
 
 def laps_hold_all(windows: Sequence[Window], laps: Sequence[Lap]) -> bool:
