@@ -284,6 +284,11 @@ def test_another_machine_is_named_by_its_port_alone() -> None:
     )
 
 
+def test_a_busy_server_that_answers_single_bytes_did_the_work_that_is_waited_for() -> None:
+    found = peer(pid=7, name="server", is_remote=False, exchanged=100, cpu_seconds=3.0)
+    assert code_of(work_elsewhere([found], rounds(0.1))) == "server-outside"
+
+
 @pytest.mark.parametrize(
     ("found", "cpu_share"),
     [
@@ -291,6 +296,8 @@ def test_another_machine_is_named_by_its_port_alone() -> None:
         (peer(exchanged=300), 0.1),  # a heartbeat
         (peer(exchanged=None, connections=2), 0.1),  # a log line now and then
         (peer(pid=7, is_remote=False, exchanged=0, cpu_seconds=3.0), 0.9),  # busy for others
+        (peer(pid=7, is_remote=False, exchanged=300, cpu_seconds=3.0), 0.9),  # and a heartbeat
+        (peer(pid=7, is_remote=False, exchanged=99, cpu_seconds=3.0), 0.1),  # two calls in three
         (peer(pid=7, is_remote=False, cpu_seconds=0.01), 0.9),
     ],
 )

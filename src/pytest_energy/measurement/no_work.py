@@ -34,6 +34,8 @@ PEER_SHARE = 0.05
 WAITING_SHARE = 0.5
 #: A connection is part of the work when calls exchange so many bytes, or make one every other time.
 BYTES_A_CALL = 16
+#: Fewer are, a byte each way, where the test waits while the server is busy.
+LEAST_BYTES_A_CALL = 2
 CONNECTIONS_A_CALL = 0.5
 #: Of the tokens that a server looks up; fewer hits are not reported.
 CACHE_SHARE = 0.01
@@ -108,9 +110,12 @@ def working_peers(peers: Sequence[Peer], rounds: Sequence[Round]) -> list[Peer]:
             peer.connections >= CONNECTIONS_A_CALL * calls
             or (peer.exchanged or 0) >= BYTES_A_CALL * calls
         )
-        may_be_used = is_used or (peer.exchanged is None and not peer.connections)
+        is_waiting = own < WAITING_SHARE * seconds
+        is_asked = is_waiting and (peer.exchanged or 0) >= LEAST_BYTES_A_CALL * calls
+        is_unseen = peer.exchanged is None and not peer.connections
+        may_be_used = is_used or is_asked or is_unseen
         is_busy = may_be_used and peer.cpu_seconds >= PEER_SHARE * max(own, 0.01 * seconds)
-        if is_busy or (is_used and own < WAITING_SHARE * seconds):
+        if is_busy or (is_used and is_waiting):
             found.append(peer)
     return found
 
