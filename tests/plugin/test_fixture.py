@@ -129,6 +129,7 @@ MISUSED = {
     "energy.measure_load(spin, concurrency=10**9)": "a number of requests from 1 to 10,000",
     "energy.measure_load(spin, concurrency=None)": "a number of requests from 1 to 10,000",
     "energy.measure(spin, inputs=[])": "inputs is empty",
+    "energy.measure(spin, inputs=iter(int, 1))": "more than 1,000,000 members, or no end",
     "energy.measure(spin, inputs=5)": "inputs of type int is no list",
     "energy.measure(spin, inputs='abc')": "inputs of type str is no list",
     "energy.measure(stream)": "stream returned a generator, whose work isn't done yet",

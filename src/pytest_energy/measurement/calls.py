@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import closing
 from functools import partial
+from itertools import islice
 from statistics import median
 from typing import Any
 
@@ -18,6 +19,7 @@ from pytest_energy.sensors.clock import real
 
 __tracebackhide__ = True  # a failing test's traceback ends in the user's lines
 
+MOST_INPUTS = 1_000_000
 #: What is measured.
 Function = Callable[..., Any]
 #: A measurement under way: yields the index of the function to call, and is sent what it did.
@@ -199,7 +201,12 @@ def inputs_of(inputs: object) -> list[Any] | None:
             f"inputs of type {type(inputs).__name__} is no list of inputs, one for each call; "
             f"{example}"
         )
-    items = list(inputs)
+    items = list(islice(inputs, MOST_INPUTS + 1))
+    if len(items) > MOST_INPUTS:
+        raise EnergyUsageError(
+            f"inputs has more than {MOST_INPUTS:,} members, or no end; inputs are used again by "
+            f"themselves; {example}"
+        )
     if not items:
         raise EnergyUsageError(f"inputs is empty, so there is nothing to call with; {example}")
     return items
