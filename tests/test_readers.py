@@ -8,11 +8,17 @@ tries 10,000 inputs on each; the ordinary run tries 500, and 100 in all reports 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
+from unittest.mock import patch
 
+import pynvml
+import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from records import RECORD
@@ -26,12 +32,15 @@ from pytest_energy.limits.file import BudgetsFileError, parse_budgets
 from pytest_energy.limits.limit import parse_limit
 from pytest_energy.limits.suggest import suggest
 from pytest_energy.plugin.marker import MarkerError, energy_budget
-from pytest_energy.plugin.options import unknown_variables
+from pytest_energy.plugin.options import OPTIONS, unknown_variables
+from pytest_energy.plugin.settings import read_settings
 from pytest_energy.plugin.values import PARSERS
 from pytest_energy.record.file import read
+from pytest_energy.record.hardware import file_name
 from pytest_energy.record.plain import RecordError, to_plain
+from pytest_energy.record.schema import GpuRecord
 from pytest_energy.report.formats import format_named, names
-from pytest_energy.sensors import powercap
+from pytest_energy.sensors import nvml, powercap
 from pytest_energy.sensors.gpu_choice import Board, allotted, is_cuda_order_open, listed
 from pytest_energy.sensors.remote_page import read_page
 from pytest_energy.sensors.tdp import watts_per_core
@@ -77,6 +86,8 @@ LIMITS = [
     *("1 J / query", "2,1 Wh / query", f"{'9' * 400} J / query", "1 J / 1e999 queries"),
 ]
 MANY = settings(max_examples=max(500, settings().max_examples))
+#: A folder without limits and baselines.
+ROOT = Path(__file__).parent / "fakes" / "fake_nvml"
 BOARDS = tuple(Board(each, f"GPU-{each}") for each in (0, 1))
 
 
@@ -170,6 +181,80 @@ def test_pages_of_metrics_and_processors(text: str) -> None:
         lambda: read_page(text, ["DCGM_FI_DEV_TOTAL_ENERGY_CONSUMPTION"]), EnergyError, ValueError
     )
     assert (reads(lambda: watts_per_core(text), EnergyError) or 1.0) > 0
+
+
+#: What C holds behind a pointer: no text has to be UTF-8.
+C_TEXT = st.binary(max_size=95).map(lambda each: each.replace(b"\0", b"?"))
+
+
+@MANY
+@given(C_TEXT, C_TEXT, C_TEXT, C_TEXT)
+@example(b"\xe9\xff", b"GPU-\xff", b"../\xff", b"x MIG \xff")
+@example(b"", b"", b"", b"")
+@example(b"\x1b[2J::error::\r\n", b"MIG-\n", b"\xe2\x80\xae", b" MIG ")
+def test_texts_of_nvml(name: bytes, uuid: bytes, driver: bytes, part: bytes) -> None:
+    answers: dict[str, Any] = {
+        "Init": None,
+        "SystemGetDriverVersion": driver,
+        "DeviceGetCount": 1,
+        "DeviceGetHandleByIndex": "board",
+        "DeviceGetUUID": uuid,
+        "DeviceGetName": name,
+        "DeviceGetEnforcedPowerLimit": 400_000,
+        "DeviceGetMigMode": (1, 1),
+        "DeviceGetMaxMigDeviceCount": 1,
+        "DeviceGetMigDeviceHandleByIndex": "slice",
+        "DeviceGetAttributes": SimpleNamespace(gpuInstanceSliceCount=1),
+    }
+
+    def answering(answer: Any) -> Callable[..., Any]:
+        def function(handle: object = None, *_: object) -> Any:
+            found = part if handle == "slice" and answer is name else answer
+            return found.decode() if isinstance(found, bytes) else found  # as pynvml does
+
+        return function
+
+    functions: Any = {f"nvml{key}": answering(answer) for key, answer in answers.items()}
+    with patch.multiple(pynvml, **functions):
+        found = nvml.Nvml()
+    (gpu,) = found.gpus
+    mig = ", ".join(each.profile for each in gpu.board.migs)
+    board = GpuRecord(
+        name=gpu.name, uuid=gpu.board.uuid, power_limit_watts=400.0, channel="gpu:0", mig=mig
+    )
+    kept = replace(RECORD.run, versions={"driver": found.driver})
+    (line,) = update((), [replace(session(gpus=(board,)), run=kept)], Mode.ADD).lines
+    assert parse_line(text_of([line]).encode()) == line
+    assert re.fullmatch(r"[\w.+-]{1,200}", file_name(line.hardware), re.ASCII)
+    allotted(gpu.board.uuid, found.boards)
+    reads(lambda: listed([gpu.board.uuid], found.boards), EnergyError)
+
+
+INI = [each.ini for each in OPTIONS]
+
+
+@MANY
+@given(st.lists(st.tuples(st.sampled_from(INI), TEXT), min_size=1, max_size=3))
+@example([("energy_budgets", "a\n::error::x"), ("energy_gpus", "9" * 5000)])
+@example([("energy_baselines", "\u2028"), ("energy_lock_folder", "~\0")])
+@example([("energy_remote", "http://u:CANARY@a..b/"), ("energy_cpu_counter_folder", "..")])
+def test_ini_files(values: list[tuple[str, str]]) -> None:
+    written = dict(values)
+    config = SimpleNamespace(
+        getini=lambda name: written.get(name, []),
+        getoption=lambda name, default=None: None,
+        inipath=ROOT / "pytest.ini",
+        rootpath=ROOT,
+        invocation_params=SimpleNamespace(dir=ROOT, args=()),
+        args=[],
+    )
+    try:
+        read_settings(cast("pytest.Config", config), {})
+    except pytest.UsageError as error:
+        for line in str(error).split("\n"):
+            assert line.isprintable()
+            assert re.match(r"energy_\w+ in pytest\.ini: .", line), line
+            assert "CANARY" not in line
 
 
 # -- a line and a record in which a few values are others ------------------------------------------

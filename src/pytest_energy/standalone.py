@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import math
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -24,6 +23,7 @@ from pytest_energy.measurement.counting import Count, counts_for
 from pytest_energy.measurement.gate import Gate, GateSettings
 from pytest_energy.measurement.judgement import Job
 from pytest_energy.measurement.protocol import Limits
+from pytest_energy.record.plain import LARGEST_NUMBER, spelled
 from pytest_energy.record.schema import TestRecord
 from pytest_energy.report.details import details_of
 from pytest_energy.report.printable import printable
@@ -166,10 +166,11 @@ async def measure_async(
 
 def _settings(gpus: str, max_seconds: float, cpu_watts_per_core: float) -> GateSettings:
     if gpus not in ("auto", "all", "none"):
-        raise EnergyUsageError(f'gpus={gpus!r} is not known; write "auto", "all" or "none"')
+        raise EnergyUsageError(f'gpus={spelled(gpus)} is not known; write "auto", "all" or "none"')
     for name, value in (("max_seconds", max_seconds), ("cpu_watts_per_core", cpu_watts_per_core)):
-        if not 0 < value < math.inf:
-            raise EnergyUsageError(f"{name}={value!r} is not a number above zero")
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not is_number or not 0 < value < LARGEST_NUMBER:
+            raise EnergyUsageError(f"{name}={spelled(value)} is not a number above zero")
     return GateSettings(
         choice=Choice(
             gpus=GpuChoice(gpus),
@@ -192,7 +193,9 @@ def _begun(
 ) -> Iterator[tuple[Work, Callable[[Any], Result]]]:
     """The calls to be made, and what makes a result of them; the instruments are released."""
     if not callable(call):
-        raise EnergyUsageError(f"measure calls what it is given, and {call!r} can't be called")
+        raise EnergyUsageError(
+            f"measure calls what it is given, and {spelled(call)} can't be called"
+        )
     items = inputs_of(inputs)
     job = Job(
         test_id=named(call),
@@ -225,10 +228,10 @@ def _begun(
 
 def _scope(text: str) -> Scope:
     try:
-        return Scope(text)
-    except ValueError:
+        return Scope(str.__str__(text))
+    except (TypeError, ValueError):
         raise EnergyUsageError(
-            f"scope={text!r} is not known; write one of {', '.join(Scope)}"
+            f"scope={spelled(text)} is not known; write one of {', '.join(Scope)}"
         ) from None
 
 

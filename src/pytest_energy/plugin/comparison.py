@@ -8,6 +8,7 @@ from typing import Any
 
 from pytest_energy.errors import EnergyUsageError
 from pytest_energy.measurement.calls import Function, named
+from pytest_energy.record.plain import spelled
 
 
 def works_of(
@@ -21,11 +22,11 @@ def works_of(
             raise EnergyUsageError(f"{_wrong(works, candidate)}; write: {_COMPARE_MANY}")
     for label, work in works.items():
         if not isinstance(label, str) or not label.strip():
-            raise EnergyUsageError(f"{label!r} is not a name; write: {_COMPARE_MANY}")
+            raise EnergyUsageError(f"{spelled(label)} is not a name; write: {_COMPARE_MANY}")
         if not callable(work):
             raise EnergyUsageError(
-                f"energy.compare calls what it is given, and the {label}, {work!r}, can't be "
-                f"called; write: {_COMPARE}"
+                f"energy.compare calls what it is given, and the {label}, {spelled(work)}, "
+                f"can't be called; write: {_COMPARE}"
             )
         if inspect.iscoroutinefunction(work):
             raise EnergyUsageError(

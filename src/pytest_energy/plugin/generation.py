@@ -16,6 +16,7 @@ from pytest_energy.limits.budget import (
     Budget,
 )
 from pytest_energy.measurement.counting import Count, Units, check_units, counted
+from pytest_energy.record.plain import spelled
 
 _EXAMPLE = (
     "energy.measure_generation(generate, prompts={128: short, 1024: long}, new_tokens=(1, 64, 256))"
@@ -52,7 +53,7 @@ def sizes_of(
 ) -> Sizes:
     """Each prompt with each number of new tokens. Raises EnergyUsageError where that is no grid."""
     if not callable(generate):
-        raise EnergyUsageError(f"{generate!r} can't be called; write: {_EXAMPLE}")
+        raise EnergyUsageError(f"{spelled(generate)} can't be called; write: {_EXAMPLE}")
     lengths = sorted(prompts) if isinstance(prompts, Mapping) and _are_sizes(prompts) else []
     numbers = sorted(set(new_tokens)) if _are_sizes(new_tokens) else []
     if len(lengths) < 2 or len(numbers) < 2:
