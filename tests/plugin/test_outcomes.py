@@ -378,11 +378,13 @@ def test_without_the_plugin_marked_tests_run_and_fixture_tests_error(
 
 
 def test_idle_work_is_unmeasured(energy_pytester: EnergyPytester) -> None:
-    energy_pytester.write(f"import time\n{UNDER}\ndef test_it():\n    time.sleep(0.02)\n")
+    limits = '@budget(["9 kJ / token", "9 kJ / word"], units={"token": 1, "word": 1})'
+    energy_pytester.write(f"import time\n{limits}\ndef test_it():\n    time.sleep(0.02)\n")
     # In a longer window, in which a process that an earlier test has left is no work.
     result = energy_pytester.run("--energy-max-seconds=0.5", quick=False)
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["energy: unmeasured: *the work happened where no sensor looks*"])
+    assert result.stdout.str().count("\nenergy: unmeasured: ") == 1  # for both limits
 
 
 def test_nothing_is_printed_without_measured_tests(energy_pytester: EnergyPytester) -> None:

@@ -49,7 +49,7 @@ OPTIONS = (
     Option(
         "pids",
         "PID,PID|auto",
-        "Count these processes too (a server under test), or those that a test talks to",
+        "Count these processes too (a server under test); auto: servers that a test talks to",
     ),
     Option(
         "remote",
@@ -75,8 +75,8 @@ OPTIONS = (
         "INTENSITY",
         'Convert joules to carbon with this, such as "300 gCO2e/kWh"',
     ),
-    Option("country", "COUNTRY", "Convert with CodeCarbon's data on COUNTRY, such as FRA"),
-    Option("region", "REGION", "Convert with the data on a REGION of that country"),
+    Option("country", "COUNTRY", "Convert joules with CodeCarbon's data on COUNTRY, such as FRA"),
+    Option("region", "REGION", "Convert joules with the data on a REGION of that country"),
     Option(
         "cpu_watts_per_core",
         "WATTS",

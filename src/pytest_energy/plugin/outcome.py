@@ -40,9 +40,9 @@ def fail_if_red(records: Sequence[TestRecord], red: Collection[Verdict]) -> None
     """Raises EnergyFailure for the verdicts that fail."""
     failed = [each for each in records if each.verdict in red and each.code != BESIDE_FLOPS]
     if failed:
-        raise EnergyFailure(
-            "\n".join(printable(_message(each), lines=True) for each in failed), pytrace=False
-        )
+        # Limits that nothing was measured for have one reason.
+        messages = dict.fromkeys(printable(_message(each), lines=True) for each in failed)
+        raise EnergyFailure("\n".join(messages), pytrace=False)
 
 
 def add_properties(item: pytest.Item, records: Sequence[TestRecord], template: str) -> None:
