@@ -47,9 +47,17 @@ def test_the_default_folder_is_made_for_all_users_and_may_be_no_link(
 
 
 HOLD = """
-import os, sys
+import fcntl, os, sys
 from pathlib import Path
 from pytest_energy.record import lock
+
+def is_held(path):
+    with open(path) as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return
+    raise AssertionError(path)
 
 lock.DEFAULT_FOLDER = Path(sys.argv[1])
 with lock.Locks(lock.DEFAULT_FOLDER, print).hold(["cpu"]):
@@ -61,7 +69,14 @@ for user in (1234, 4321, 1234):
         os.setgid(user)
         os.setuid(user)
         locks = lock.Locks(lock.DEFAULT_FOLDER, print)
-        with locks.hold(["cpu", f"gpu:{user}"], f"user {user}"):
+        # gpu:0 is the first user's, who is not that of the folder.
+        with locks.hold(["cpu", "gpu:0", f"gpu:{user}"], f"user {user}"):
+            if user == 4321:
+                is_held(f"{lock.DEFAULT_FOLDER}/gpu_0.lock")
+                if os.fork() == 0:  # it keeps nothing
+                    kept = [each for each in Path("/proc/self/fd").iterdir() if each.exists()]
+                    os._exit(any(each.resolve().suffix == ".lock" for each in kept))
+                assert os.wait()[1] == 0
             print(lock.read_holder(lock.DEFAULT_FOLDER / "cpu.lock"), flush=True)
         os._exit(0)
     os.wait()

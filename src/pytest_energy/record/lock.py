@@ -22,6 +22,11 @@ from filelock import FileLock, Timeout
 
 from pytest_energy.sensors import clock
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
 #: /tmp rather than TMPDIR, which differs between users and test runners.
 DEFAULT_FOLDER = Path("/tmp" if os.name == "posix" else tempfile.gettempdir(), "pytest-energy")
 #: Every measurement takes this lock, but for those on one GPU alone.
@@ -43,7 +48,7 @@ class Locks:
         """`report` takes a sentence about a long wait. Raises OSError for an unusable folder."""
         self._folder = folder
         self._report = report
-        self._locks: dict[str, FileLock] = {}
+        self._locks: dict[str, FileLock | _ForeignLock] = {}
         _make(folder)
         self._lock(CPU)
 
@@ -73,6 +78,11 @@ class Locks:
                 return ""
             except Timeout:
                 holder = read_holder(path)
+            except PermissionError:
+                if isinstance(lock, _ForeignLock) or fcntl is None:
+                    raise
+                self._locks[name] = lock = _ForeignLock(path)
+                continue
             if holder is not None and holder.is_around_us:
                 return f"measured inside another measurement, {holder}, so without a lock"
             if clock.now() - started >= report_after:
@@ -98,7 +108,7 @@ class Locks:
                     _write_holder(path, None)
                 lock.release()
 
-    def _lock(self, name: str) -> FileLock:
+    def _lock(self, name: str) -> FileLock | _ForeignLock:
         """Raises OSError where the file exists and is not an empty file with one name."""
         if name not in self._locks:
             path = self._folder / f"{re.sub('[^A-Za-z0-9-]', '_', name)}.lock"
@@ -113,6 +123,47 @@ class Locks:
             # Held by the process: another thread may close a window that one has left open.
             self._locks[name] = FileLock(path, mode=0o666, thread_local=False)
         return self._locks[name]
+
+
+class _ForeignLock:
+    """The lock of a file that another user has made in the folder of all users.
+
+    filelock refuses it, because its owner could replace the file while it is held. Then two runs
+    would measure at once, which their tests report; a machine without locks is worse.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.lock_file = str(path)
+        self.lock_counter = 0
+        self._file = -1
+        os.register_at_fork(after_in_child=self._forget)
+
+    def acquire(self, *, blocking: bool) -> None:
+        """Take it, or raise Timeout; it never waits. Raises OSError."""
+        assert not blocking
+        if not self.lock_counter:
+            file = os.open(self.lock_file, os.O_RDWR | _SAFELY)
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                os.close(file)
+                if isinstance(error, BlockingIOError):
+                    raise Timeout(self.lock_file) from None
+                raise
+            self._file = file
+        self.lock_counter += 1
+
+    def release(self) -> None:
+        """Let go of it, as often as it was taken."""
+        self.lock_counter -= 1
+        if not self.lock_counter:
+            os.close(self._file)
+
+    def _forget(self) -> None:
+        """A fork neither holds nor frees it."""
+        if self.lock_counter:
+            os.close(self._file)
+            self.lock_counter = 0
 
 
 @dataclass(frozen=True)
