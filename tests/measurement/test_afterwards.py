@@ -7,11 +7,13 @@ from typing import Any, cast
 import pytest
 
 from conftest import EnergyPytester
+from pytest_energy.errors import code_of
 from pytest_energy.measurement import afterwards
 from pytest_energy.measurement.afterwards import Afterwards
 from pytest_energy.measurement.meter import Window
 from pytest_energy.measurement.protocol import Round
 from pytest_energy.sensors.base import Device
+from pytest_energy.sensors.clock import real
 from pytest_energy.sensors.process_tree import ProcessTree
 
 needs_proc = pytest.mark.skipif(not ProcessTree().visible, reason="needs Linux's /proc")
@@ -137,9 +139,89 @@ def test_a_board_that_goes_on_working_is_unmeasured(
     monkeypatch.setattr(afterwards, "PATIENCE_SECONDS", 0.0)
     now = [before]
     board = Device(channel="gpu:0", name="virtual", power_limit_watts=400.0, watts=lambda: now[0])
-    looks = Afterwards(cast(Any, NoTree()), [board])
+    looks = Afterwards(cast(Any, NoTree()), [board], lambda: 0.0)
     looks.begin()
     now[0] = after
     window = Window(seconds=2.0, readings={"gpu:0": 2 * busy}, cpu_seconds=1.0)
     found = looks.end([Round(window, 10, {"query": 10.0}, warmup=False)])
     assert ("gpu:0 still drew 300 W" in found) is problem
+
+
+def waiting(own: float, others: float | None, seconds: float = 0.4) -> Round:
+    """A round of a test that keeps `own` of a core busy, and others so many cores."""
+    window = Window(
+        seconds=seconds,
+        readings={},
+        cpu_seconds=own * seconds,
+        other_cpu_seconds=None if others is None else others * seconds,
+    )
+    return Round(window, 10, {"query": 10.0}, warmup=False)
+
+
+@pytest.mark.parametrize(
+    ("rounds", "after", "problem"),
+    [
+        ([waiting(0.08, 0.9)] * 5, 0.02, True),  # a daemon that a fixture left behind
+        ([waiting(0.08, 2.4), waiting(0.1, 2.0), waiting(0.1, 2.2)], 0.3, True),
+        ([waiting(0.08, 0.9)] * 5, 0.9, False),  # a neighbour that goes on
+        ([waiting(0.08, 0.9)] * 4 + [waiting(0.08, 0.1)], 0.02, False),  # one that comes and goes
+        ([waiting(0.95, 0.9)] * 5, 0.02, False),  # the test does its work itself
+        ([waiting(0.08, 0.1)] * 5, 0.0, False),
+        ([waiting(0.08, None)] * 5, 0.0, False),
+        ([waiting(0.08, 0.9)], 0.02, False),  # too short to tell
+    ],
+)
+def test_others_that_work_while_the_test_waits_and_no_longer_do_its_work(
+    monkeypatch: pytest.MonkeyPatch, rounds: list[Round], after: float, problem: bool
+) -> None:
+    monkeypatch.setattr(afterwards, "GAP_SECONDS", 0.01)
+    monkeypatch.setattr(real, "perf_counter", iter([0.0, 0.3]).__next__)
+    monkeypatch.setattr(real, "process_time", lambda: 1.0)
+    busy = iter([100.0, 100.0 + 0.3 * after])
+    looks = Afterwards(cast(Any, NoTree()), [], busy.__next__)
+    found = looks.outside(rounds)
+    assert (code_of(found) == "work-outside") is problem
+    assert bool(found) is problem
+
+
+@needs_proc
+def test_a_daemon_that_left_the_tree_is_seen_by_what_it_uses(
+    energy_pytester: EnergyPytester,
+) -> None:
+    # A machine on which one core of another process is busy from question to question.
+    energy_pytester.pytester.makeconftest("""
+        import time
+
+        from pytest_energy.measurement import gate
+
+        ASKED = [0]
+
+        class Machine:
+            busy, seen, since = 100.0, 0, time.perf_counter()
+
+            def __call__(self):
+                now = time.perf_counter()
+                if ASKED[0] > self.seen:
+                    self.busy += now - self.since
+                self.since, self.seen = now, ASKED[0]
+                return self.busy + time.process_time()
+
+        gate.busy_seconds = Machine()
+    """)
+    energy_pytester.write("""
+        import time
+        from conftest import ASKED
+
+        def ask():
+            ASKED[0] += 1
+            spin(6)
+            time.sleep(0.04)
+
+        @budget("20 cpu-ms / query")
+        def test_it(energy):
+            energy.measure(ask)
+    """)
+    energy_pytester.run_process("--energy-max-seconds=4", quick=False).assert_outcomes(failed=1)
+    test = energy_pytester.tests()["test_it"]
+    assert (test["verdict"], test["code"]) == ("unmeasured", "work-outside")
+    assert "and 0.00 right after the last call: they do a part of the work" in test["reason"]

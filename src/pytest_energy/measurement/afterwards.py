@@ -10,12 +10,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from statistics import fmean
 
 from pytest_energy.errors import Reason
 from pytest_energy.measurement.protocol import Round
 from pytest_energy.sensors.base import Device, Reading, SensorFault
 from pytest_energy.sensors.clock import real
 from pytest_energy.sensors.process_tree import ProcessTree
+from pytest_energy.units import percent
 
 LOOKS, BETWEEN_SECONDS = 5, 0.004
 #: Threads of OpenMP wait actively for up to 0.2 s, loaders fill their queues, boards cool down.
@@ -27,6 +29,15 @@ BUSY = 0.3
 STILL_SHARE = 0.8
 LIMIT_SHARE = 0.15
 USUAL_LIMIT_WATTS = 300.0
+#: A test that keeps less of a core busy waits for somebody, who is looked for so long.
+WAITING_SHARE = 0.5
+GAP_SECONDS = 1.0
+LEAST_SECONDS = 0.5
+#: Others work for it when they use so many cores in all rounds, in none much less than usually, and
+#: a small part of that right after.
+OUTSIDE_CORES = 0.3
+STEADY_SHARE = 0.5
+QUIET_SHARE = 0.25
 #: Tasks that calls leave behind: so many a call, and so many at least.
 TASKS_A_CALL = 0.5
 LEAST_TASKS = 3
@@ -51,11 +62,17 @@ class Doing:
 class Afterwards:
     """Looks before the first call and after the last one.
 
-    devices: whose power is read, where they report one.
+    devices: whose power is read, where they report one. machine_busy: CPU seconds of all processes.
     """
 
-    def __init__(self, tree: ProcessTree, devices: Sequence[Device]) -> None:
+    def __init__(
+        self,
+        tree: ProcessTree,
+        devices: Sequence[Device],
+        machine_busy: Callable[[], float | None],
+    ) -> None:
         self._tree = tree
+        self._machine_busy = machine_busy
         self._watts = {
             each.channel: (each.watts, each.power_limit_watts)
             for each in devices
@@ -74,6 +91,38 @@ class Afterwards:
             if real.perf_counter() >= deadline:
                 return problem
         return ""
+
+    def outside(self, rounds: Sequence[Round]) -> str:
+        """Why processes outside the tree did what the calls of these rounds waited for; or ""."""
+        measured = [each.window for each in rounds if not each.warmup]
+        seconds = sum(each.ran_seconds for each in measured)
+        own = sum(each.cpu_seconds for each in measured)
+        cores = [(each.other_cpu_seconds or 0.0) / each.seconds for each in measured]
+        if seconds < LEAST_SECONDS or own >= WAITING_SHARE * seconds:
+            return ""
+        usual = fmean(cores)
+        if min(cores) < max(STEADY_SHARE * usual, OUTSIDE_CORES):
+            return ""
+        after = self._others()
+        if after is None or after > QUIET_SHARE * usual:
+            return ""
+        return Reason(
+            "work-outside",
+            f"the test's processes used {percent(own / seconds)} of one core and waited, while "
+            f"processes outside the process tree used {usual:.2f} cores, and {after:.2f} right "
+            "after the last call: they do a part of the work, and what they use isn't counted; "
+            "name them with --energy-pids=PID",
+        )
+
+    def _others(self) -> float | None:
+        """The cores that all other processes use at this moment."""
+        before, began, own = self._machine_busy(), real.perf_counter(), real.process_time()
+        real.sleep(GAP_SECONDS)
+        after, now = self._machine_busy(), real.perf_counter()
+        if before is None or after is None:
+            return None
+        others = after - before - float(real.process_time() - own)
+        return max(others, 0.0) / float(now - began)
 
     def went_on(self, rounds: Sequence[Round], after: Doing) -> str:
         """Why what is done after these rounds is their work."""

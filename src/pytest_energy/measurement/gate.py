@@ -129,7 +129,7 @@ class Gate:
         )
         self._self_check = SelfCheck(found, clock)
         self._connects = Connects()
-        self._afterwards = Afterwards(found.tree, found.devices)
+        self._afterwards = Afterwards(found.tree, found.devices, busy_seconds)
         self._held_before = DeviceUse()
 
     @property
@@ -458,9 +458,15 @@ class Gate:
 
     def _look_for_work_left(self, judges: Sequence[BudgetJudge], rounds: Sequence[Round]) -> None:
         """A figure does not hold what goes on after the last call."""
-        if problem := self._afterwards.end(rounds):
-            for each in (judgement for judge in judges for judgement in judge.judgements):
-                each.coverage = replace(each.coverage, problem=each.coverage.problem or problem)
+        every = [judgement for judge in judges for judgement in judge.judgements]
+        left = self._afterwards.end(rounds)
+        # Counters hold what others use too.
+        is_blind = any(each.coverage.is_cpu_time for each in every)
+        outside = self._afterwards.outside(rounds) if is_blind and not left else ""
+        for each in every:
+            problem = each.coverage.problem or left
+            problem = problem or (outside if each.coverage.is_cpu_time else "")
+            each.coverage = replace(each.coverage, problem=problem)
 
     def _in_use(self, held: DeviceUse) -> GpusInUse:
         mode = self._settings.choice.gpus.mode
