@@ -80,7 +80,7 @@ class Result:
 
     @property
     def channels(self) -> tuple[str, ...]:
-        """The instruments that the figure is the sum of, such as ("gpu:0",)."""
+        """The names of the channels that the figure is the sum of."""
         return tuple(each.name for each in self.record.channels if each.gated)
 
     @property
