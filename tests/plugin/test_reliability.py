@@ -31,7 +31,7 @@ class Fault:
     in_process: bool = True
 
 
-def failing(name: str, number: int) -> Fault:
+def failing(name: str, number: int, kind: type[BaseException] = OSError) -> Fault:
     """An operating system that refuses what is needed to write the record."""
 
     def before(project: EnergyPytester, patch: Patch) -> None:
@@ -42,7 +42,7 @@ def failing(name: str, number: int) -> Fault:
                 str(project.record_path.parent / ".")
             )
             if is_ours and (name != "open" or arguments[0] & os.O_CREAT):
-                raise OSError(number, os.strerror(number))
+                raise kind(number, os.strerror(number))
             return real(target, *arguments, **keywords)
 
         patch.setattr(os, name, refused)
@@ -90,6 +90,10 @@ FAULTS = {
         "for each in ('__pycache__', '.pytest_cache')]"
     ),
     "a directory stands where the record goes": Fault(before=directory),
+    "the record's path is that of a test": Fault(options=("--energy-json=test_it.py",)),
+    "two outputs have one path": Fault(
+        options=("--energy-json=a.json", "--energy-report=json:a.json")
+    ),
     "the record is a link out of the project": Fault(before=link),
     "the budgets file is corrupt": planted("energy-budgets.toml", "schema = "),
     "a file of baselines is corrupt": planted("energy-baselines/runner.jsonl", '{"schema": 1, "te'),
@@ -113,6 +117,7 @@ FAULTS = {
         in_process=False,
     ),
     "Ctrl-C (SIGINT)": Fault(body="raise KeyboardInterrupt", in_process=False),
+    "Ctrl-C (SIGINT) while the record is written": failing("fsync", errno.EINTR, KeyboardInterrupt),
     "SIGTERM": killed("SIGTERM"),
     "SIGHUP": killed("SIGHUP"),
     "out of memory (SIGKILL)": killed("SIGKILL"),

@@ -102,6 +102,9 @@ class Reporting:
             self._write(session)
         except _NO_ROOM as error:
             self._unwritten.append(f"nothing more was written: {error}")
+        except KeyboardInterrupt:
+            self._unwritten.append("interrupted: nothing more was written")
+            session.exitstatus = pytest.ExitCode.INTERRUPTED
         finally:
             os.umask(left)
         if self._unwritten:

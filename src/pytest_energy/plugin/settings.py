@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -26,6 +26,7 @@ from pytest_energy.plugin.options import (
     option,
     unknown_variables,
 )
+from pytest_energy.plugin.reports import OPTION as REPORT
 from pytest_energy.plugin.reports import Report, read_reports
 from pytest_energy.plugin.values import PARSERS
 from pytest_energy.record.plain import short
@@ -42,7 +43,9 @@ if TYPE_CHECKING:
     from pytest_energy.sensors.remote_metrics import Endpoint
 
 
-_UPDATE = "--energy-update"
+_UPDATE, _JSON = "--energy-update", "--energy-json"
+#: Endings of files that people write: a path of a test behind an option that takes one.
+_CODE = (".py", ".toml", ".ini", ".cfg", ".jsonl")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,6 +133,7 @@ def read_settings(config: pytest.Config, environment: Mapping[str, str] = os.env
     json_path = _json_path(config, mistakes)
     reports = read_reports(config, mistakes)
     folder, baselines = find_baselines(config, environment, mistakes)
+    mistakes += _replaced(config, [(_JSON, json_path), *((REPORT, each.path) for each in reports)])
     on_ci = environment.get("CI", "").lower() not in ("", "0", "false")
     update = _update(config, mistakes)
     no_update = _not_on_ci(config) if update and on_ci else ""
@@ -208,6 +212,23 @@ def _outside(config: pytest.Config, environment: Mapping[str, str]) -> Iterator[
                 f"{named.origin}: {named.value!r} is not inside the project; name another with "
                 f"{asked.flag} or {asked.variable}"
             )
+
+
+def _replaced(config: pytest.Config, outputs: Sequence[tuple[str, Path | None]]) -> Iterator[str]:
+    """Why outputs can't be written where another one goes, or where somebody's code is."""
+    junit = config.getoption("xmlpath", None)
+    taken = {Path(os.path.realpath(Path(config.invocation_params.dir, junit)))} if junit else set()
+    for flag, path in outputs:
+        if path is None:
+            continue
+        if path in taken:
+            yield f"{flag}: {path.name!r} is another output's file too; give each a path of its own"
+        elif path.suffix in _CODE and path.exists():
+            yield (
+                f"{flag}: {path.name!r} exists and would be replaced; give the path of an output, "
+                f"for example {_JSON}=energy.json"
+            )
+        taken.add(path)
 
 
 def _json_path(config: pytest.Config, mistakes: list[str]) -> Path | None:
