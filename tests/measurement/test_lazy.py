@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from conftest import EnergyPytester
+from pytest_energy.measurement.lazy import kind_of_lazy
 
 HEAD = """
 import asyncio
@@ -41,6 +42,16 @@ class Rows:
 class Delayed:
     def __dask_graph__(self):
         return {"a": work}
+
+class Query:
+    def compute(self):
+        return work()
+
+class Tensor:
+    def realize(self):
+        return work()
+    def numpy(self):
+        return work()
 """
 REFUSED = {
     "map(work, [1, 2])": "returned an iterator (map), whose work isn't done yet; write: lambda: l",
@@ -53,6 +64,8 @@ REFUSED = {
     "{'a': awork()}": "an awaitable (coroutine)",
     "astream()": "a generator",
     "functools.partial(work, 1)": "a function (partial), whose work isn't done yet; write: lambda",
+    "Query()": "a delayed computation (Query), whose work isn't done yet; write: lambda: <lambda>",
+    "[Query()]": "a delayed computation (Query)",
     "Delayed()": "a delayed computation (Delayed)",
 }
 TEST = """
@@ -76,7 +89,20 @@ def test_lazy_results_are_refused(energy_pytester: EnergyPytester) -> None:
         assert words in output
 
 
+@pytest.mark.parametrize("other", ["update", "__dask_graph__", ""])
+def test_results_that_can_compute_and_are_done_are_measured(other: str) -> None:
+    def compute(self: object, *inputs: object) -> object:
+        return inputs
+
+    def compute_of(self: object, inputs: object) -> object:
+        return inputs
+
+    methods = {"compute": compute, other: lambda _: None} if other else {"compute": compute_of}
+    assert kind_of_lazy(type("Done", (), methods)()) == ""
+
+
 WAITED_FOR = {
+    "Tensor()": "Tensor",
     "POOL.submit(work)": "Future",
     "[POOL.submit(work) for _ in range(2)]": "Futures",
     "ThreadPool(1).apply_async(work)": "AsyncResult",

@@ -461,6 +461,21 @@ def test_a_test_that_patches_clocks_or_files_changes_no_figure(cpu: CpuBench, ho
     assert_estimated(cpu.test(), 0.3, 0.4)
 
 
+def test_a_test_that_patches_what_its_children_used_changes_no_figure(cpu: CpuBench) -> None:
+    burn = "import time\nend = time.process_time() + 0.3\nwhile time.process_time() < end: pass"
+    source = (
+        "import resource, subprocess, sys\n"
+        "@pytest.fixture\ndef replaced(monkeypatch):\n"
+        "    usage = resource.getrusage(resource.RUSAGE_CHILDREN)\n"
+        "    monkeypatch.setattr(resource, 'getrusage', lambda who: usage)\n"
+        + window(f"subprocess.run([sys.executable, '-I', '-c', {burn!r}])").replace(
+            "(energy)", "(energy, replaced)"
+        )
+    )
+    cpu.run(source).assert_outcomes(passed=1)
+    assert_estimated(cpu.test(), 0.3, 0.6)
+
+
 def test_a_test_that_has_no_descriptor_left_is_measured(cpu: CpuBench) -> None:
     source = (
         CHILDREN

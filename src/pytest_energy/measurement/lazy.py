@@ -12,6 +12,8 @@ from typing import Any
 
 #: Of a container, so many results are looked at: those of a batch.
 LOOKED_AT = 256
+#: A metric of torchmetrics, ignite or evaluate holds what it was given, and `compute` is its end.
+_METRIC = ("update", "add_batch")
 _FUNCTIONS = (types.FunctionType, types.MethodType, functools.partial)
 
 
@@ -32,6 +34,8 @@ def waiting_for(result: object) -> Callable[[], object] | None:
         return result.get  # type: ignore[attr-defined, no-any-return]
     if _has(kind, "wait", "done"):
         return result.wait  # type: ignore[attr-defined, no-any-return]
+    if _has(kind, "realize", "numpy"):  # a tensor of tinygrad
+        return result.realize  # type: ignore[attr-defined, no-any-return]
     return None
 
 
@@ -48,6 +52,8 @@ def kind_of_lazy(result: object) -> str:
         return f"a function ({name})"
     graph = getattr(type(result), "__dask_graph__", None)
     if graph is not None and graph(result) is not None:
+        return f"a delayed computation ({name})"
+    if graph is None and _is_query(type(result)):
         return f"a delayed computation ({name})"
     if _has(type(result), "collect", "lazy") and name == "LazyFrame":
         return f"a delayed computation ({name})"
@@ -70,10 +76,19 @@ def unsettled(result: object) -> list[object]:
 @functools.lru_cache(maxsize=1024)
 def _is_settled(kind: Any) -> bool:
     """Whether a result of this type is computed when it is there; asked for in every call."""
-    lazy = ("__next__", "__anext__", "__await__", "__dask_graph__", "collect", "done", "ready")
+    lazy = ["__next__", "__anext__", "__await__", "__dask_graph__", "collect", "done", "ready"]
+    lazy += ["compute", "realize"]
     known = (*_FUNCTIONS, threading.Thread, subprocess.Popen)
     return not issubclass(kind, known) and not any(hasattr(kind, each) for each in lazy)
 
 
 def _has(kind: type[Any], *methods: str) -> bool:
     return all(callable(getattr(kind, each, None)) for each in methods)
+
+
+def _is_query(kind: type[Any]) -> bool:
+    """Whether it has a method `compute` that needs nothing more, and is no metric."""
+    if not _has(kind, "compute") or any(_has(kind, each) for each in _METRIC):
+        return False
+    code, given = getattr(kind.compute, "__code__", None), getattr(kind.compute, "__defaults__", ())
+    return code is None or code.co_argcount - len(given or ()) <= 1

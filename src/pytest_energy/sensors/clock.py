@@ -16,6 +16,9 @@ from importlib.machinery import BuiltinImporter
 from importlib.util import module_from_spec
 from types import ModuleType
 
+if sys.platform != "win32":
+    import resource
+
 
 def _private_copy() -> ModuleType:
     spec = BuiltinImporter.find_spec("time")
@@ -58,6 +61,7 @@ class real:  # noqa: N801  (read as a module: real.listdir)
     write = staticmethod(os.write)
     if sys.platform != "win32":
         clock_gettime = staticmethod(own_time.clock_gettime)
+        getrusage = staticmethod(resource.getrusage)
         pread = staticmethod(os.pread)
         sysconf = staticmethod(os.sysconf)
     if sys.platform == "linux":

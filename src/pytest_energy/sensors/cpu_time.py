@@ -165,4 +165,4 @@ def _switches() -> int | None:
     if resource is None:
         return None
     everyone = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-    return sum(resource.getrusage(who).ru_nivcsw for who in everyone)
+    return sum(real.getrusage(who).ru_nivcsw for who in everyone)

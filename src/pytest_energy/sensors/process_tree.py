@@ -329,5 +329,5 @@ class ProcessTree:
 def _reaped_seconds() -> float:
     if resource is None:
         return 0.0
-    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return usage.ru_utime + usage.ru_stime
+    usage = real.getrusage(resource.RUSAGE_CHILDREN)
+    return float(usage.ru_utime + usage.ru_stime)
