@@ -254,3 +254,31 @@ def test_what_a_run_writes_has_the_permissions_of_its_start(
     (folder / "like").touch()
     usual = (folder / "like").stat().st_mode
     assert [(folder / each).stat().st_mode for each in written] == [usual] * 2
+
+
+def test_what_fixtures_make_of_os_exit_is_left_to_them(energy_pytester: EnergyPytester) -> None:
+    energy_pytester.write(
+        """
+        import os
+        from unittest.mock import patch
+
+        real = os._exit
+
+        @pytest.fixture(scope="module")
+        def leave():
+            with patch("os._exit") as made:
+                yield made
+
+        @budget("1 kJ / query")
+        def test_it(leave):
+            spin()
+
+        def test_again(leave):
+            os._exit(0)
+            leave.assert_called_once_with(0)
+
+        def test_end():
+            os._exit = real
+        """
+    )
+    energy_pytester.run_process().assert_outcomes(passed=3)

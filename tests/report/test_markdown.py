@@ -37,6 +37,7 @@ HOSTILE = [
     "https://evil.example www.evil.example me@evil.example",
     "@octocat and @org/team",
     "org/repo#12 #12 GH-12",
+    'org/repo!12 !12 %12 %"1.0"',
     "<!-- x --> --> &lt;b&gt; &#60;b&#62;",
     "**b** __i__ ~~s~~ $x$ :smile:",
     "a\n\n# heading\n- list\n```\n::error::x",
@@ -127,7 +128,7 @@ def test_no_text_from_outside_is_markup(text: str) -> None:
 def test_nobody_is_mentioned_and_no_address_is_linked(text: str) -> None:
     """GitHub looks for these in all text that isn't code, after it has read the Markdown."""
     seen = [each.content for each in tokens(render(hostile(text))) if each.type == "text"]
-    links = re.compile(r"@[\w-]|#\d|GH-\d|https?://|www\.|\w@\w|:smile:", re.IGNORECASE)
+    links = re.compile(r"@[\w-]|#\d|[!%][\d\"]|GH-\d|https?://|www\.|\w@\w|:smile:", re.IGNORECASE)
     # What stands in <code> is not searched for mentions either, and is broken all the same.
     assert [each for each in seen if links.search(each)] == []
 

@@ -3,55 +3,57 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, NoReturn
+from types import BuiltinFunctionType
+from typing import Any
 
 import pytest
 
 from pytest_energy.report.printable import printable
+
+#: What ends a process without a word, or puts another program in its place; the other functions of
+#: os that replace it call these.
+_ENDING = ("_exit", "execv", "execve")
 
 
 @contextmanager
 def no_green_exit(item: pytest.Item) -> Iterator[None]:
     """While this holds, os._exit(0) and exec say what happened, and end the run with status 1.
 
-    A fork of the test may end itself so, and does.
+    A fork of the test may end itself so, and does. What the test's own fixtures have replaced is
+    left as it is.
     """
-    leave, owner = os._exit, os.getpid()
-    real = {name: getattr(os, name) for name in ("execv", "execve")}  # the others call these
+    owner, leave, holds = os.getpid(), os._exit, True
 
-    def say(call: str) -> None:
-        capture: Any = item.config.pluginmanager.get_plugin("capturemanager")
-        if capture is not None:
-            capture.suspend_global_capture()
-        sentence = (
-            f"\nenergy: {item.nodeid} called {call}, which ended the run before everything was "
-            "judged and written; use sys.exit, or call it in a process of its own\n"
-        )
-        os.write(2, printable(sentence, lines=True).encode("utf-8", "backslashreplace"))
-
-    def leave_red(status: int) -> NoReturn:
-        if os.getpid() == owner and status == 0:
-            say("os._exit(0)")
-            status = 1
-        leave(status)
-
-    def replaced(name: str) -> Any:
-        def replace_process(*arguments: Any, **keywords: Any) -> None:
-            if os.getpid() == owner:
-                say(f"os.{name}")
+    def guarded(name: str, real: Callable[..., Any]) -> Callable[..., Any]:
+        def function(*arguments: Any, **keywords: Any) -> Any:
+            status = [*arguments, *keywords.values()][:1]
+            is_green = name != "_exit" or status == [0]
+            if holds and is_green and os.getpid() == owner:
+                _say(item, "os._exit(0)" if name == "_exit" else f"os.{name}")
                 leave(1)
-            real[name](*arguments, **keywords)
+            return real(*arguments, **keywords)
 
-        return replace_process
+        return function
 
-    os._exit = leave_red
-    for name in real:
-        setattr(os, name, replaced(name))
+    found = {name: getattr(os, name) for name in _ENDING}
+    real = {name: each for name, each in found.items() if isinstance(each, BuiltinFunctionType)}
+    ours = {name: guarded(name, each) for name, each in real.items()}
+    vars(os).update(ours)
     try:
         yield
     finally:
-        os._exit = leave
-        for name, function in real.items():
-            setattr(os, name, function)
+        holds = False  # a fixture that outlives the test may put them back
+        vars(os).update({name: real[name] for name in ours if getattr(os, name) is ours[name]})
+
+
+def _say(item: pytest.Item, call: str) -> None:
+    capture: Any = item.config.pluginmanager.get_plugin("capturemanager")
+    if capture is not None:
+        capture.suspend_global_capture()
+    sentence = (
+        f"\nenergy: {item.nodeid} called {call}, which ended the run before everything was "
+        "judged and written; use sys.exit, or call it in a process of its own\n"
+    )
+    os.write(2, printable(sentence, lines=True).encode("utf-8", "backslashreplace"))

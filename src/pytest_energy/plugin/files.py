@@ -110,15 +110,17 @@ def _nearby(config: pytest.Config, name: str) -> str:
     It is looked for from the tests, and where the command runs, up to the root folder, and below
     the folders of tests.
     """
+    root = config.rootpath
     for folder in _folders(config):
         for found in _names(folder):
             if found != name and not _is_misspelled(found, name):
                 continue
-            path = os.path.relpath(folder / found, config.invocation_params.dir)
+            here = config.invocation_params.dir
+            path, there = (os.path.relpath(each, here) for each in (folder / found, root / name))
             what = "its name is misspelled" if found != name else "it isn't in pytest's root folder"
             return (
-                f"{path} isn't read, because {what}: move it to {config.rootpath / name}, or name "
-                f"it with --energy-budgets={path}"
+                f"{path} isn't read, because {what}: move it to {there}, or name it with "
+                f"--energy-budgets={path}"
             )
     return ""
 

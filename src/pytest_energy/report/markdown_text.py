@@ -18,6 +18,7 @@ _BREAKS = (
     (re.compile(r"@"), f"&#64;{_NOTHING}"),
     (re.compile(r"(?<=&#35;)(?=\d)"), _NOTHING),  # an issue: #12, owner/name#12
     (re.compile(r"(?<=GH)(?=-\d)", re.IGNORECASE), _NOTHING),
+    (re.compile(r"(?<=[!%])(?=[\d\"])"), _NOTHING),  # GitLab: a merge request, a milestone
     (re.compile(r":(?=//)"), f":{_NOTHING}"),
     (re.compile(r"(?<=www)(?=\.)", re.IGNORECASE), _NOTHING),
     (
