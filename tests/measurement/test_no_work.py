@@ -10,7 +10,7 @@ import pytest
 from conftest import EnergyPytester
 from pytest_energy.errors import code_of
 from pytest_energy.measurement.meter import Window
-from pytest_energy.measurement.no_work import no_work
+from pytest_energy.measurement.no_work import no_work, slow_first
 from pytest_energy.measurement.protocol import Round
 from pytest_energy.sensors import cpu_time
 
@@ -55,6 +55,24 @@ def test_a_collapse_is_distinguished_from_quick_work(first: float, pace: float, 
 def test_a_collapse_is_seen_where_a_busy_machine_makes_calls_costly(pace: float, code: str) -> None:
     # An empty call takes 2 us on the same machine without others.
     assert code_of(no_work(rounds(0.28, pace), lambda: 6.2e-6)) == code
+
+
+@pytest.mark.parametrize(
+    ("first", "pace", "is_noted"),
+    [
+        (0.05, 75e-6, True),  # it returns early from its second call on
+        (30.0, 5e-3, True),  # compiled: it belongs into a fixture
+        (0.05, 1e-3, False),
+        (1e-3, 5e-6, False),
+        (5e-3, 5e-3, False),
+    ],
+)
+def test_a_first_call_that_used_far_more_is_noted(
+    first: float, pace: float, is_noted: bool
+) -> None:
+    assert slow_first(rounds(first, pace)).startswith("the first call used") is is_noted
+    assert slow_first(rounds(first, pace)[:1]) == ""
+    assert slow_first(rounds(first, pace, cpu_share=0.001)) == ""
 
 
 def test_waiting_in_the_first_call_is_not_counted_as_work() -> None:
@@ -200,6 +218,9 @@ def test_quick_and_lazy_work_is_measured(energy_pytester: EnergyPytester) -> Non
         """
     )
     energy_pytester.run("--energy-max-seconds=1", quick=False).assert_outcomes(passed=2)
+    quick, compiled = (each["notes"] for each in energy_pytester.tests().values())
+    assert any(each.startswith("the first call used") for each in compiled)
+    assert not any(each.startswith("the first call used") for each in quick)
 
 
 @pytest.mark.untraced

@@ -26,7 +26,7 @@ from pytest_energy.measurement.in_use import find_gpus_in_use, offer_of
 from pytest_energy.measurement.judgement import BudgetJudge, Job, Judgement
 from pytest_energy.measurement.load import Load, run_load
 from pytest_energy.measurement.meter import Meter
-from pytest_energy.measurement.no_work import no_work, work_elsewhere
+from pytest_energy.measurement.no_work import no_work, slow_first, work_elsewhere
 from pytest_energy.measurement.pairs import run_interleaved
 from pytest_energy.measurement.part_records import part_records
 from pytest_energy.measurement.peers import Connects
@@ -180,7 +180,8 @@ class Gate:
             self._look_for_work_left([judge], rounds)
         warmup = [each for each in rounds if each.warmup]
         around = _surroundings(watch, job, rounds, rounds[1:])
-        return self._records(_noted(job, around_us, *watch.notes()), judge, warmup, around)
+        job = _noted(job, around_us, *watch.notes(), "" if around.problem else slow_first(rounds))
+        return self._records(job, judge, warmup, around)
 
     def interleaved(
         self,

@@ -76,6 +76,20 @@ def no_work(rounds: Sequence[Round], empty_call_seconds: Callable[[], float]) ->
     return _empty_call(pace) if is_empty else ""
 
 
+def slow_first(rounds: Sequence[Round]) -> str:
+    """That the first call used so much that the others may not do the same, for a note; or ""."""
+    if len(rounds) < 2 or rounds[0].calls != 1:
+        return ""
+    first, pace = rounds[0].window.cpu_seconds, min(map(_pace, rounds[1:]))
+    if first < LEAST_FIRST_SECONDS or pace > COLLAPSED_SHARE * first:
+        return ""
+    return (
+        f"the first call used {duration(first)} of CPU time, the following {duration(pace)} each: "
+        "it loaded or compiled something, which belongs into a fixture, or the others find a "
+        "result in a cache, a used-up input or nothing to do"
+    )
+
+
 def _pace(measured: Round) -> float:
     """Seconds of a call, without those that it waited for a core on a busy machine.
 
