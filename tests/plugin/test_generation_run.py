@@ -60,7 +60,7 @@ MISUSED = {
     "energy.measure_generation(3, prompts=PROMPTS)": "3 can't be called",
     "energy.measure_generation(generate, prompts=PROMPTS, units={'token': 'a'})": "is neither",
     "energy.measure_generation(generate, prompts=PROMPTS)": 'limit "1 J / output-token" (test_it',
-    "energy.measure(spin)": "they are parts of a request; energy.measure_generation measures what each costs",
+    "energy.measure(spin)": "they are parts of a request; energy.measure_generation measures what",
 }
 
 
