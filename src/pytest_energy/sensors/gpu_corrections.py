@@ -172,8 +172,6 @@ LATE = 1.25
 #: What a change between two samples adds to the mismatch, as a part of what it may be off.
 DOUBT = 0.075
 DOUBT_UNSEEN = 0.5
-#: With more of the time unseen, nothing is known.
-UNSEEN = 0.2
 
 
 def lag_seconds(
@@ -190,9 +188,6 @@ def lag_seconds(
         return 0.0
     samples = list(drawn)
     longest = LATE * usual_seconds
-    gaps = sum(b[0] - a[0] for a, b in pairwise(samples) if b[0] - a[0] > longest)
-    if gaps > UNSEEN * (samples[-1][0] - samples[0][0]):
-        return 0.0  # nobody knows what was drawn meanwhile
     power = _Integral(samples)
     usual = min(_mismatch(counted, power, each) for each in HARMLESS)
     known = max(MISMATCH * (counted[-1][1] - counted[0][1]), _doubt(samples, longest))
@@ -205,18 +200,17 @@ def lag_seconds(
 def _doubt(samples: Sequence[tuple[float, float]], longest: float) -> float:
     """Joules by which the integral may be off, because power changes between two samples.
 
-    A change that was seen came at any time between the two. Where they are further apart than
-    `longest`, the power may have been any that was seen.
+    It changed at any time between the two; where they are further apart than `longest`, the sum of
+    what that may amount to counts, because nobody knows what else happened.
     """
-    watts = [each for _, each in samples]
-    most = max(watts) - min(watts)
     seen = unseen = 0.0
     for (since, first), (until, last) in pairwise(samples):
+        change = (until - since) * abs(last - first)
         if until - since <= longest:
-            seen = math.hypot(seen, DOUBT * (until - since) * abs(last - first))
+            seen = math.hypot(seen, DOUBT * change)
         else:
-            unseen += (until - since) * most / 2
-    return seen + DOUBT_UNSEEN * unseen
+            unseen += DOUBT_UNSEEN * change
+    return seen + unseen
 
 
 class _Integral:
