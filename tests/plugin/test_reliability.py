@@ -282,3 +282,29 @@ def test_what_fixtures_make_of_os_exit_is_left_to_them(energy_pytester: EnergyPy
         """
     )
     energy_pytester.run_process().assert_outcomes(passed=3)
+
+
+@pytest.mark.parametrize("option", ["--timeout=50", "-q"])
+def test_a_lock_folder_that_becomes_a_file_is_reported_by_the_next_test(
+    option: str, energy_pytester: EnergyPytester
+) -> None:
+    energy_pytester.write(
+        """
+        import shutil
+        from pathlib import Path
+
+        @budget("1 kJ / query")
+        def test_it():
+            spin()
+            shutil.rmtree("vanishing", ignore_errors=True)
+            Path("vanishing").write_text("")
+
+        @budget("1 kJ / query")
+        def test_next():
+            spin()
+        """
+    )
+    result = energy_pytester.run_process("--energy-lock-folder=vanishing", option)
+    assert result.ret == 1
+    assert "the lock folder can't be used: " in result.stdout.str()
+    assert "INTERNALERROR" not in result.stdout.str()

@@ -221,3 +221,12 @@ def held_by_others(folder: Path) -> bool:
         return False
     finally:
         os.close(file)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a folder where nothing can be made")
+def test_a_lock_whose_file_cannot_be_made_is_not_waited_for() -> None:
+    with (
+        pytest.raises(OSError, match="it can't be made"),
+        Locks(Path("/proc/self"), print).hold([CPU]),
+    ):
+        pass

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import NoReturn
 
 from pytest_energy.baselines.baseline import Baselines
 from pytest_energy.baselines.regression import compared
@@ -108,11 +109,7 @@ class Gate:
             with self._locks.hold([CPU]):
                 pass  # whether a lock can be taken
         except OSError as error:
-            raise InputError(
-                f"the lock folder can't be used: {error.filename}: "
-                f"{error.strerror}; make that folder writable for all its users, or name another "
-                "with --energy-lock-folder"
-            ) from None
+            _refuse(error)
         # A busy core next to it is nothing that a measured test wants; a worker with a GPU of its
         # own reads that alone.
         with self._locks.hold([] if self._is_pinned else [CPU], "a search for instruments"):
@@ -400,12 +397,18 @@ class Gate:
         """Whether this process has a GPU of its own, as other workers have."""
         return self._settings.choice.gpus.mode == PER_WORKER
 
-    def hold_devices(self, budgets: Sequence[Budget], what: str) -> AbstractContextManager[str]:
+    @contextmanager
+    def hold_devices(self, budgets: Sequence[Budget], what: str) -> Iterator[str]:
         """All that a measurement under these budgets must have for itself, until the end of this.
 
         Where this process holds them already, it waits for nothing.
         """
-        return self._locks.hold(self._devices(budgets), what)
+        with ExitStack() as held:
+            try:
+                around = held.enter_context(self._locks.hold(self._devices(budgets), what))
+            except OSError as error:  # the folder has vanished, or its disk fails
+                _refuse(error)
+            yield around
 
     def _devices(self, budgets: Sequence[Budget]) -> list[str]:
         found = self.instruments
@@ -517,3 +520,10 @@ def _gpu_record(gpu: Device) -> GpuRecord:
         channel=gpu.channel,
         mig=gpu.partition,
     )
+
+
+def _refuse(error: OSError) -> NoReturn:
+    raise InputError(
+        f"the lock folder can't be used: {error.filename}: {error.strerror}; make that folder "
+        "writable for all its users, or name another with --energy-lock-folder"
+    ) from None

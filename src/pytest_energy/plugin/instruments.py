@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import os
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -67,23 +68,27 @@ class Instruments:
 
         return Turns(*pipes)
 
-    def reserve(self, item: pytest.Item) -> AbstractContextManager[Any]:
+    @contextmanager
+    def reserve(self, item: pytest.Item) -> Iterator[None]:
         """The locks of a whole test that pytest-timeout limits, whose timer starts inside.
 
-        What is wrong with the marker or the instruments is reported later.
+        What is wrong with the marker, the instruments or the locks is reported later.
         """
+        with ExitStack() as held:
+            with suppress(ValueError):
+                held.enter_context(self._reserved(item))
+            yield
+
+    def _reserved(self, item: pytest.Item) -> AbstractContextManager[Any]:
         if self._settings.disable or not is_measured(item) or not _has_timeout(item):
             return nullcontext()
         if self._turns is not None:
             self._turns.unable = "pytest-timeout would count the time of both"
             return nullcontext()
-        try:
-            declaration = marker.declaration_of(item) or Declaration()
-            scope = declaration.scope or Scope.AUTO
-            budgets = [Budget(limit=each, scope=scope) for each in declaration.limits or (None,)]
-            return self.find().hold_devices(budgets, test_id(item))
-        except ValueError:
-            return nullcontext()
+        declaration = marker.declaration_of(item) or Declaration()
+        scope = declaration.scope or Scope.AUTO
+        budgets = [Budget(limit=each, scope=scope) for each in declaration.limits or (None,)]
+        return self.find().hold_devices(budgets, test_id(item))
 
     def progress(self, test: str, works: int = 1) -> ProgressLine:
         """The line on the terminal for a test that takes long.

@@ -35,6 +35,8 @@ CPU = "cpu"
 REPORTED_AFTER_SECONDS = 5.0
 REPORTED_EVERY_SECONDS = 60.0
 POLL_SECONDS = 0.05
+#: How often in a row a lock that is held may have no file: its folder may just have been removed.
+MOST_MISSING = 20
 #: What the file of a holder begins with, and its largest size.
 _HEAD = b'{"pytest-energy holder": '
 _LARGEST_BYTES = 1024
@@ -71,13 +73,17 @@ class Locks:
     def _acquire(self, name: str) -> str:
         """Wait for one lock; a sentence where its holder waits for us."""
         lock, started, report_after = self._lock(name), clock.now(), REPORTED_AFTER_SECONDS
-        path = Path(lock.lock_file)
+        path, missing = Path(lock.lock_file), 0
         while True:
             try:
                 lock.acquire(blocking=False)
                 return ""
             except Timeout:
                 holder = read_holder(path)
+                # Where the file can't be made, filelock says that somebody else has it.
+                missing = 0 if os.path.lexists(path) else missing + 1
+                if missing >= MOST_MISSING:
+                    raise FileNotFoundError(errno.ENOENT, "it can't be made", str(path)) from None
             except PermissionError:
                 if isinstance(lock, _ForeignLock) or fcntl is None:
                     raise
