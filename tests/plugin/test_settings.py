@@ -183,6 +183,21 @@ def test_a_link_keeps_pointing_and_a_device_is_refused(energy_pytester: EnergyPy
     assert result.ret == pytest.ExitCode.USAGE_ERROR
 
 
+@pytest.mark.parametrize(
+    ("name", "is_replaced"), [("energy.jsonl", True), ("energy-baselines/runner.jsonl", False)]
+)
+def test_an_output_replaces_one_of_an_earlier_run_and_no_baseline(
+    energy_pytester: EnergyPytester, name: str, is_replaced: bool
+) -> None:
+    energy_pytester.write("def test_it():\n    pass\n")
+    path = energy_pytester.pytester.path / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("")
+    result = energy_pytester.pytester.runpytest_inprocess(f"--energy-json={name}")
+    assert result.ret == (0 if is_replaced else 4)
+    assert bool(path.read_text(encoding="utf-8")) == is_replaced
+
+
 def test_text_that_is_not_unicode_is_kept(energy_pytester: EnergyPytester) -> None:
     energy_pytester.write('@budget("1 kJ / query", task="\\ud800")\ndef test_it():\n    spin()\n')
     energy_pytester.run().assert_outcomes(passed=1)

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
 _UPDATE, _JSON = "--energy-update", "--energy-json"
 #: Endings of files that people write: a path of a test behind an option that takes one.
-_CODE = (".py", ".toml", ".ini", ".cfg", ".jsonl")
+_CODE = (".py", ".toml", ".ini", ".cfg")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,7 +133,8 @@ def read_settings(config: pytest.Config, environment: Mapping[str, str] = os.env
     json_path = _json_path(config, mistakes)
     reports = read_reports(config, mistakes)
     folder, baselines = find_baselines(config, environment, mistakes)
-    mistakes += _replaced(config, [(_JSON, json_path), *((REPORT, each.path) for each in reports)])
+    outputs = [(_JSON, json_path), *((REPORT, each.path) for each in reports)]
+    mistakes += _replaced(config, outputs, folder)
     on_ci = environment.get("CI", "").lower() not in ("", "0", "false")
     update = _update(config, mistakes)
     no_update = _not_on_ci(config) if update and on_ci else ""
@@ -214,8 +215,10 @@ def _outside(config: pytest.Config, environment: Mapping[str, str]) -> Iterator[
             )
 
 
-def _replaced(config: pytest.Config, outputs: Sequence[tuple[str, Path | None]]) -> Iterator[str]:
-    """Why outputs can't be written where another one goes, or where somebody's code is."""
+def _replaced(
+    config: pytest.Config, outputs: Sequence[tuple[str, Path | None]], baselines: Path
+) -> Iterator[str]:
+    """Why outputs can't be written where another one goes, or where code or a baseline is."""
     junit = config.getoption("xmlpath", None)
     taken = {Path(os.path.realpath(Path(config.invocation_params.dir, junit)))} if junit else set()
     for flag, path in outputs:
@@ -223,7 +226,7 @@ def _replaced(config: pytest.Config, outputs: Sequence[tuple[str, Path | None]])
             continue
         if path in taken:
             yield f"{flag}: {path.name!r} is another output's file too; give each a path of its own"
-        elif path.suffix in _CODE and path.exists():
+        elif (path.suffix in _CODE or path.parent == baselines) and path.exists():
             yield (
                 f"{flag}: {path.name!r} exists and would be replaced; give the path of an output, "
                 f"for example {_JSON}=energy.json"
