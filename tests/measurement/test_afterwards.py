@@ -60,7 +60,7 @@ def test_what_calls_leave_to_others_is_unmeasured(
     energy_pytester.run_process().assert_outcomes(failed=2)
     for test in energy_pytester.tests().values():
         assert (test["verdict"], test["code"]) == ("unmeasured", "work-goes-on")
-        assert "still ran 0.6 s after the last call (before the first: 0.0)" in test["reason"]
+        assert "still ran 0.6 s after the last call (before the first: " in test["reason"]
 
 
 @needs_proc
