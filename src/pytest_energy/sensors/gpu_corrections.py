@@ -169,9 +169,10 @@ GAINS = (0.8, 1.25)
 FEWEST = 6
 #: Samples of the power that lie further apart than so many times the usual.
 LATE = 1.25
-#: What a change between two samples adds to the mismatch, as a part of what it may be off.
+#: What a change between two samples adds to the mismatch, as a part of what it may be off. It may
+#: have come half the time earlier or later, and the root mean square of a step is half of it.
 DOUBT = 0.075
-DOUBT_UNSEEN = 0.5
+DOUBT_UNSEEN = 0.25
 
 
 def lag_seconds(
