@@ -95,7 +95,7 @@ CASES = (
         plugins=("pytest_timeout",),
         options=("--timeout=300",),
         verdicts=ENDS,
-        seen="the timer starts when the test has its turn on the devices",
+        seen="the timer starts when the test has the locks of its devices",
     ),
     Case(
         distribution="pytest-randomly",
@@ -109,7 +109,8 @@ CASES = (
         options=("--cov=.",),
         verdicts=ENDS,
         note="coverage is active and multiplies the cost of Python code",
-        seen="works; a note says that coverage multiplies the cost of Python code (`--no-cov`)",
+        seen="works; a note says that coverage multiplies the cost of Python code "
+        "(measure with `--no-cov`)",
     ),
     Case(
         distribution="pytest-memray",
@@ -133,8 +134,8 @@ def test_apart(benchmark, energy):
     benchmark(spin)
 """,
         verdicts={**ENDS, "apart": ["no-budget"], "twice": ["unmeasured"]},
-        seen="works beside the fixture `energy`; a marked body can't use `benchmark`, which takes "
-        "one call a test",
+        seen="works together with the fixture `energy`; a marked body can't use `benchmark`, "
+        "which takes one call a test",
     ),
     Case(
         distribution="pytest-codspeed",
@@ -144,7 +145,7 @@ def test_apart(benchmark, energy):
         verdicts={"within": ["pass"]},
         outcomes={"errors": 1},
         says="called the body of the test again",
-        seen="tests of their own for each: both call the whole test many times, so a test marked "
+        seen="write separate tests: both plugins call the whole test many times, so a test marked "
         "for both is an error",
     ),
     Case(
@@ -241,7 +242,7 @@ import os
     assert os.getcwd() == "elsewhere"
 """,
         verdicts={"within": ["pass"]},
-        seen="works; a spy that counts calls belongs beside the fixture `energy`",
+        seen="works; use a spy that counts calls with the fixture `energy`, not in a marked body",
     ),
     Case(
         distribution="syrupy",
@@ -257,8 +258,8 @@ def test_apart(energy, snapshot):
     assert "answer" == snapshot
 """,
         verdicts={"apart": ["no-budget"], "inside": ["unmeasured"]},
-        seen="works beside the fixture `energy`; in a marked body each call would be a snapshot of "
-        "its own, so it is unmeasured",
+        seen="works together with the fixture `energy`; in a marked body each call would be a "
+        "snapshot of its own, so it is unmeasured",
     ),
     Case(
         distribution="inline-snapshot",
