@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from statistics import fmean
 
 from pytest_energy.errors import Reason
+from pytest_energy.measurement.no_work import WAITING_SHARE
 from pytest_energy.measurement.protocol import Round
 from pytest_energy.sensors.base import Device, Reading, SensorFault
 from pytest_energy.sensors.clock import real
@@ -29,8 +30,7 @@ BUSY = 0.3
 STILL_SHARE = 0.8
 LIMIT_SHARE = 0.15
 USUAL_LIMIT_WATTS = 300.0
-#: A test that keeps less of a core busy waits for somebody, who is looked for so long.
-WAITING_SHARE = 0.5
+#: Whom a test waits for is looked for so long.
 GAP_SECONDS = 1.0
 LEAST_SECONDS = 0.5
 #: Others work for it when they use so many cores in all rounds, in none much less than usually, and

@@ -101,10 +101,11 @@ def cleaned(windows: Sequence[Window], unit: str) -> Cleaned | None:
     if not counted:  # what the rounds say of themselves is the reason then
         return None
     figure = sum(each.seconds for each in rates.values()) / counted
-    all_rates = [_Rate.of(mine, unit) for mine in _by_position(laps).values()]
-    of_all = sum(each.seconds for each in all_rates) / sum(each.units for each in all_rates)
-    if of_all > ADDED * figure:
-        return replace(found, problem=_other_work(of_all / figure))
+    if len(chosen) < len(laps):  # asked after each round, so only where any was left out
+        every = [_Rate.of(mine, unit) for mine in _by_position(laps).values()]
+        of_all = sum(each.seconds for each in every) / sum(each.units for each in every)
+        if of_all > ADDED * figure:
+            return replace(found, problem=_other_work(of_all / figure))
     kept = {id(each) for each in chosen}
     values: list[float | None] = []
     units: list[float] = []

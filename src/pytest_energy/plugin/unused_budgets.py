@@ -16,7 +16,7 @@ from pytest_energy.plugin import marker
 from pytest_energy.plugin.measured_tests import is_measured, test_id
 from pytest_energy.spelling import alike
 
-#: Why it is unused is said of so many: to find out, each is compared with all tests.
+#: So many entries are explained, because an explanation compares an entry with all tests.
 MOST_EXPLAINED = 20
 _OUTPUT = "energy_unused"
 #: What is unused, by key: a sentence for each.

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pytest_energy.report.printable import without_commands
 
-#: A spreadsheet takes a text that begins so for a formula, and a CI system for a command.
+#: A spreadsheet takes a text that begins so for a formula (with signs of full width too), and a CI
+#: system for a command.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠", "::")  # noqa: RUF001
 
 
