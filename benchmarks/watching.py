@@ -1,11 +1,12 @@
-"""What it costs to watch the instruments inside windows.
+"""What it costs to watch the instruments inside windows, and the work after them.
 
 python benchmarks/watching.py
 
-The same GPU test runs with the watching thread and without it, alternately, in processes of their
-own on the fake NVML library. Printed are the CPU time of the thread as a share of one core, and by
-how much the run with it is longer: the median of the pairs' ratios. It takes about three minutes,
-a C compiler and `pip install .`.
+The same test runs with the watching thread and the looks before the first call and after the last,
+and without both, alternately, in processes of their own, on the fake NVML library or by CPU time.
+Printed are the CPU time of the thread as a share of one core, and by how much the measured test
+with them is longer: the median of the pairs' ratios. It takes about five minutes, a C compiler and
+`pip install .`.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from statistics import median
 
@@ -30,30 +30,38 @@ BOARDS = {
     "1 board, 100 ms": BOARD.format(period=100),
     "1 board, 20 ms": BOARD.format(period=20),
     "8 boards, 100 ms": BOARD.format(period=100) * 8,
+    "CPU time": "",
 }
 TEST = """
+import os
 import time
 import pytest
 
-@pytest.mark.energy_budget("1 kJ / query", scope="gpu")
+@pytest.mark.energy_budget("1 kJ / query", scope=os.environ["SCOPE"])
 def test_it():
     end = time.perf_counter() + 0.05
     while time.perf_counter() < end:
         pass
 """
-#: Adds up what the thread used in all windows, or keeps it from starting.
+#: Adds up what the thread used in all windows and how long the test took, or switches off both.
 CONFTEST = """
 import json, os, time
+from pytest_energy.measurement.afterwards import Afterwards
 from pytest_energy.measurement.watcher import Watcher
 
+WATCHED = os.environ["WATCHED"] == "1"
 start, stop = Watcher.start, Watcher.stop
-total = {"cpu_seconds": 0.0, "seconds": 0.0, "wakeups": 0}
+total = {"cpu_seconds": 0.0, "seconds": 0.0, "wakeups": 0, "test_seconds": 0.0}
 opened = 0.0
+
+if not WATCHED:
+    Afterwards.begin = lambda self: None
+    Afterwards.end = Afterwards.outside = lambda self, rounds: ""
 
 def begin(self, polls, forks):
     global opened
     opened = time.perf_counter()
-    start(self, polls if os.environ["WATCHED"] == "1" else (), forks)
+    start(self, polls if WATCHED else (), forks)
 
 def end(self):
     stop(self)
@@ -63,31 +71,39 @@ def end(self):
 
 Watcher.start, Watcher.stop = begin, end
 
+def pytest_runtest_logreport(report):
+    total["test_seconds"] += report.duration if report.when == "call" else 0.0
+
 def pytest_sessionfinish():
     with open("watched.json", "w") as file:
         json.dump(total, file)
 """
 
 
-def run(folder: Path, boards: str, *, watched: bool) -> tuple[float, dict[str, float]]:
-    """Seconds of a whole run of pytest, and what the thread used in it."""
-    command = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "--energy-gpus=all"]
-    began = time.perf_counter()
+def run(folder: Path, boards: str, *, watched: bool) -> dict[str, float]:
+    """How long the test took in a run of pytest, and what the thread used in it."""
+    command = ["-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    command += ["--energy-gpus=all"] if boards else []
     done = subprocess.run(
         [sys.executable, *command, f"--energy-lock-folder={folder / 'locks'}"],
         cwd=folder,
-        env={**environment(folder, boards), "WATCHED": str(int(watched))},
+        env={
+            **environment(folder, boards),
+            "WATCHED": str(int(watched)),
+            "SCOPE": "gpu" if boards else "cpu",
+        },
         capture_output=True,
         text=True,
     )
     if done.returncode:
         raise RuntimeError(done.stdout[-2000:] + done.stderr[-2000:])
-    return time.perf_counter() - began, json.loads((folder / "watched.json").read_bytes())
+    found: dict[str, float] = json.loads((folder / "watched.json").read_bytes())
+    return found
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--pairs", type=int, default=3)
+    parser.add_argument("--pairs", type=int, default=5)
     pairs = parser.parse_args().pairs
     with tempfile.TemporaryDirectory() as text:
         folder = Path(text)
@@ -102,7 +118,8 @@ def main() -> None:
                 order = (True, False) if pair % 2 == 0 else (False, True)
                 seconds = {}
                 for watched in order:
-                    seconds[watched], used = run(folder, boards, watched=watched)
+                    used = run(folder, boards, watched=watched)
+                    seconds[watched] = used["test_seconds"]
                     if watched:
                         shares.append(used["cpu_seconds"] / used["seconds"])
                         polls.append(used["wakeups"] / used["seconds"])
