@@ -23,11 +23,12 @@ def look(
     *,
     final: bool,
     units: Sequence[float] = (),
+    widest: float = math.inf,
 ) -> Verdict | None:
     """The verdict on these rounds against `limit` per unit, or None to go on.
 
     units: how many lie behind each value, 1 by default. What passes is under the limit by the sum
-    over all units too.
+    over all units too. widest: half of an interval (a fraction) with which the first look decides.
 
     `tolerance` is a fraction (0.03) and carries the 1-3 % by which another session's mean differs.
     """
@@ -37,6 +38,8 @@ def look(
         return None
     centre = bounded_centre([math.log(value / limit) for value in values], units)
     half = centre.half_width(LOOK_CONFIDENCE)
+    if not final and len(values) == LOOKS[0] and half > math.log1p(widest):
+        return None
     verdict = _verdict(centre.value, half, tolerance, per_unit(values, units) <= limit)
     return verdict if final or verdict in (Verdict.FAIL, Verdict.PASS) else None
 
