@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import NoReturn
 
 from pytest_energy.baselines.baseline import Baselines
 from pytest_energy.baselines.regression import compared
 from pytest_energy.carbon.intensity import Intensity
-from pytest_energy.errors import EnergyError, InputError
 from pytest_energy.limits.budget import Budget, MaxIncrease, Scope, base_limit
 from pytest_energy.limits.resolve import MachineClass
 from pytest_energy.measurement.afterwards import Afterwards
@@ -21,6 +19,7 @@ from pytest_energy.measurement.between import BetweenRounds, Progress
 from pytest_energy.measurement.candidates import CandidatesJudge, compared_record
 from pytest_energy.measurement.conditions import Watch
 from pytest_energy.measurement.coverage import Coverage, GpusInUse, cover, found_late
+from pytest_energy.measurement.exclusive import Exclusive
 from pytest_energy.measurement.explanation import Surroundings
 from pytest_energy.measurement.grid import GridJudge, run_grid
 from pytest_energy.measurement.in_use import find_gpus_in_use, offer_of
@@ -47,7 +46,7 @@ from pytest_energy.measurement.turns import Turns
 from pytest_energy.measurement.watcher import Watcher
 from pytest_energy.measurement.work import WorkCount, work_record
 from pytest_energy.record import machine
-from pytest_energy.record.lock import CPU, DEFAULT_FOLDER, Locks
+from pytest_energy.record.lock import CPU
 from pytest_energy.record.schema import GpuRecord, MachineRecord, TestRecord
 from pytest_energy.sensors.accelerators import DeviceUse, devices_in_use
 from pytest_energy.sensors.base import Clock, Device, Kind, Probe, Provenance
@@ -56,16 +55,6 @@ from pytest_energy.sensors.gpu_choice import PER_WORKER
 from pytest_energy.sensors.proc import busy_seconds
 
 __tracebackhide__ = True  # a failing test's traceback ends in the user's lines
-
-
-class AlreadyMeasuring(EnergyError):
-    """A measurement was asked for inside another one."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            "a measurement is already under way, and two would count each other's energy: measure "
-            "one after the other, and ask for the energy fixture as the test's argument"
-        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,17 +91,10 @@ class Gate:
         self._settings = settings
         self._clock = clock
         self._turns = turns
-        self._busy = False
-        self._lock_folder = settings.lock_folder or DEFAULT_FOLDER
-        try:
-            self._locks = Locks(self._lock_folder, say)
-            with self._locks.hold([CPU]):
-                pass  # whether a lock can be taken
-        except OSError as error:
-            _refuse(error)
+        self._exclusive = Exclusive(settings.lock_folder, say, turns)
         # A busy core next to it is nothing that a measured test wants; a worker with a GPU of its
         # own reads that alone.
-        with self._locks.hold([] if self._is_pinned else [CPU], "a search for instruments"):
+        with self._exclusive.hold([] if self._is_pinned else [CPU], "a search for instruments"):
             self.instruments: Instruments = discover(
                 settings.choice,
                 os.environ.get("CUDA_VISIBLE_DEVICES"),
@@ -397,18 +379,12 @@ class Gate:
         """Whether this process has a GPU of its own, as other workers have."""
         return self._settings.choice.gpus.mode == PER_WORKER
 
-    @contextmanager
-    def hold_devices(self, budgets: Sequence[Budget], what: str) -> Iterator[str]:
+    def hold_devices(self, budgets: Sequence[Budget], what: str) -> AbstractContextManager[str]:
         """All that a measurement under these budgets must have for itself, until the end of this.
 
         Where this process holds them already, it waits for nothing.
         """
-        with ExitStack() as held:
-            try:
-                around = held.enter_context(self._locks.hold(self._devices(budgets), what))
-            except OSError as error:  # the folder has vanished, or its disk fails
-                _refuse(error)
-            yield around
+        return self._exclusive.hold(self._devices(budgets), what)
 
     def _devices(self, budgets: Sequence[Budget]) -> list[str]:
         found = self.instruments
@@ -418,30 +394,19 @@ class Gate:
         return [CPU, *(each.id for each in found.devices if each.id)]
 
     @contextmanager
-    def _turn(self, job: Job) -> Iterator[str]:
-        """The other process is as far, and has measured as much at the end of this."""
-        assert self._turns is not None
-        name = f"{job.test_id} {job.name or ''}".strip()
-        with self._turns.measurement(name, tuple(self._devices(job.budgets)), self._lock_folder):
-            yield ""
-
-    @contextmanager
     def _exclusively(self, job: Job) -> Iterator[str]:
-        if self._busy:
-            raise AlreadyMeasuring
-        self._busy = True
-        try:
-            # The protocol's clock starts inside, so that waiting counts in no limit.
-            held = self.hold_devices(job.budgets, job.test_id)
-            with held if self._turns is None else self._turn(job) as around_us, self._connects:
-                self._held_before = devices_in_use()
-                if self.instruments.activity is not None:
-                    self.instruments.activity.begin()
-                self._afterwards.begin()
+        devices = self._devices(job.budgets)
+        # The protocol's clock starts inside, so that waiting counts in no limit.
+        held = self._exclusive.measurement(devices, job.test_id, job.name)
+        with held as around_us, self._connects:
+            self._held_before = devices_in_use()
+            if self.instruments.activity is not None:
+                self.instruments.activity.begin()
+            self._afterwards.begin()
+            try:
                 yield around_us
-        finally:
-            self.instruments.tree.forget()
-            self._busy = False
+            finally:
+                self.instruments.tree.forget()
 
     @contextmanager
     def _checking_itself(self) -> Iterator[None]:
@@ -520,10 +485,3 @@ def _gpu_record(gpu: Device) -> GpuRecord:
         channel=gpu.channel,
         mig=gpu.partition,
     )
-
-
-def _refuse(error: OSError) -> NoReturn:
-    raise InputError(
-        f"the lock folder can't be used: {error.filename}: {error.strerror}; make that folder "
-        "writable for all its users, or name another with --energy-lock-folder"
-    ) from None

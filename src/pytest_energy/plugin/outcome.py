@@ -73,7 +73,7 @@ def forget_properties(item: pytest.Item, template: str) -> None:
 def is_misuse(error: BaseException) -> bool:
     """Whether the test uses the fixture in a wrong way, so that its outcome is ERROR."""
     from pytest_energy.errors import EnergyUsageError
-    from pytest_energy.measurement.gate import AlreadyMeasuring
+    from pytest_energy.measurement.exclusive import AlreadyMeasuring
 
     return isinstance(error, EnergyUnused | EnergyUsageError | AlreadyMeasuring)
 
