@@ -8,6 +8,7 @@ import json
 import os
 import pkgutil
 import shutil
+import signal
 import subprocess
 import sys
 import textwrap
@@ -51,6 +52,9 @@ importlib.import_module("pytest_asyncio.plugin")
 #: Of a window of CPU time, and of a measurement, in runs that are about neither.
 QUICK_SECONDS = 0.02
 FAKES = Path(__file__).parent / "fakes"
+# A shell lets what it starts in the background ignore Ctrl-C, and all that tests start inherit it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 # Runs inside of tests leave no summary and no annotations in the job that runs them.
 for variable in ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY"):
     os.environ.pop(variable, None)

@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -62,6 +62,7 @@ class Project:
 
     root: Path
     env: dict[str, str] = field(default_factory=dict)
+    processes: list[subprocess.Popen[str]] = field(default_factory=list)
 
     def git(self, *arguments: str) -> str:
         settings = ["-c", "user.name=n", "-c", "user.email=e@example.org"]
@@ -106,7 +107,7 @@ class Project:
         }
 
     def start(self, *arguments: str, folder: str = ".") -> subprocess.Popen[str]:
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, "-m", "pytest_energy.cli", "compare", *arguments],
             cwd=self.root / folder,
             env=self.environment,
@@ -115,6 +116,15 @@ class Project:
             text=True,
             start_new_session=True,
         )
+        self.processes.append(process)
+        return process
+
+    def end_all(self) -> None:
+        """What a failed test left running would hold the machine's lock for minutes."""
+        for each in self.processes:
+            if each.poll() is None:
+                os.killpg(each.pid, signal.SIGKILL)
+                each.communicate()
 
     def compare(self, *arguments: str, folder: str = ".") -> Ended:
         process = self.start(*arguments, folder=folder)
@@ -123,7 +133,7 @@ class Project:
 
 
 @pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
     """One commit on main whose answers take 4 ms; sources are found by a relative PYTHONPATH."""
     # Git's variables and configuration are of the machine, not of this project.
     for name in [each for each in os.environ if each.startswith("GIT_")]:
@@ -142,7 +152,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     made.write("src/shop/work.py", SHOP.format(work=4))
     made.write("tests/test_shop.py", TESTS)
     made.commit()
-    return made
+    yield made
+    made.end_all()
 
 
 def test_a_tree_that_does_twice_the_work_regresses_and_is_left_as_it_was(
