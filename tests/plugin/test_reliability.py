@@ -72,7 +72,9 @@ def link(project: EnergyPytester, patch: Patch) -> None:
 
 
 def killed(name: str) -> Fault:
-    return Fault(body=f"os.kill(os.getpid(), signal.{name})", in_process=False)
+    # Below nohup, all that a test starts ignores SIGHUP.
+    heeded = "signal.signal(signal.SIGHUP, signal.SIG_DFL); "
+    return Fault(body=f"{heeded}os.kill(os.getpid(), signal.{name})", in_process=False)
 
 
 ONCE = "if not hasattr(os, 'once'): os.once = True; "
