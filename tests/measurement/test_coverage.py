@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from channels import CPU_TIME, PACKAGE
 
 from pytest_energy.limits.budget import Budget, Scope
 from pytest_energy.limits.limit import parse_limit
@@ -114,7 +115,9 @@ def test_torch_without_a_uuid_may_mean_any_allotted_board() -> None:
 
 def cover_of(in_use: GpusInUse) -> Coverage:
     budget = Budget(limit=parse_limit("1 J / query"))
-    return cover(budget, in_use, NOTHING_HELD, Offer(channels=(GPU, CPU)), require_measured=False)
+    return cover(
+        budget, in_use, NOTHING_HELD, Offer(channels=(GPU, CPU_TIME)), require_measured=False
+    )
 
 
 def test_no_allotted_board_means_no_gpu() -> None:
@@ -137,28 +140,12 @@ POWER = Channel(
     update_seconds=0.1,
     window_seconds=10.0,
 )
-PACKAGE = Channel(
-    name="cpu:package-0",
-    kind=Kind.CPU,
-    source="RAPL",
-    provenance=Provenance.MEASURED,
-    update_seconds=0.001,
-    window_seconds=0.2,
-)
 DRAM = Channel(
     name="dram:0",
     kind=Kind.DRAM,
     source="RAPL",
     provenance=Provenance.MEASURED,
     update_seconds=0.001,
-    window_seconds=0.2,
-)
-CPU = Channel(
-    name="cpu:process",
-    kind=Kind.CPU,
-    source="CPU time",
-    provenance=Provenance.ESTIMATED,
-    update_seconds=0.0,
     window_seconds=0.2,
 )
 
@@ -180,7 +167,7 @@ def covered(
         GpusInUse(devices=in_use, why="nobody uses one"),
         held,
         Offer(
-            channels=(GPU, POWER, *((PACKAGE, DRAM) if rapl else ()), CPU),
+            channels=(GPU, POWER, *((PACKAGE, DRAM) if rapl else ()), CPU_TIME),
             gpu_faults=faults or {},
             no_gpu=no_gpu,
             no_cpu="" if rapl else "RAPL can't be read",
@@ -191,10 +178,10 @@ def covered(
 
 def test_auto_is_gpu_when_one_is_in_use_else_cpu() -> None:
     on_gpu = covered(in_use=(A,))
-    assert (on_gpu.scope, on_gpu.gated, on_gpu.shown) == (Scope.GPU, (GPU,), (CPU,))
+    assert (on_gpu.scope, on_gpu.gated, on_gpu.shown) == (Scope.GPU, (GPU,), (CPU_TIME,))
     assert (on_gpu.method, on_gpu.tolerance, on_gpu.window_seconds) == ("measured", 0.03, 1.0)
     on_cpu = covered()
-    assert (on_cpu.scope, on_cpu.gated, on_cpu.shown) == (Scope.CPU, (CPU,), ())
+    assert (on_cpu.scope, on_cpu.gated, on_cpu.shown) == (Scope.CPU, (CPU_TIME,), ())
     assert (on_cpu.method, on_cpu.tolerance, on_cpu.window_seconds) == ("estimated", 0.15, 0.2)
 
 
@@ -204,7 +191,7 @@ def test_the_weakest_evidence_names_the_method() -> None:
 
 def test_a_limit_in_cpu_time_covers_the_cpu_even_beside_a_gpu() -> None:
     found = covered("120 cpu-ms / query", in_use=(A,))
-    assert (found.scope, found.method, found.gated) == (Scope.CPU, "cpu-time", (CPU,))
+    assert (found.scope, found.method, found.gated) == (Scope.CPU, "cpu-time", (CPU_TIME,))
 
 
 def test_scope_gpu_without_one_is_a_problem() -> None:
@@ -214,15 +201,15 @@ def test_scope_gpu_without_one_is_a_problem() -> None:
 
 def test_the_counters_of_the_cpu_come_before_its_estimate_and_never_beside_it() -> None:
     found = covered(rapl=True)
-    assert (found.gated, found.shown, found.method) == ((PACKAGE, DRAM), (CPU,), "measured")
+    assert (found.gated, found.shown, found.method) == ((PACKAGE, DRAM), (CPU_TIME,), "measured")
     found = covered(rapl=True, in_use=(A,))
-    assert (found.gated, found.shown) == ((GPU,), (PACKAGE, DRAM, CPU))
+    assert (found.gated, found.shown) == ((GPU,), (PACKAGE, DRAM, CPU_TIME))
     found = covered(rapl=True, in_use=(A,), scope=Scope.CPU)
-    assert (found.gated, found.shown) == ((PACKAGE, DRAM), (GPU, CPU))
+    assert (found.gated, found.shown) == ((PACKAGE, DRAM), (GPU, CPU_TIME))
     found = covered(rapl=True, in_use=(A,), scope=Scope.ALL)
     assert (found.gated, found.method) == ((GPU, PACKAGE, DRAM), "measured")
     found = covered("9 cpu-ms / query", rapl=True)
-    assert (found.gated, found.method) == ((CPU,), "cpu-time")
+    assert (found.gated, found.method) == ((CPU_TIME,), "cpu-time")
 
 
 def test_requiring_a_counter_reports_why_the_cpu_has_none() -> None:

@@ -7,6 +7,7 @@ import os
 from dataclasses import replace
 
 import pytest
+from channels import CPU_TIME
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
@@ -33,14 +34,6 @@ GPU = Channel(
     update_seconds=0.1,
     window_seconds=1.0,
     idle_watts=50.0,
-)
-CPU = Channel(
-    name="cpu:process",
-    kind=Kind.CPU,
-    source="CPU time",
-    provenance=Provenance.ESTIMATED,
-    update_seconds=0.0,
-    window_seconds=0.2,
 )
 
 
@@ -137,16 +130,16 @@ CROWDED = [100.0, 210.0, 190.0, 220.0, 205.0, 200.0, 215.0, 195.0]
 
 
 def test_under_cpu_contention_a_fail_that_one_round_denies_is_inconclusive() -> None:
-    contention = judged(CROWDED, "10 J / query", CPU, switches=100)
+    contention = judged(CROWDED, "10 J / query", CPU_TIME, switches=100)
     assert contention.verdict == "inconclusive"
     assert (
         "there was CPU contention, and the lowest round is at 100 % of the limit"
         in contention.reason
     )
     assert any("CPU contention increased the CPU time" in note for note in contention.notes)
-    quiet = judged([200.0, *CROWDED[1:]], "10 J / query", CPU, switches=1)
+    quiet = judged([200.0, *CROWDED[1:]], "10 J / query", CPU_TIME, switches=1)
     assert quiet.verdict == "fail"
-    assert judged([200.0, *CROWDED[1:]], "10 J / query", CPU, switches=100).verdict == "fail"
+    assert judged([200.0, *CROWDED[1:]], "10 J / query", CPU_TIME, switches=100).verdict == "fail"
     assert not any("contention" in note for note in quiet.notes)
 
 
@@ -155,18 +148,18 @@ def test_beside_others_a_fail_that_the_cheapest_calls_deny_is_inconclusive() -> 
     busy, alone = (
         [
             replace(each, window=replace(each.window, laps=laps_of(each, spared=2)))
-            for each in rounds([200.0] * 5, CPU, neighbours=cores)
+            for each in rounds([200.0] * 5, CPU_TIME, neighbours=cores)
         ]
         for cores in (float(os.cpu_count() or 1), 0.0)
     )
-    doubted = judged_rounds(busy, "11 J / query", CPU)
+    doubted = judged_rounds(busy, "11 J / query", CPU_TIME)
     assert doubted.verdict == "inconclusive"
     assert doubted.code == "contention"
     assert "the cheapest 5 % of the calls are at 96 % of the limit" in doubted.reason
-    assert judged_rounds(alone, "11 J / query", CPU).verdict == "fail"
-    assert judged_rounds(busy, "10 J / query", CPU).verdict == "fail"
+    assert judged_rounds(alone, "11 J / query", CPU_TIME).verdict == "fail"
+    assert judged_rounds(busy, "10 J / query", CPU_TIME).verdict == "fail"
     all_slow = [replace(each, window=replace(each.window, laps=laps_of(each, 0))) for each in busy]
-    assert judged_rounds(all_slow, "11 J / query", CPU).verdict == "fail"
+    assert judged_rounds(all_slow, "11 J / query", CPU_TIME).verdict == "fail"
 
 
 def laps_of(each: Round, spared: int) -> tuple[Lap, ...]:
@@ -189,7 +182,8 @@ def laps_of(each: Round, spared: int) -> tuple[Lap, ...]:
 def test_cores_that_nobody_is_seen_to_use_are_not_reported_as_used() -> None:
     clean = Cleaned(values=(4.0,), laps=400, seconds=0.005, affected=0.8)
     seen, unseen = (
-        contention_notes(True, clean, rounds([4.0], CPU, neighbours=cores)) for cores in (1.2, 0.01)
+        contention_notes(True, clean, rounds([4.0], CPU_TIME, neighbours=cores))
+        for cores in (1.2, 0.01)
     )
     assert seen[0].startswith("CPU contention: other processes used 1.2 of ")
     assert unseen[0].startswith("CPU contention: 80 % of 400 short windows")

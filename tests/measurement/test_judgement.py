@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
+from channels import CPU_TIME, PACKAGE
 
 from pytest_energy.limits.budget import Budget, Scope
 from pytest_energy.limits.limit import parse_limit
@@ -14,24 +15,8 @@ from pytest_energy.measurement.meter import Window
 from pytest_energy.measurement.protocol import Round
 from pytest_energy.rules.statistics import robust_centre
 from pytest_energy.rules.verdict import Verdict
-from pytest_energy.sensors.base import Channel, Kind, Provenance
+from pytest_energy.sensors.base import Channel
 
-CPU_TIME = Channel(
-    name="cpu:process",
-    kind=Kind.CPU,
-    source="CPU time",
-    provenance=Provenance.ESTIMATED,
-    update_seconds=0.0,
-    window_seconds=0.2,
-)
-COUNTER = Channel(
-    name="cpu:package-0",
-    kind=Kind.CPU,
-    source="RAPL",
-    provenance=Provenance.MEASURED,
-    update_seconds=0.001,
-    window_seconds=0.2,
-)
 #: Half of the interval of the first five is 10 %, and that of all 6 %.
 WIDE = [1.00, 1.06, 0.97, 1.05, 0.99, 1.06, 0.95, 1.00]
 NARROW = [1.00, 1.01, 0.99, 1.00, 1.01]
@@ -86,7 +71,7 @@ def test_a_clear_verdict_on_a_narrow_interval_takes_five_rounds() -> None:
 
 def test_rounds_of_long_calls_and_of_counters_are_not_added() -> None:
     assert verdict(WIDE[:5], CPU_TIME, seconds=2.0) is Verdict.PASS
-    assert verdict(WIDE[:5], COUNTER) is Verdict.PASS
+    assert verdict(WIDE[:5], PACKAGE) is Verdict.PASS
 
 
 def test_when_time_is_up_a_wide_interval_decides() -> None:

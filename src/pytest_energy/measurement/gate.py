@@ -399,11 +399,11 @@ class Gate:
         # The protocol's clock starts inside, so that waiting counts in no limit.
         held = self._exclusive.measurement(devices, job.test_id, job.name)
         with held as around_us, self._connects:
-            self._held_before = devices_in_use()
-            if self.instruments.activity is not None:
-                self.instruments.activity.begin()
-            self._afterwards.begin()
             try:
+                self._held_before = devices_in_use()
+                if self.instruments.activity is not None:
+                    self.instruments.activity.begin()
+                self._afterwards.begin()
                 yield around_us
             finally:
                 self.instruments.tree.forget()
