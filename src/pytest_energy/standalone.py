@@ -15,7 +15,7 @@ from pytest_energy.limits.budget import Budget, Declaration, Scope
 from pytest_energy.measurement.calls import (
     Steps,
     Work,
-    empty_call_seconds,
+    empty_laps,
     inputs_of,
     named,
 )
@@ -204,7 +204,7 @@ def _begun(
         units=tuple(counts),
         cycle=len(items or [None]),
         is_compared=True,  # nothing is suggested that could be pasted here
-        empty_call_seconds=empty_call_seconds,
+        empty_laps=empty_laps,
     )
     notes: list[str] = []
     records: list[TestRecord] = []

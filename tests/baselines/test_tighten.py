@@ -285,6 +285,16 @@ def test_a_tightened_limit_holds_for_the_measured_test(energy_pytester: EnergyPy
     assert 0.3 < test["fraction_of_limit"] < 0.9
 
 
+def test_figures_with_a_wide_interval_lower_no_limit() -> None:
+    one = limited()
+    joules = one.joules_per_unit or 0.0
+    found = by_records(TEXT, session(replace(one, interval=(joules / 10, joules * 2.5))))
+    assert (found.text, found.lowered) == (TEXT, 0)
+    assert found.messages[0].startswith(
+        f'{FILE}:{LINE}: max: kept "{OLD}": {ID}: its rounds differ so much'
+    )
+
+
 def test_figures_that_others_may_have_raised_lower_no_limit() -> None:
     found = by_records(TEXT, session(limited(contention=True)))
     assert (found.text, found.lowered) == (TEXT, 0)

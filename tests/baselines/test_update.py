@@ -164,6 +164,18 @@ def test_a_figure_under_cpu_contention_is_no_baseline() -> None:
     )
 
 
+@pytest.mark.parametrize(("ends", "is_stored"), [(1.2, True), (1.9, True), (2.1, False)])
+def test_a_figure_whose_interval_is_as_wide_is_no_baseline(ends: float, is_stored: bool) -> None:
+    wide = replace(measured(), interval=(JOULES / 15, JOULES * ends))
+    found = update((), [session(wide)], Mode.NEW)
+    assert found.changed == is_stored
+    why = (
+        f"{ID}: not stored: its rounds differ so much that its interval ends at 210 % of the "
+        "figure; measure again, on a quieter machine or with more rounds"
+    )
+    assert (only_message(found) == why) is not is_stored
+
+
 @pytest.mark.parametrize(
     ("laps", "why"),
     [

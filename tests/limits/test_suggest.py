@@ -50,14 +50,19 @@ def test_a_test_without_a_limit_gets_one_with_its_reason() -> None:
     assert limit_of(found.text) == parse_limit("2.31 Wh / 1000 queries")
 
 
+def scaled(joules: float) -> TestRecord:
+    """The measured test at another figure."""
+    return replace(OPEN, joules_per_unit=joules, interval=(0.98 * joules, 1.02 * joules))
+
+
 def test_a_limit_of_three_digits_is_rounded_no_further() -> None:
     for hundredths in range(100, 300, 10):
-        found = suggest([session(replace(OPEN, joules_per_unit=hundredths * 0.036))], "", FILE)
+        found = suggest([session(scaled(hundredths * 0.036))], "", FILE)
         assert limit_of(found.text).amount == pytest.approx(hundredths * 0.011)
 
 
 def test_small_figures_are_in_millijoules() -> None:
-    found = suggest([session(replace(OPEN, joules_per_unit=0.0123, unit="token"))], "", FILE)
+    found = suggest([session(replace(scaled(0.0123), unit="token"))], "", FILE)
     assert limit_of(found.text) == parse_limit("13.6 mJ / token")
 
 
@@ -408,6 +413,16 @@ def test_every_comment_survives_and_the_file_reads(
     assert found.text.startswith(text)
     assert read(found.text).entries[-1].tests == (test_id,)
     assert limit_of(found.text, test_id) == parse_limit("2.31 Wh / 1000 queries")
+
+
+def test_figures_with_a_wide_interval_suggest_nothing() -> None:
+    wide = replace(OPEN, interval=(OPEN.joules_per_unit or 0.0, 3 * (OPEN.joules_per_unit or 0.0)))
+    assert suggest([session(wide)], "", FILE).messages == (
+        f"{ID}: skipped, its rounds differ so much that its interval ends at 300 % of the figure; "
+        "measure again, on a quieter machine or with more rounds",
+    )
+    alone = suggest([session(OPEN, day=1)], "", FILE)
+    assert suggest([session(OPEN, day=1), session(wide, day=2)], "", FILE) == alone
 
 
 def test_figures_under_cpu_contention_suggest_nothing() -> None:

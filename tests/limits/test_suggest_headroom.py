@@ -92,7 +92,7 @@ UNITS = st.sampled_from(["query", "token", "image", "call"])
 
 
 @given(
-    st.lists(st.tuples(FIGURES, st.none() | st.floats(1.0, 3.0)), min_size=1, max_size=12),
+    st.lists(st.tuples(FIGURES, st.none() | st.floats(1.0, 2.0)), min_size=1, max_size=12),
     UNITS,
     st.sampled_from(["measured", "integrated", "estimated", "cpu-time"]),
 )

@@ -9,15 +9,30 @@ import pytest
 
 from conftest import EnergyPytester
 from pytest_energy.errors import code_of
-from pytest_energy.measurement.meter import Window
+from pytest_energy.measurement.meter import Lap, Window
 from pytest_energy.measurement.no_work import no_work, slow_first
 from pytest_energy.measurement.protocol import Round
 from pytest_energy.sensors import cpu_time
 
 
-def empty() -> float:
-    """The seconds of a call of nothing."""
-    return 0.7e-6
+def laps(pace: float, calls: int, *, slowed: float = 1.0) -> tuple[Lap, ...]:
+    """Four laps of calls, on a core where all takes `slowed` times as long."""
+    fixed_work = slowed * 20e-6
+    return 4 * (
+        Lap(
+            position=0,
+            calls=calls,
+            units={},
+            seconds=slowed * pace * calls,
+            cpu_seconds=slowed * pace * calls,
+            before=fixed_work,
+            after=fixed_work,
+        ),
+    )
+
+
+def empty(pace: float = 0.7e-6, *, slowed: float = 1.0) -> tuple[Lap, ...]:
+    return laps(pace, 1_000, slowed=slowed)
 
 
 def rounds(first: float, pace: float, *, cpu_share: float = 1.0) -> list[Round]:
@@ -54,7 +69,42 @@ def test_a_collapse_is_distinguished_from_quick_work(first: float, pace: float, 
 @pytest.mark.parametrize(("pace", "code"), [(13.5e-6, "cached-result"), (25e-6, "")])
 def test_a_collapse_is_seen_where_a_busy_machine_makes_calls_costly(pace: float, code: str) -> None:
     # An empty call takes 2 us on the same machine without others.
-    assert code_of(no_work(rounds(0.28, pace), lambda: 6.2e-6)) == code
+    assert code_of(no_work(rounds(0.28, pace), lambda: empty(6.2e-6))) == code
+
+
+def in_laps(measured: list[Round], *, slowed: float) -> list[Round]:
+    """These rounds on a core where all takes so many times as long; those after warm-up in laps."""
+
+    def one(each: Round) -> Round:
+        pace = each.window.seconds / each.calls
+        longer = replace(
+            each.window,
+            seconds=slowed * each.window.seconds,
+            cpu_seconds=slowed * each.window.cpu_seconds,
+            laps=() if each.warmup else laps(pace, max(each.calls // 4, 1), slowed=slowed),
+        )
+        return replace(each, window=longer)
+
+    return [one(each) for each in measured]
+
+
+@pytest.mark.parametrize("of_rounds", [1.0, 1.5, 2.2])
+@pytest.mark.parametrize("of_nothing", [1.0, 1.5, 2.2])
+@pytest.mark.parametrize(
+    ("first", "pace", "code"),
+    [
+        (20e-6, 20e-6, ""),
+        (10e-6, 9.5e-6, ""),
+        (4e-6, 4.2e-6, "no-work"),
+        (0.02, 8e-6, "cached-result"),
+        (0.02, 4.4e-6, "cached-result"),
+    ],
+)
+def test_neighbours_that_come_or_go_before_the_empty_calls_change_nothing(
+    first: float, pace: float, code: str, of_rounds: float, of_nothing: float
+) -> None:
+    measured = in_laps(rounds(first, pace), slowed=of_rounds)
+    assert code_of(no_work(measured, lambda: empty(4.2e-6, slowed=of_nothing))) == code
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from pytest_energy.limits.limit import Limit, LimitError, parse_limit
 from pytest_energy.limits.resolve import Subject, matched
 from pytest_energy.limits.room import rooms
 from pytest_energy.limits.toml_lines import places
-from pytest_energy.record.contention import contention
+from pytest_energy.record.contention import doubt_of_figure
 from pytest_energy.record.schema import RunRecord, quantity_of
 from pytest_energy.rules.verdict import Verdict
 from pytest_energy.units import Quantity, figure, percent
@@ -92,7 +92,7 @@ def tighten_from_records(records: Sequence[RunRecord], text: str, shown: str) ->
         scale = 1.0
         if limit is not None and limit.quantity is Quantity.CARBON and test.limit_joules_per_unit:
             scale = limit.base_per_unit / test.limit_joules_per_unit
-        doubt = contention(test) if test.verdict != Verdict.UNMEASURED else ""
+        doubt = doubt_of_figure(test) if test.verdict != Verdict.UNMEASURED else ""
         found = _Figure(
             test=test.id,
             sessions=0,

@@ -21,7 +21,7 @@ from pytest_energy.baselines.baseline import (
 )
 from pytest_energy.errors import INPUTS_NOT_COVERED, InputError
 from pytest_energy.limits.index import matches
-from pytest_energy.record.contention import contention
+from pytest_energy.record.contention import doubt_of_figure
 from pytest_energy.record.merge import in_order
 from pytest_energy.record.schema import FLOPS_METHOD, RunRecord, TestRecord
 from pytest_energy.rules.baseline import KEPT_SESSIONS
@@ -137,7 +137,7 @@ def refused(test: TestRecord, record: RunRecord) -> str:
     driver = record.run.versions.get("driver", "")
     if on_gpu and SIMULATED in driver.lower():
         return f"its joules are simulated (driver {driver})"
-    if doubt := contention(test):
+    if doubt := doubt_of_figure(test):
         return doubt
     rounds = compared_rounds(test)
     if len(rounds) < needed_rounds(test.method):

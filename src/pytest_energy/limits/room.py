@@ -11,7 +11,7 @@ from pytest_energy.errors import InputError
 from pytest_energy.limits.budget import round_cpu_limit, round_flop_limit, round_limit
 from pytest_energy.limits.headroom import upper_end, variance_within
 from pytest_energy.limits.limit import Limit
-from pytest_energy.record.contention import contention
+from pytest_energy.record.contention import doubt_of_figure
 from pytest_energy.record.merge import in_order
 from pytest_energy.record.schema import MachineRecord, RunRecord, TestRecord, quantity_of
 from pytest_energy.rules.verdict import Verdict
@@ -172,7 +172,9 @@ def quiet(test: TestRecord, history: Sequence[Session]) -> list[tuple[TestRecord
     """
     found = []
     for session in history:
-        same = (each for each in session.tests if _is_same(each, test) and not contention(each))
+        same = (
+            each for each in session.tests if _is_same(each, test) and not doubt_of_figure(each)
+        )
         if (first := next(same, None)) is not None:
             found.append((first, session.start))
     return found

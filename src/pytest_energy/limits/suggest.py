@@ -25,7 +25,7 @@ from pytest_energy.limits.room import (
     room_of,
 )
 from pytest_energy.limits.toml_lines import places
-from pytest_energy.record.contention import contention
+from pytest_energy.record.contention import doubt_of_figure
 from pytest_energy.record.schema import BudgetRecord, RunRecord, TestRecord, quantity_of
 from pytest_energy.rules.verdict import Verdict
 from pytest_energy.units import Quantity, amount
@@ -72,7 +72,7 @@ def suggest(records: Sequence[RunRecord], text: str, shown: str) -> Suggested:
                 messages.append(f"{test_id}: kept {standing}")
                 continue
             if noisy := next((each for each in tests if not quiet(each, history)), None):
-                messages.append(f"{test_id}: skipped, {contention(noisy)}")
+                messages.append(f"{test_id}: skipped, {doubt_of_figure(noisy)}")
                 continue
             room = max((room_of(each, history) for each in tests), key=lambda each: each.upper)
             if why := _unwritable(room.limit):

@@ -7,21 +7,28 @@ from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import closing
 from functools import partial
 from itertools import islice
-from statistics import median
-from typing import Any
+from typing import Any, TypeVar
 
 from pytest_energy.errors import EnergyUsageError
 from pytest_energy.measurement.counting import EXAMPLE, Count, Units, counted
 from pytest_energy.measurement.lazy import kind_of_lazy, unsettled, waiting_for
+from pytest_energy.measurement.meter import Lap
 from pytest_energy.measurement.protocol import InputsUsedUp
 from pytest_energy.sensors.accelerators import wait_for
 from pytest_energy.sensors.clock import real
+from pytest_energy.sensors.reference import reference_seconds
 
 __tracebackhide__ = True  # a failing test's traceback ends in the user's lines
 
 MOST_INPUTS = 1_000_000
+#: More than half of a mebibyte, so that the interpreter takes a whole one. The other half holds
+#: 1,000 frames, as many as its limit of recursion allows.
+_ROOM_WORDS = 66_000
+_Result = TypeVar("_Result")
 #: What is measured.
 Function = Callable[..., Any]
+#: Is given the index of the function that was called, and its result.
+Each = Callable[[int, Any], None]
 #: A measurement under way: yields the index of the function to call, and is sent what it did.
 Steps = Generator[int, Units, None]
 
@@ -95,23 +102,31 @@ class Work:
             self._steps.close()
         self._tell_of_cycles(max(made))
 
-    def run(self) -> Any:
-        """Make all calls; gives the result of the last one."""
+    def run(self, each: Each | None = None) -> Any:
+        """Make all calls; gives the result of the last one. each: is told of every call."""
+        return with_room(partial(self._run, each))
+
+    def _run(self, each: Each | None) -> Any:
         result = None
         with closing(self.calls()) as calls:
             for index, bound in calls:
                 result = called(self._functions[index], bound)
-                self.done(result)
+                self._done(index, result, each)
         return result
 
-    async def run_async(self) -> Any:
+    async def run_async(self, each: Each | None = None) -> Any:
         """The same for functions that return awaitables."""
         result = None
         with closing(self.calls()) as calls:
             for index, bound in calls:
                 result = await awaited(self._functions[index], bound)
-                self.done(result)
+                self._done(index, result, each)
         return result
+
+    def _done(self, index: int, result: Any, each: Each | None) -> None:
+        self.done(result)
+        if each is not None:
+            each(index, result)
 
     def done(self, result: Any) -> None:
         """Take what the latest call did."""
@@ -137,15 +152,27 @@ class Work:
         )
 
 
-def empty_call_seconds(calls: int = 10_000, tries: int = 5) -> float:
-    """The CPU time of a call of nothing on this machine, made as those of a measurement are.
+def with_room(function: Callable[[], _Result]) -> _Result:
+    """Call this where the interpreter needs no memory for the frames of what it calls.
 
-    The median of a few tries, right after the measurement: a busy machine makes both longer.
+    Frames lie in chunks of 16 KB. A loop whose calls begin a new chunk takes it from the system and
+    gives it back each time, which takes longer than many a call, until Python 3.15 and the later
+    releases of 3.13 and 3.14 (https://github.com/python/cpython/issues/142183). Whether work meets
+    that depends on how deep the stack is, and so on pytest's other plugins and workers.
     """
-    return median(_seconds_of_nothing(calls) for _ in range(tries)) / calls
+    return function()
 
 
-def _seconds_of_nothing(calls: int) -> float:
+# A frame that may hold so much gets a chunk of its own, which the frames above it share.
+with_room.__code__ = with_room.__code__.replace(co_stacksize=_ROOM_WORDS)
+
+
+def empty_laps(calls: int = 1_000, laps: int = 40) -> list[Lap]:
+    """Laps of calls that do nothing, made as those of a measurement are, in a fifth of a second."""
+    return [_lap_of_nothing(calls) for _ in range(laps)]
+
+
+def _lap_of_nothing(calls: int) -> Lap:
     def steps() -> Steps:
         units: dict[str, float] = {}
         for _ in range(calls):
@@ -153,9 +180,19 @@ def _seconds_of_nothing(calls: int) -> float:
                 units[unit] = units.get(unit, 0.0) + number
 
     work = Work(steps(), [partial(lambda: None)], None, {"query": 1}, [])
-    started = real.thread_time()
+    before = reference_seconds()
+    began, started = real.perf_counter(), real.thread_time()
     work.run()
-    return float(real.thread_time() - started)
+    cpu_seconds, seconds = real.thread_time() - started, real.perf_counter() - began
+    return Lap(
+        position=0,
+        calls=calls,
+        units={},
+        seconds=seconds,
+        cpu_seconds=cpu_seconds,
+        before=before,
+        after=reference_seconds(),
+    )
 
 
 def called(function: Function, bound: Function) -> Any:
@@ -231,6 +268,8 @@ def _refuse_lazy(call: Callable[..., Any], result: object) -> None:
 
 
 def named(call: Callable[..., Any]) -> str:
+    if isinstance(call, partial):
+        return named(call.func)
     return getattr(call, "__name__", repr(call))
 
 

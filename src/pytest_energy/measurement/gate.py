@@ -197,7 +197,7 @@ class Gate:
                 _noted(job, around_us, *notes),
                 judge,
                 before,
-                replace(around, problem=no_work(mine, job.empty_call_seconds)),
+                replace(around, problem=no_work(mine, job.empty_laps)),
             )
             for job, judge, before, mine in zip(jobs, comparing.judges, warmup, rounds, strict=True)
         )
@@ -466,7 +466,7 @@ def _surroundings(
     """What was seen around the rounds of one work; of `watched`, whom they talked to."""
     return replace(
         watch.end(),
-        problem=no_work(rounds, job.empty_call_seconds),
+        problem=no_work(rounds, job.empty_laps),
         elsewhere=work_elsewhere(watch.peers(), watched),
     )
 

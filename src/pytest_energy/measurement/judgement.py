@@ -10,6 +10,7 @@ from pytest_energy.errors import Reason
 from pytest_energy.limits.budget import Budget, Declaration
 from pytest_energy.measurement.coverage import Coverage
 from pytest_energy.measurement.laps import LAP_SECONDS, Cleaned, cleaned, least
+from pytest_energy.measurement.meter import Lap
 from pytest_energy.measurement.protocol import Round
 from pytest_energy.record.schema import CPU_TIME_METHOD, LoadRecord
 from pytest_energy.rules.estimate import LOOKS, MIN_ROUNDS, estimate
@@ -36,7 +37,7 @@ class Job:
     budgets: at least one, without a limit where none stands. units: what is counted; the first is
     the unit of a test without a limit. cycle: how many calls see each input once; rounds of whole
     cycles do the same work. notices: what the summary says of its limits. is_compared: with another
-    work, so that it needs no limit. empty_call_seconds: how long a call of nothing takes here.
+    work, so that it needs no limit. empty_laps: measures calls of nothing.
     load: the requests that were kept in flight.
     """
 
@@ -49,7 +50,7 @@ class Job:
     cycle: int = 1
     notices: tuple[str, ...] = ()
     is_compared: bool = False
-    empty_call_seconds: Callable[[], float] = float
+    empty_laps: Callable[[], Sequence[Lap]] = tuple
     load: LoadRecord | None = None
 
     def unit_of(self, budget: Budget) -> str:

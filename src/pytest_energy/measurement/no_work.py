@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from statistics import fmean
 
 from pytest_energy.errors import Reason
+from pytest_energy.measurement.meter import Lap
 from pytest_energy.measurement.peers import Peer
 from pytest_energy.measurement.protocol import Round
 from pytest_energy.sensors.remote_caches import CacheCounts
@@ -45,10 +47,10 @@ REMEDY = (
 )
 
 
-def no_work(rounds: Sequence[Round], empty_call_seconds: Callable[[], float]) -> str:
+def no_work(rounds: Sequence[Round], empty_laps: Callable[[], Sequence[Lap]]) -> str:
     """Why these rounds, warm-up first, hold no work; or "". A collapse needs a first call alone.
 
-    empty_call_seconds: measures a call of nothing, and is asked where calls are quick.
+    empty_laps: measures calls of nothing, and is asked where calls are quick.
     """
     measured = [each for each in rounds if not each.warmup]
     if not measured:
@@ -60,12 +62,17 @@ def no_work(rounds: Sequence[Round], empty_call_seconds: Callable[[], float]) ->
         return _empty_window(pace) if pace < NOTHING_IN_WINDOW_SECONDS else ""
     if pace >= SLOW_SECONDS:
         return ""
-    first, empty = rounds[0].window, empty_call_seconds()
+    nothing = empty_laps()
+    every = [*nothing, *(lap for each in rounds for lap in each.window.laps)]
+    quick = min((end for lap in every for end in (lap.before, lap.after)), default=0.0)
+    pace = min(_pace(each, quick) for each in rounds[1:])
+    empty = _at_full_speed(nothing, quick) / max(sum(each.calls for each in nothing), 1)
+    first = rounds[0].window
     is_empty = pace < EMPTY_NOISE * empty + NOTHING_SECONDS
     # A first call that only waited for its turn on a busy machine did no work.
     worked = first.ran_seconds if is_empty else first.cpu_seconds
     is_first_alone = rounds[0].calls == 1 and worked >= LEAST_FIRST_SECONDS
-    # Making a call takes three times as long on a busy machine, so that is no part of the work.
+    # Making a call is no part of the work.
     of_work = pace - empty
     if is_first_alone and of_work < min(COLLAPSED_SECONDS, COLLAPSED_SHARE * worked):
         return Reason(
@@ -90,13 +97,29 @@ def slow_first(rounds: Sequence[Round]) -> str:
     )
 
 
-def _pace(measured: Round) -> float:
+def _pace(measured: Round, quick: float = 0.0) -> float:
     """Seconds of a call, without those that it waited for a core on a busy machine.
 
     That is CPU time. A call that waits for a device uses little of it, but takes long.
+    quick: what the fixed work takes at full speed; 0 for the CPU time at the speed that there was.
     """
     window = measured.window
-    return max(window.cpu_seconds, window.ran_seconds / BUSY_FACTOR) / measured.calls
+    cpu_seconds = window.cpu_seconds
+    in_laps = sum(lap.cpu_seconds for lap in window.laps)
+    if quick and in_laps:
+        cpu_seconds *= _at_full_speed(window.laps, quick) / in_laps
+    return max(cpu_seconds, window.ran_seconds / BUSY_FACTOR) / measured.calls
+
+
+def _at_full_speed(laps: Sequence[Lap], quick: float) -> float:
+    """The CPU seconds that these laps take on a core that is not slowed by its neighbours.
+
+    They double the CPU time of the same work for up to seconds, so a call of nothing may meet
+    neighbours that the measured calls did not. quick: what the fixed work takes on such a core.
+    """
+    return sum(
+        lap.cpu_seconds * (quick / fmean((lap.before, lap.after)) if quick else 1.0) for lap in laps
+    )
 
 
 def work_elsewhere(peers: Sequence[Peer], rounds: Sequence[Round]) -> str:

@@ -116,8 +116,19 @@ def run_interleaved(
         for work in order:
             if _has_collapsed(rounds[work]):
                 many = calls_for(rounds[work][-1], aim)
-                alone = one_round(meter, names, many, aim, warmup=True, work=work, cycle=cycle)
-                rounds[work].append((yield from alone))
+                alone = yield from one_round(
+                    meter,
+                    names,
+                    many,
+                    aim,
+                    warmup=True,
+                    work=work,
+                    cycle=cycle,
+                    lap_calls=lap_calls
+                    and calls_in_lap(rounds[work][-1], judge.lap_seconds, cycle),
+                    lap_seconds=judge.lap_seconds,
+                )
+                rounds[work].append(alone)
         setup.progress(rounds[0])
         took = clock.now() - before
         final = len(measured[0]) >= limits.max_rounds or clock.now() - started + took > max_seconds

@@ -4,27 +4,20 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pytest_energy.errors import EnergyUsageError
 from pytest_energy.limits.budget import Budget
 from pytest_energy.limits.checks import fraction
-from pytest_energy.measurement.calls import (
-    Function,
-    Work,
-    awaited,
-    called,
-    inputs_of,
-    named,
-)
+from pytest_energy.measurement.calls import Each, Function, Work, inputs_of, named
 from pytest_energy.measurement.clients import Clients, event_loop, level_name, levels_of
 from pytest_energy.measurement.counting import EXAMPLE, Count, counted, counts_for
 from pytest_energy.measurement.extra_calls import ExtraCalls
 from pytest_energy.measurement.load import Load, Traffic
 from pytest_energy.measurement.work import WorkCount
 from pytest_energy.plugin.comparison import works_of
-from pytest_energy.plugin.generation import Sizes, check_part_limits, sizes_of
+from pytest_energy.plugin.generation import check_part_limits, sizes_of
 from pytest_energy.record.plain import spelled
 from pytest_energy.rules.paired import MAX_RATIO_INCREASE
 from pytest_energy.sensors.base import Clock
@@ -174,13 +167,8 @@ class Energy:
                 f"energy.measure_generation was given the coroutine function {named(generate)}; "
                 f"write: await energy.measure_generation_async({named(generate)}, ...)"
             )
-        sizes, work = self._generation(generate, prompts, new_tokens, units, name)
-        result = None
-        with closing(work.calls()) as calls:
-            for index, bound in calls:
-                result = called(generate, bound)
-                work.units = sizes.units_of(index, result)
-        return result
+        work, take = self._generation(generate, prompts, new_tokens, units, name)
+        return work.run(take)
 
     async def measure_generation_async(
         self,
@@ -192,13 +180,8 @@ class Energy:
         name: str | None = None,
     ) -> Any:
         """As `measure_generation`, for a function that returns an awaitable."""
-        sizes, work = self._generation(generate, prompts, new_tokens, units, name)
-        result = None
-        with closing(work.calls()) as calls:
-            for index, bound in calls:
-                result = await awaited(generate, bound)
-                work.units = sizes.units_of(index, result)
-        return result
+        work, take = self._generation(generate, prompts, new_tokens, units, name)
+        return await work.run_async(take)
 
     def _generation(
         self,
@@ -207,11 +190,16 @@ class Energy:
         new_tokens: Iterable[int],
         units: Mapping[str, Count] | None,
         name: str | None,
-    ) -> tuple[Sizes, Work]:
+    ) -> tuple[Work, Each]:
         sizes = sizes_of(generate, prompts, new_tokens, units)
         check_part_limits(self._budgets)
         steps = self._begin([name], lambda run: run.generation(name, len(sizes.functions)))
-        return sizes, Work(steps, sizes.functions, None, {}, [])
+        work = Work(steps, sizes.functions, None, {}, [])
+
+        def take(index: int, result: Any) -> None:
+            work.units = sizes.units_of(index, result)
+
+        return work, take
 
     def measure_load(
         self,
@@ -355,17 +343,13 @@ class Energy:
             names[1:], lambda run: run.interleaved(names, list(counts), cycle, labels, allowed)
         )
         work = Work(steps, functions, items, counts, self.notes.setdefault(names[1], []))
-        results: dict[str, Any] = {}
-        with closing(work.calls()) as calls:
-            for index, bound in calls:
-                result = called(functions[index], bound)
-                work.done(result)
-                results[labels[index]] = result
+        results: dict[int, Any] = {}
+        work.run(results.__setitem__)
         for index, measured in enumerate(names[1:], start=1):
             for counting in self._extra_calls(work, measured, index):
                 with counting as more:
                     work.done(more())
-        return results
+        return {labels[index]: result for index, result in results.items()}
 
     def _extra_calls(
         self, work: Work, name: str | None, index: int = 0

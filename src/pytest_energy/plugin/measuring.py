@@ -154,7 +154,7 @@ class TestRun:
             progress.clear()
 
     def _job(self, name: str | None, units: Sequence[str], cycle: int) -> Job:
-        from pytest_energy.measurement.calls import empty_call_seconds
+        from pytest_energy.measurement.calls import empty_laps
         from pytest_energy.measurement.judgement import Job
 
         found = self.resolution
@@ -168,7 +168,7 @@ class TestRun:
             cycle=cycle,
             notices=(*found.notices, *overheads_of(self.item)),
             is_compared=name in self._compared,
-            empty_call_seconds=empty_call_seconds,
+            empty_laps=empty_laps,
         )
 
     def _full(self, record: TestRecord) -> TestRecord:

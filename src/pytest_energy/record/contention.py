@@ -16,6 +16,21 @@ MOST = 1 / 3
 CHEAPEST = 0.05
 #: Of the machine; others that use less hardly slow what runs on the rest of it.
 NEIGHBOUR_SHARE = 0.1
+#: An interval that ends beyond so many times the figure tells too little of the work.
+WIDEST = 2.0
+
+
+def doubt_of_figure(test: TestRecord) -> str:
+    """Why no later figure or limit can rest on this one, or ""."""
+    if doubt := contention(test):
+        return doubt
+    centre, interval = test.figure, test.figure_interval
+    if not centre or interval is None or interval[1] <= WIDEST * centre:
+        return ""
+    return (
+        f"its rounds differ so much that its interval ends at {percent(interval[1] / centre)} of "
+        "the figure; measure again, on a quieter machine or with more rounds"
+    )
 
 
 def contention(test: TestRecord) -> str:
