@@ -100,9 +100,12 @@ def test_a_limit_beside_a_baseline_of_counters_is_not_kept_by_an_estimate(
     monkeypatch.delenv("CI", raising=False)
     quick = ("--energy-max-rounds=5", "--energy-max-seconds=8", "--energy-gpus=none")
     energy_pytester.write(CPU.format(limit="'1 kJ / query'", scope="cpu"))
-    energy_pytester.run_process(
-        *quick, f"--energy-cpu-counter-folder={root}", "--energy-update=new", quick=False
-    ).assert_outcomes(passed=1)
+    store = (*quick, f"--energy-cpu-counter-folder={root}", "--energy-update=new")
+    for _ in range(3):  # rounds that others made to wait for a core differ too much, and say so
+        result = energy_pytester.run_process(*store, quick=False)
+        result.assert_outcomes(passed=1)
+        if "its rounds differ so much" not in result.stdout.str():
+            break
     for given, passed in [("", 0), ("method='estimated', ", 1)]:
         source = CPU.format(limit="'1 kJ / query'", scope="cpu").replace("scope", f"{given}scope")
         energy_pytester.write(source)
