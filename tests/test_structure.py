@@ -115,6 +115,19 @@ def test_instruments_are_named_among_the_sensors_only() -> None:
     assert {name: number for name, number in found.items() if number} == INSTRUMENTS_ELSEWHERE
 
 
+def test_no_pattern_repeats_a_group_possessively() -> None:
+    # Python before 3.11.5 matches that wrongly; an atomic group does the same there.
+    # https://github.com/python/cpython/issues/106052
+    possessive = re.compile(r"[^\\]\)(?:[*+?]|\{\d*,?\d*\})\+")
+    for name, path in modules().items():
+        literals = [
+            each.value
+            for each in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+            if isinstance(each, ast.Constant) and isinstance(each.value, str)
+        ]
+        assert not [each for each in literals if possessive.search(each)], name
+
+
 def test_large_dataclasses_take_keywords_only() -> None:
     """Five values in a row say nothing of what they are."""
     positional = [

@@ -15,18 +15,20 @@ LONGEST_VALUE = 40
 #: Characters of a reason, which may quote what is written.
 LONGEST_REASON = 300
 
-_BLANK = re.compile(r"(?:[ \t\n]++|#[^\n]*+)*+")
+# Atomic groups instead of possessive ones, which Python before 3.11.5 matches wrongly
+# (https://github.com/python/cpython/issues/106052).
+_BLANK = re.compile(r"(?>(?:[ \t\n]++|#[^\n]*+)*)")
 _COMMA = re.compile(rf"{_BLANK.pattern},?{_BLANK.pattern}")
 _DOT = re.compile(r"[ \t]*\.[ \t]*")
 _EQUALS = re.compile(r"[ \t]*=[ \t]*")
 _OPEN = re.compile(r"\[\[?[ \t]*")
 _CLOSE = re.compile(r"[ \t]*\]\]?")
-_BASIC = r'"(?:[^"\\\n]++|\\.)*+"'
+_BASIC = r'"(?>(?:[^"\\\n]++|\\.)*)"'
 _LITERAL = r"'[^'\n]*+'"
 _LONG = (
     # A long string may end in up to two more quotes, which belong to it.
-    r'"""(?:[^"\\]++|\\.|"(?!""))*+"{3,5}'
-    r"|'''(?:[^']++|'(?!''))*+'{3,5}"
+    r'"""(?>(?:[^"\\]++|\\.|"(?!""))*)"{3,5}'
+    r"|'''(?>(?:[^']++|'(?!''))*)'{3,5}"
 )
 _KEY = re.compile(rf"[\w-]++|{_BASIC}|{_LITERAL}", re.ASCII)
 _SCALAR = re.compile(
@@ -39,9 +41,9 @@ MOST_KEYS = 16
 #: A text that doesn't end is one to where it would: looked for again from each quote inside of it,
 #: it would take a time that grows with the square of its length.
 _OPAQUE = re.compile(
-    r'"""(?:[^"\\]++|\\.|"(?!""))*+(?:"{3,5})?'
-    r"|'''(?:[^']++|'(?!''))*+(?:'{3,5})?"
-    r'|"(?:[^"\\\n]++|\\.)*+"?'
+    r'"""(?>(?:[^"\\]++|\\.|"(?!""))*)(?:"{3,5})?'
+    r"|'''(?>(?:[^']++|'(?!''))*)(?:'{3,5})?"
+    r'|"(?>(?:[^"\\\n]++|\\.)*)"?'
     r"|'[^'\n]*+'?"
     r"|#[^\n]*+",
     re.DOTALL,
