@@ -70,7 +70,7 @@ def test_thread(energy):
 @budget("1 kJ / query")
 def test_after(energy):
     with energy.window():
-        spin(20)
+        spin(200)
 
 def test_at_last():
     KEPT[0].__exit__(None, None, None)
@@ -90,7 +90,7 @@ def test_a_window_left_open_fails_its_test_and_no_other(energy_pytester: EnergyP
     for name in left_open:
         assert (tests[name]["verdict"], tests[name]["reason"]) == ("unmeasured", NOT_ENDED)
     assert list(tests) == [*left_open, "test_after"]
-    assert 0.02 <= tests["test_after"]["cpu_seconds_per_unit"] < 0.04
+    assert 0.2 <= tests["test_after"]["cpu_seconds_per_unit"] < 0.25
     assert joules_are_cpu_seconds(tests["test_after"])
     result.stdout.fnmatch_lines([f"energy: unmeasured: {NOT_ENDED}"] * 4)
 
