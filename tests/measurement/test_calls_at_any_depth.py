@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 
@@ -31,13 +32,13 @@ def page_faults() -> int:
     return int(resource.getrusage(who).ru_minflt)
 
 
-def faults_per_call() -> float:
+def faults_per_call(function: Callable[[], int] = work) -> float:
     def steps() -> Steps:
         for _ in range(CALLS):
             yield 0
 
     before = page_faults()
-    Work(steps(), [work], None, {"query": 1}, []).run()
+    Work(steps(), [function], None, {"query": 1}, []).run()
     return (page_faults() - before) / CALLS
 
 
@@ -60,13 +61,4 @@ def test_deep_work_has_room_too() -> None:
     def deep(frames: int) -> int:
         return leaf() if frames == 0 else deep(frames - 1)
 
-    def steps() -> Steps:
-        for _ in range(CALLS):
-            yield 0
-
-    def faults(frames: int) -> float:
-        before = page_faults()
-        Work(steps(), [lambda: deep(frames)], None, {"query": 1}, []).run()
-        return (page_faults() - before) / CALLS
-
-    assert max(faults(frames) for frames in range(100, 700, 5)) < 0.5
+    assert max(faults_per_call(partial(deep, frames)) for frames in range(100, 700, 5)) < 0.5

@@ -27,7 +27,7 @@ _ROOM_WORDS = 66_000
 _Result = TypeVar("_Result")
 #: What is measured.
 Function = Callable[..., Any]
-#: Is given the index of the function that was called, and its result.
+#: Called after each call, with the index of its function and its result.
 Each = Callable[[int, Any], None]
 #: A measurement under way: yields the index of the function to call, and is sent what it did.
 Steps = Generator[int, Units, None]
@@ -103,7 +103,10 @@ class Work:
         self._tell_of_cycles(max(made))
 
     def run(self, each: Each | None = None) -> Any:
-        """Make all calls; gives the result of the last one. each: is told of every call."""
+        """Make all calls, and return the result of the last one.
+
+        each: called after every call, with the index of its function and its result.
+        """
         return with_room(partial(self._run, each))
 
     def _run(self, each: Each | None) -> Any:
